@@ -1,0 +1,101 @@
+"""Files that are whole or absent: atomic writes, canonical JSON, checksums. Nothing else touches durability."""
+
+import errno
+import hashlib
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import DareError
+
+PARTIAL = ".partial-"
+"""What marks a file that is being written; such a file is never read."""
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
+    errno.EDQUOT: "free some of the quota and run the same command again: what is finished is kept",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a folder that can be written",
+    errno.EPERM: "choose a folder that can be written",
+    errno.ENOTDIR: "choose a folder whose path holds no file",
+    errno.EEXIST: "choose a folder whose path holds no file",
+}
+
+
+def unwritable(path: Path, problem: OSError) -> DareError:
+    """Return the user's error for a write that the system refused."""
+    remedy = _REMEDIES.get(problem.errno or 0, "check the disk and run the same command again")
+    return DareError(f"{path}: {(problem.strerror or str(problem)).lower()}; {remedy}")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a partial file beside ``path`` that becomes ``path``, synced to disk, when the block ends well.
+
+    An exception in the block removes the partial and leaves ``path`` as it was. A refused write raises DareError
+    with the remedy.
+    """
+    partial = path.with_name(f"{path.name}{PARTIAL}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            sync(partial)
+            partial.replace(path)
+            sync(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one JSON text of a value: sorted keys, UTF-8, a final newline; NaN raises ValueError."""
+    return (json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+
+
+def json_lines(rows: list[dict[str, Any]]) -> bytes:
+    """Return one canonical JSON object a line."""
+    dumps = (json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) for row in rows)
+    return "".join(line + "\n" for line in dumps).encode()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file atomically."""
+    with atomic_write(path) as partial:
+        partial.write_bytes(content)
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Return the JSON a file holds; DareError with the remedy where it is missing or broken."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DareError(f"{path}: not found; {remedy}") from None
+    except (OSError, ValueError) as problem:
+        raise DareError(f"{path}: unreadable ({problem}); {remedy}") from problem
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Return the hexadecimal sha256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

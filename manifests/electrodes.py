@@ -1,0 +1,62 @@
+"""Electrode names: what a file calls an electrode, what we call it, and which ones the network knows.
+
+Canonical names are the modern 10-10 names in upper case (Oostenveld & Praamstra 2001). A derivation between two
+electrodes (``FP1-F7``) keeps its name whole; a common reference (``-REF``, ``-LE``) is stripped and reported.
+"""
+
+import re
+
+VOCABULARY: tuple[str, ...] = tuple(
+    """FP1 FPZ FP2 AF7 AF3 AF4 AF8 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ
+    C2 C4 C6 T8 TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 O1 OZ
+    O2""".split()
+)
+"""The 62 electrodes of the network's embedding table; an electrode's id is its position here."""
+
+PRETRAIN_58: tuple[str, ...] = tuple(name for name in VOCABULARY if name not in {"AF7", "AF8", "PO5", "PO6"})
+"""The 58 electrodes of the published pretraining, in the order of its tensors."""
+
+TEN_TWENTY_19: tuple[str, ...] = tuple("FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2".split())
+"""The 19 scalp electrodes of the international 10-20 system (Jasper 1958), front to back."""
+
+ALIASES: dict[str, str] = {
+    "T3": "T7",
+    "T4": "T8",
+    "T5": "P7",
+    "T6": "P8",
+}
+"""Old 10-20 names and their 10-10 successors: the same sites. A1 and M1 are not the same site, so not here."""
+
+_IDS = {name: position for position, name in enumerate(VOCABULARY)}
+_TYPE_PREFIX = re.compile(r"^(?:EEG|ECG|EKG|EOG|EMG|RESP|PULSE|EDF)[ :]\s*|^EEG-(?!\d|REF$|LE$)", re.IGNORECASE)
+_COMMON_REFERENCES = ("REF", "LE", "AR", "AVG", "CAR")
+
+
+def split_reference(label: str) -> tuple[str, str]:
+    """Return (canonical name, reference) of a channel label as a file spells it.
+
+    ``EEG FP1-REF`` is (``FP1``, ``REF``), ``Fc5.`` is (``FC5``, ````), ``EEG:C3`` is (``C3``, ````), and a
+    derivation such as ``FP1-F7`` or ``C3-A2`` keeps its whole name and has no reference.
+    """
+    name = _TYPE_PREFIX.sub("", label.strip()).strip().strip(".").upper()
+    name, reference = re.sub(r"\s+", " ", name), ""
+    head, dash, tail = name.rpartition("-")
+    if dash and head and tail in _COMMON_REFERENCES:
+        name, reference = head.strip(". "), tail
+    return "-".join(ALIASES.get(part.strip(". "), part.strip(". ")) for part in name.split("-")), reference
+
+
+def canonical(label: str) -> str:
+    """Return the canonical name of a channel label (see `split_reference`)."""
+    return split_reference(label)[0]
+
+
+def ids(names: list[str] | tuple[str, ...]) -> list[int]:
+    """Return the embedding ids of electrode names, aliases resolved.
+
+    Raises KeyError naming every electrode the vocabulary lacks.
+    """
+    wanted = [canonical(name) for name in names]
+    if unknown := [name for name in wanted if name not in _IDS]:
+        raise KeyError(f"not among the {len(VOCABULARY)} electrodes of the network: {', '.join(unknown)}")
+    return [_IDS[name] for name in wanted]

@@ -1,0 +1,196 @@
+"""What a shard set holds: the row of every recording, the receipt of every shard, the manifest of the whole."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from manifests.durable import canonical_json, read_json, sha256_bytes
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+
+SCHEMA_VERSION = 1
+ORDER_VERSION = 1
+"""Version of the training order over a set; raised when the same plan would give another order."""
+
+SPLITS = ("train", "valid", "test")
+Split = Literal["train", "valid", "test"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RecordingRow(_Frozen):
+    """What became of one raw recording; ``reason`` is empty only where it is ok and has windows."""
+
+    path: str
+    bytes: int
+    sha256: str
+    subject: str
+    session: str
+    split: Split
+    channel_map: dict[str, str]
+    sfreq: float
+    duration_s: float
+    windows: int
+    outcome: Literal["ok", "skipped", "failed"]
+    reason: str
+
+
+class ChannelSums(_Frozen):
+    """Sums over the windows of a shard in which an electrode is present, in µV."""
+
+    samples: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def __add__(self, other: "ChannelSums") -> "ChannelSums":
+        return ChannelSums(
+            samples=self.samples + other.samples,
+            total=self.total + other.total,
+            squares=self.squares + other.squares,
+        )
+
+
+class Receipt(_Frozen):
+    """Proof that one shard is whole: written last, after the shard and its index are on disk."""
+
+    shard: str
+    identity: str
+    samples: int
+    bytes: int
+    sha256: str
+    index_sha256: str
+    labels: dict[str, int]
+    signal: dict[str, ChannelSums]
+    recordings: list[RecordingRow]
+
+
+class ShardEntry(_Frozen):
+    """One shard of a split: the tar's path below the set, its samples, bytes and sha256, its index's sha256."""
+
+    path: str
+    samples: int
+    bytes: int
+    sha256: str
+    index_sha256: str
+
+
+class SplitEntry(_Frozen):
+    """One split: its shards, its subjects, and what they add up to."""
+
+    shards: list[ShardEntry]
+    subjects: list[str]
+    recordings: int
+    samples: int
+    hours: float
+    labels: dict[str, int]
+
+
+class Manifest(_Frozen):
+    """What a shard set holds, written last and only from receipts."""
+
+    kind: Literal["set"] = "set"
+    schema_version: int = SCHEMA_VERSION
+    order_version: int = ORDER_VERSION
+    corpus: str
+    corpus_version: str
+    recipe: Recipe
+    recipe_sha256: str
+    plan_sha256: str
+    versions: dict[str, str]
+    electrodes: list[str]
+    sfreq: float
+    unit: Literal["uV"] = "uV"
+    window_samples: int
+    splits: dict[str, SplitEntry]
+    signal: dict[str, dict[str, float]]
+    outcomes: dict[str, dict[str, int]]
+    notes: list[str]
+
+
+class MergedSource(_Frozen):
+    """One set of a merged one: where it lies, how it weighs, whose windows are left out of which split."""
+
+    name: str
+    path: str
+    manifest_sha256: str
+    weight: float = Field(gt=0)
+    exclude: dict[str, list[str]]
+
+
+class Merged(_Frozen):
+    """A training set made of others by reference; paths are relative to its own folder."""
+
+    kind: Literal["merged"] = "merged"
+    schema_version: int = SCHEMA_VERSION
+    order_version: int = ORDER_VERSION
+    sources: list[MergedSource]
+    notes: list[str]
+
+
+def load(folder: Path) -> Manifest | Merged:
+    """Return the manifest of a set or of a merged one; DareError where there is none or it does not hold."""
+    path = folder / "manifest.json"
+    remedy = "an unfinished set is finished by running dare preprocess again, a missing one made by it"
+    fields = read_json(path, remedy)
+    kind = fields.get("kind") if isinstance(fields, dict) else None
+    try:
+        return Merged.model_validate(fields) if kind == "merged" else Manifest.model_validate(fields)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DareError(f"{path}: not a manifest this version reads ({place}: {first['msg']}); {remedy}") from None
+
+
+def load_set(folder: Path) -> Manifest:
+    """Return the manifest of a single set; DareError for a merged one."""
+    manifest = load(folder)
+    if isinstance(manifest, Merged):
+        raise DareError(f"{folder}: is a merged set, one set is needed; name one of its sources")
+    return manifest
+
+
+def dump(model: BaseModel) -> bytes:
+    """Return a receipt or manifest as canonical JSON."""
+    return canonical_json(model.model_dump(mode="json"))
+
+
+def sha256(folder: Path) -> str:
+    """Return the sha256 of a set's manifest file."""
+    load(folder)
+    return sha256_bytes((folder / "manifest.json").read_bytes())
+
+
+def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:
+    """Return how many recordings ended ok, skipped and failed, by reason."""
+    counts = {outcome: Counter(row.reason for row in rows if row.outcome == outcome) for outcome in _OUTCOMES}
+    return {outcome: dict(sorted(reasons.items())) for outcome, reasons in counts.items()}
+
+
+_OUTCOMES = ("ok", "skipped", "failed")
+
+
+def split_entry(receipts: list[Receipt], manifest_hours_per_sample: float) -> SplitEntry:
+    """Return what the shards of one split add up to."""
+    rows = [row for receipt in receipts for row in receipt.recordings if row.windows]
+    labels: Counter[str] = Counter()
+    for receipt in receipts:
+        labels.update(receipt.labels)
+    samples = sum(receipt.samples for receipt in receipts)
+    fields = ("samples", "bytes", "sha256", "index_sha256")
+    shards: list[dict[str, Any]] = [
+        {"path": f"{receipt.shard}.tar"} | {name: getattr(receipt, name) for name in fields}
+        for receipt in receipts
+        if receipt.samples
+    ]
+    return SplitEntry(
+        shards=[ShardEntry(**shard) for shard in shards],
+        subjects=sorted({row.subject for row in rows}),
+        recordings=len(rows),
+        samples=samples,
+        hours=round(samples * manifest_hours_per_sample, 6),
+        labels=dict(sorted(labels.items())),
+    )

@@ -1,0 +1,62 @@
+"""Merge: one training set made of many by reference, no subject on two sides."""
+
+import os
+from pathlib import Path
+
+from manifests import manifest
+from manifests.durable import write_bytes
+from manifests.errors import DareError
+from manifests.manifest import SPLITS, Manifest, Merged, MergedSource
+
+
+def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tuple[str, ...] = ()) -> Merged:
+    """Write ``out/manifest.json``, which refers to the sets and copies nothing, and return it.
+
+    ``weights`` multiply a set's share of the training windows, by folder name. ``exclude`` are shard set folders, each
+    with an optional ``:SPLIT``, whose subjects are left out of every split. A subject that is in one set's valid and
+    another's train is left out of that train. Raises DareError for a subject in one set's train and another's test,
+    for one set named twice and for a weight that names no set.
+    """
+    sets = {folder.name: (folder, manifest.load_set(folder)) for folder in folders}
+    if len(sets) < len(folders):
+        raise DareError("two sets have the same folder name; rename one, names tell sets apart in a merged one")
+    if strange := sorted(weights.keys() - sets.keys()):
+        raise DareError(f"--weight {strange[0]}: names none of the sets {', '.join(sets)}")
+    banned = {subject for text in exclude for subject in _subjects_of(text)}
+    _refuse_leaks(sets, banned)
+    held_out = {subject for _, whole in sets.values() for subject in whole.splits["valid"].subjects}
+    notes, sources = [], []
+    for name, (folder, whole) in sorted(sets.items()):
+        left_out = {split: sorted(banned & set(whole.splits[split].subjects)) for split in SPLITS}
+        left_out["train"] = sorted((banned | held_out) & set(whole.splits["train"].subjects))
+        left_out = {split: subjects for split, subjects in left_out.items() if subjects}
+        notes += [f"{name}: {len(s)} subjects left out of {split}" for split, s in left_out.items()]
+        sources.append(
+            MergedSource(
+                name=name,
+                path=Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix(),
+                manifest_sha256=manifest.sha256(folder),
+                weight=weights.get(name, 1.0),
+                exclude=left_out,
+            )
+        )
+    merged = Merged(sources=sources, notes=notes)
+    write_bytes(out / "manifest.json", manifest.dump(merged))
+    return merged
+
+
+def _refuse_leaks(sets: dict[str, tuple[Path, Manifest]], banned: set[str]) -> None:
+    for name, (_, one) in sets.items():
+        for other_name, (_, other) in sets.items():
+            shared = set(one.splits["train"].subjects) & set(other.splits["test"].subjects) - banned
+            if shared and name != other_name:
+                raise DareError(
+                    f"{name}: {len(shared)} subjects of its train are in the test of {other_name} "
+                    f"({sorted(shared)[0]} ...); leave them out with --exclude {other_name}:test, given its folder"
+                )
+
+
+def _subjects_of(text: str) -> set[str]:
+    name, _, split = text.rpartition(":") if text.rpartition(":")[2] in SPLITS else (text, "", "")
+    whole = manifest.load_set(Path(name))
+    return {subject for each in ([split] if split else SPLITS) for subject in whole.splits[each].subjects}

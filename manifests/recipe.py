@@ -1,0 +1,141 @@
+"""Recipe: every choice that turns one corpus into shards, validated, hashed and loaded from ``recipes/*.toml``."""
+
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from manifests.durable import canonical_json, sha256_bytes
+from manifests.electrodes import canonical
+from manifests.errors import DareError
+
+Purpose = Literal["probe", "pretrain"]
+Protocol = Literal["official", "kfold", "loso", "within"]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Recipe(BaseModel):
+    """How one corpus becomes shards. Units are in the names: _hz, _s, _uv, _mb."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: str = Field(pattern=r"^[a-z0-9]+$", max_length=24)
+    purpose: Purpose
+    namespace: str = Field(pattern=r"^[a-z0-9]+$")
+    electrodes: tuple[str, ...] = Field(min_length=1)
+    missing: Literal["mask", "require"]
+    reference: Literal["as recorded", "average"]
+    sfreq_hz: Positive
+    band_hz: tuple[Annotated[float, Field(ge=0)], Positive]
+    notch_hz: Annotated[float, Field(ge=0)]
+    classes: tuple[str, ...]
+    window_s: Positive
+    stride_s: Positive
+    offset_s: float = 0.0
+    edges: Literal["drop", "pad", "wrap"] = "drop"
+    events: Literal["rows", "deduplicated"] = "deduplicated"
+    runs: tuple[int, ...] = ()
+    balance: bool = False
+    valid_share: Share
+    split_seed: int = 0
+    protocol: Protocol = "kfold"
+    quantum_uv: Positive = 2.0**-5
+    shard_mb: Positive = 256.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        low, high = self.band_hz
+        if not low < high <= self.sfreq_hz / 2:
+            raise ValueError(f"band_hz {low:g} to {high:g} must rise and end by half of sfreq_hz {self.sfreq_hz:g}")
+        if self.notch_hz >= self.sfreq_hz:
+            raise ValueError(f"notch_hz {self.notch_hz:g} lies beyond sfreq_hz {self.sfreq_hz:g}")
+        if spelt := [name for name in self.electrodes if canonical(name) != name]:
+            raise ValueError(f"electrodes must have their canonical names: {', '.join(spelt)}")
+        if len(set(self.electrodes)) != len(self.electrodes):
+            raise ValueError("electrodes holds a name twice")
+        if (self.window_s * self.sfreq_hz) % 1 or (self.stride_s * self.sfreq_hz) % 1:
+            raise ValueError("window_s and stride_s must be whole numbers of samples at sfreq_hz")
+        return self
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of a window."""
+        return round(self.window_s * self.sfreq_hz)
+
+    @property
+    def set_name(self) -> str:
+        """The folder a set of this recipe lands in: the corpus, marked where it is for pretraining."""
+        return self.corpus if self.purpose == "probe" else f"{self.corpus}-pretrain"
+
+    def sha256(self) -> str:
+        """Return the hash of every field."""
+        return sha256_bytes(canonical_json(self.model_dump(mode="json")))
+
+
+def names() -> list[str]:
+    """Return the corpora that have a recipe here."""
+    folder = resources.files("manifests") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(
+    corpus: str, purpose: Purpose = "probe", settings: tuple[str, ...] = (), file: Path | None = None
+) -> Recipe:
+    """Return the recipe of a corpus.
+
+    ``settings`` are ``key=value`` texts that replace one field each, ``preset=NAME`` first replacing all that the
+    recipe's preset of that name holds; ``file`` is read instead of the recipe that comes with the package.
+    Raises DareError naming the field, the reason and the choices.
+    """
+    tables = _read(corpus, file)
+    presets = tables.pop("preset", {})
+    for_pretrain = tables.pop("pretrain", None)
+    if purpose == "pretrain":
+        if for_pretrain is None:
+            raise DareError(f"{corpus}: has no recipe for pretraining; leave out --for pretrain")
+        tables |= for_pretrain
+    overrides = [_setting(text) for text in settings]
+    for key, value in overrides:
+        if key == "preset":
+            if value not in presets:
+                choice = ", ".join(sorted(presets)) or "none"
+                raise DareError(f"{corpus}: no preset {value!r}; there is {choice}")
+            tables |= presets[value]
+    tables |= {key: value for key, value in overrides if key != "preset"}
+    try:
+        return Recipe(**tables, purpose=purpose)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise DareError(f"recipe {corpus}: {field}: {first['msg']}; fields are {_fields()}") from None
+
+
+def _fields() -> str:
+    return ", ".join(sorted(Recipe.model_fields))
+
+
+def _read(corpus: str, file: Path | None) -> dict[str, Any]:
+    if file is None and corpus not in names():
+        raise DareError(f"{corpus!r} is no corpus with a recipe; there are {', '.join(names())} (or give --recipe FILE)")
+    try:
+        source = file or resources.files("manifests") / "recipes" / f"{corpus}.toml"
+        tables = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise DareError(f"{file}: not a recipe ({problem}); see the ones under manifests/recipes") from None
+    if tables.get("corpus") != corpus:
+        raise DareError(f"{file}: is a recipe of {tables.get('corpus')!r}, not of {corpus!r}; name that corpus")
+    return tables
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise DareError(f"--set {text}: is not key=value; fields are {_fields()}")
+    try:
+        return key.strip(), json.loads(value)
+    except ValueError:
+        return key.strip(), [part.strip() for part in value.split(",")] if "," in value else value.strip()
