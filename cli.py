@@ -1,0 +1,259 @@
+"""The door: the ``dare`` command. Parses, calls one function, prints. Heavy imports only inside commands."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from manifests.manifest import Manifest
+    from manifests.recipe import Recipe
+    from pipelines.scan import Tree
+
+Folder = click.Path(file_okay=False, path_type=Path)
+File = click.Path(dir_okay=False, path_type=Path)
+
+OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="dare-eeg", prog_name="dare")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+@click.option("--local_rank", type=int, hidden=True, help="Set by the deepspeed launcher.")
+def dare(verbose: bool, local_rank: int | None) -> None:
+    """From raw EEG recordings to an encoder you can use: preprocess, pretrain, probe."""
+    if local_rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(local_rank))
+
+
+def main() -> None:
+    """Run the command line; an error a user can mend is one line on stderr and status 2."""
+    from manifests.errors import DareError
+
+    try:
+        sys.exit(dare(standalone_mode=False) or OK)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; run the same command again to go on from what is finished", INTERRUPTED)
+    except DareError as problem:
+        _fail(str(problem), UNUSABLE)
+    except BrokenPipeError:
+        sys.exit(OK)
+
+
+@dare.command()
+@click.argument("corpus")
+@click.option("--out", type=Folder, required=True, help="Folder to write the raw tree into; must be empty.")
+@click.option("--subjects", type=click.IntRange(1), default=8, show_default=True, help="How many subjects.")
+@click.option("--seconds", type=float, default=60.0, show_default=True, help="Length of a recording.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
+def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> None:
+    """Write a small synthetic CORPUS in its real tree and format, with classes that a probe can learn."""
+    from pipelines import synth as synthesis
+
+    paths = synthesis.write(corpus, out, subjects, seconds, seed)
+    megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    click.echo(f"{out}: {len(paths)} files of {corpus}, {megabytes:.1f} MB")
+
+
+@dare.command()
+@click.argument("corpus")
+@click.option("--src", type=Folder, required=True, help="Folder above the corpus's raw tree.")
+@click.option("--out", type=Folder, default=Path("shards"), show_default=True, help="The set lands in OUT/CORPUS.")
+@click.option("--for", "purpose", type=click.Choice(["probe", "pretrain"]), default="probe", show_default=True,
+              help="Labelled windows, or the model's own unlabelled ones in OUT/CORPUS-pretrain.")  # fmt: skip
+@click.option("--recipe", "file", type=File, help="A recipe of your own instead of the one that comes with CORPUS.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One recipe field; preset=published.")
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Processes.")
+@click.option("--scheduler", default="", help="A running dask scheduler: its address or scheduler file.")
+@click.option("--part", default="1/1", show_default=True, help="I/N: build every N-th shard, for job arrays.")
+@click.option("--subjects", default="", help="Only these subjects, by id, separated by commas.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
+@click.option("--dry-run", is_flag=True, help="Read headers, print a verdict per recording and the plan; write nothing.")
+@click.option("--retry-failed", is_flag=True, help="Build the shards again in which a recording failed.")
+@click.option("--strict", is_flag=True, help="Status 1 if any recording failed.")
+@click.option("--overwrite", is_flag=True, help="Replace a set that another plan made.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the plan with --dry-run.")
+def preprocess(
+    corpus: str,
+    src: Path,
+    out: Path,
+    purpose: Literal["probe", "pretrain"],
+    file: Path | None,
+    settings: tuple[str, ...],
+    workers: int,
+    scheduler: str,
+    part: str,
+    subjects: str,
+    limit: int | None,
+    dry_run: bool,
+    retry_failed: bool,
+    strict: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
+    from manifests import recipe as recipes
+    from pipelines import plan, run, scan
+
+    recipe = recipes.load(corpus, purpose, settings, file)
+    tree = scan.scan(src, recipe, _progress("scan", "recordings"))
+    tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
+    if dry_run:
+        _show_plan(plan.make(tree, recipe), tree, as_json)
+        return OK
+    folder = out / recipe.set_name
+    whole = run.preprocess(
+        tree,
+        recipe,
+        src,
+        folder,
+        run.Workers(workers, scheduler, _part(part)),
+        _progress("build", "shards"),
+        retry_failed,
+        overwrite,
+    )
+    if whole is None:
+        click.echo(f"{folder}: part {part} is done; the manifest is written when the other parts are")
+        return OK
+    if as_json:
+        click.echo(whole.model_dump_json(indent=1))
+    else:
+        _show_set(folder, whole)
+        if tree.num_others:
+            click.echo(f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone")
+    return SOME_FAILED if strict and whole.outcomes["failed"] else OK
+
+
+@dare.command()
+@click.argument("sets", nargs=-1, required=True, type=Folder)
+@click.option("--out", type=Folder, default=Path("shards/merged"), show_default=True, help="Folder of the merged set.")
+@click.option("--weight", "weights", multiple=True, metavar="NAME=W", help="Multiply a set's share of training.")
+@click.option("--exclude", multiple=True, metavar="SET[:SPLIT]", help="Leave out the subjects of this set.")
+def merge(sets: tuple[Path, ...], out: Path, weights: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+    """Make one training set of SETS by reference: nothing is copied, no subject is on two sides."""
+    from manifests.merge import merge as merge_sets
+
+    merged = merge_sets(list(sets), out, dict(_weight(text) for text in weights), exclude)
+    click.echo(f"{out}: {', '.join(source.name for source in merged.sources)}")
+    for note in merged.notes:
+        click.echo(f"  {note}")
+
+
+@dare.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(path: Path, as_json: bool) -> None:
+    """Say what a raw recording, a raw tree or a shard set holds."""
+    from manifests import manifest
+
+    if path.is_dir() and (path / "manifest.json").exists():
+        whole = manifest.load(path)
+        if as_json or isinstance(whole, manifest.Merged):
+            click.echo(whole.model_dump_json(indent=1))
+        else:
+            _show_set(path, whole)
+        return
+    from pipelines import inspect as raw
+
+    facts = raw.tree(path) if path.is_dir() else raw.recording(path)
+    click.echo(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else raw.text(facts))
+
+
+@dare.command()
+@click.argument("path", metavar="SET", type=Folder)
+def verify(path: Path) -> int:
+    """Check sizes, sha256, indexes and counts of SET against its manifest; name every fault."""
+    from manifests.verify import verify as faults_of
+
+    faults = faults_of(path, _progress("verify", "shards"))
+    for fault in faults:
+        click.echo(fault, err=True)
+    click.echo(f"{path}: {'whole' if not faults else f'{len(faults)} faults'}")
+    return SOME_FAILED if faults else OK
+
+
+def _fail(message: str, status: int) -> None:
+    context = click.get_current_context(silent=True)
+    if "-v" in sys.argv or "--verbose" in sys.argv or (context and context.params.get("verbose")):
+        traceback.print_exc()
+    click.echo(f"dare: {' '.join(message.split())}", err=True)
+    sys.exit(status)
+
+
+def _part(text: str) -> tuple[int, int]:
+    index, _, parts = text.partition("/")
+    if not (index.isdigit() and parts.isdigit() and 1 <= int(index) <= int(parts)):
+        raise click.UsageError(f"--part {text}: give I/N with 1 <= I <= N, as in 3/16")
+    return int(index), int(parts)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        weight = float(value)
+    except ValueError:
+        weight = 0.0
+    if not weight > 0:
+        raise click.UsageError(f"--weight {text}: give NAME=W with W above 0, as in tuab-pretrain=0.5")
+    return name, weight
+
+
+def _progress(verb: str, things: str) -> Callable[[int, int], None]:
+    """Return what to call with (done, total): a bar on a terminal, a line every tenth elsewhere, all on stderr."""
+    from tqdm import tqdm
+
+    bar: Any = None
+    last = -1
+
+    def step(done: int, total: int) -> None:
+        nonlocal bar, last
+        if sys.stderr.isatty():
+            bar = bar or tqdm(total=total, desc=verb, unit=f" {things}", file=sys.stderr)
+            bar.update(done - bar.n)
+            if done == total:
+                bar.close()
+        elif done * 10 // max(total, 1) != last:
+            last = done * 10 // max(total, 1)
+            click.echo(f"{verb}: {done} of {total} {things}", err=True)
+
+    return step
+
+
+def _show_set(folder: Path, whole: "Manifest") -> None:
+    electrodes, length = len(whole.electrodes), whole.window_samples / whole.sfreq
+    click.echo(f"{folder}: {whole.corpus} {whole.corpus_version}, {electrodes} electrodes, {whole.sfreq:g} Hz, {length:g} s")
+    for name, split in whole.splits.items():
+        labels = ", ".join(f"{label} {count}" for label, count in split.labels.items())
+        click.echo(
+            f"  {name:5} {split.samples:7} windows  {len(split.subjects):4} subjects  {split.recordings:5} recordings"
+            f"  {split.hours:8.2f} h  {len(split.shards):4} shards  {labels}"
+        )
+    for outcome, reasons in whole.outcomes.items():
+        click.echo(f"  {outcome}: {sum(reasons.values())} recordings")
+        for reason, count in reasons.items():
+            if reason:
+                click.echo(f"    {count}: {reason}")
+    for note in whole.notes:
+        click.echo(f"  {note}")
+
+
+def _show_plan(plan: dict[str, Any], tree: "Tree", as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(plan, indent=1, ensure_ascii=False))
+        return
+    for row in plan["recordings"]:
+        verdict = f"{row['outcome']}: {row['reason']}" if row["outcome"] else "ok"
+        click.echo(
+            f"{row['path']}  {row['subject']}  {row['split']}  {row['sfreq']:g} Hz  {row['duration_s']:g} s  "
+            f"{len(row['channel_map'])} electrodes  {verdict}"
+        )
+    planned = sum(not row["outcome"] for row in plan["recordings"])
+    click.echo(f"{planned} of {len(plan['recordings'])} recordings to {len(plan['shards'])} shards; nothing was written")

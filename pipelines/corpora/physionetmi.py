@@ -1,0 +1,54 @@
+"""EEG Motor Movement/Imagery Dataset: what T1 and T2 mean depends on the run."""
+
+import re
+
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.recording import Recording
+from pipelines.source import Source
+from pipelines.windows import Cue
+
+_PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})/(?P=subject)R(?P<run>\d\d)\.edf$", re.IGNORECASE)
+_FIST_RUNS = (3, 4, 7, 8, 11, 12)
+_BOTH_RUNS = (5, 6, 9, 10, 13, 14)
+
+
+def version(paths: list[str]) -> str:
+    """Return the one release there is."""
+    return "1.0.0"
+
+
+def find(paths: list[str], recipe: Recipe) -> list[Source]:
+    """Return every recording; runs the recipe does not name are skipped, all are used where it names none."""
+    return [
+        Source(
+            path=path,
+            subject=f"{recipe.namespace}:{match['subject'].upper()}",
+            session=f"R{match['run']}",
+            skip=_skip(int(match["run"]), recipe),
+        )
+        for path in paths
+        if (match := _PATH.search(path))
+    ]
+
+
+def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
+    meaning = _classes(int(source.session.removeprefix("R")))
+    events = [event for event in recording.events if event.text in meaning]
+    if not events:
+        raise DareError(f"{source.path}: holds no T1 or T2 annotation; get the file again")
+    return [Cue(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], ""
+
+
+def _classes(run: int) -> dict[str, str]:
+    if run in _FIST_RUNS:
+        return {"T1": "left", "T2": "right"}
+    return {"T1": "fists", "T2": "feet"} if run in _BOTH_RUNS else {}
+
+
+def _skip(run: int, recipe: Recipe) -> str:
+    if not recipe.runs or run in recipe.runs:
+        return ""
+    kind = "executes movements" if run in _FIST_RUNS + _BOTH_RUNS else "is a baseline"
+    return f"run {run} {kind}: not among the recipe's runs"

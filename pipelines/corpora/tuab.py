@@ -1,0 +1,42 @@
+"""TUH Abnormal EEG Corpus: the folder a recording lies in says its split and its class."""
+
+import re
+
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.recording import Recording
+from pipelines.source import Source
+from pipelines.windows import Cue
+
+_PATH = re.compile(
+    r"(?:^|/)(?P<split>train|eval)/(?P<label>normal|abnormal)/\d\d_tcp_\w+/(?:[^/]+/)*"
+    r"(?P<subject>[a-z]{8}|\d{8})_s(?P<session>\d{3})(?:_t\d{3})?\.edf$"
+)
+
+
+def version(paths: list[str]) -> str:
+    """Return the release: named in the path, else told by the subject ids (letters since 3.0.0)."""
+    if found := re.search(r"(?:^|/)v(\d+\.\d+\.\d+)/", "\n".join(paths), re.MULTILINE):
+        return found[1]
+    match = next(filter(None, map(_PATH.search, paths)), None)
+    return "" if match is None else "2" if match["subject"].isdigit() else "3"
+
+
+def find(paths: list[str], recipe: Recipe) -> list[Source]:
+    """Return every recording of the v2 and v3 trees; a patient may be in both classes of train."""
+    return [
+        Source(
+            path=path,
+            subject=f"{recipe.namespace}:{match['subject']}",
+            session=f"s{match['session']}",
+            test=match["split"] == "eval",
+            label=match["label"],
+        )
+        for path in paths
+        if (match := _PATH.search(path))
+    ]
+
+
+def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    """Raise: a TUAB recording has one label."""
+    raise DareError(f"{source.path}: lies in neither normal nor abnormal")

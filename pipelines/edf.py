@@ -1,0 +1,259 @@
+"""EDF and BDF (Kemp 1992), EDF+ and BDF+ (Kemp & Olivan 2003): header and time line of a file."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import DareError
+from pipelines.recording import Event, RecordFile, Signal, Timeline, describe_channel
+
+_BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
+
+_FIXED_WIDTHS = {
+    "version": 8,
+    "patient": 80,
+    "recording": 80,
+    "start date": 8,
+    "start time": 8,
+    "header bytes": 8,
+    "reserved": 44,
+    "number of records": 8,
+    "record duration": 8,
+    "number of signals": 4,
+}
+_CHANNEL_WIDTHS = {
+    "label": 16,
+    "transducer": 80,
+    "unit": 8,
+    "physical minimum": 8,
+    "physical maximum": 8,
+    "digital minimum": 8,
+    "digital maximum": 8,
+    "prefilter": 80,
+    "samples per record": 8,
+}
+
+_ANNOTATION_LABELS = ("EDF ANNOTATIONS", "BDF ANNOTATIONS")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+_TAL = re.compile(rb"([+-]\d{1,12}(?:[.,]\d{0,12})?)(?:\x15(\d{1,12}(?:[.,]\d{0,12})?)?)?\x14(.*)", re.DOTALL)
+"""A time-stamped annotation list: onset, duration after 0x15, texts after each 0x14."""
+
+
+@dataclass(frozen=True)
+class EdfFile(RecordFile):
+    """A parsed EDF or BDF file; ``annotation_spans`` are the bytes of each record that hold annotations."""
+
+    annotation_spans: tuple[slice, ...]
+    is_plus: bool
+
+    def timeline(self) -> Timeline:
+        """Return record onsets from the time-keeping annotations, and the other annotations as events.
+
+        Both count from the first sample, wherever in its second the recording begins. Raises DareError where
+        most records of an EDF+ file have annotation bytes and no time among them: they are out of place.
+        """
+        expected_s = self.even_onsets_s()
+        if not self.annotation_spans:
+            return Timeline(expected_s, (), ())
+        onsets_s, events, num_damaged = self._annotations()
+        if self.is_plus and num_damaged > self.num_records / 2:
+            raise DareError(
+                f"{self.path}: damaged: {num_damaged} of {self.num_records} records do not say when they begin "
+                "(line-end conversion does that); download it again in binary mode"
+            )
+        timed = np.isfinite(onsets_s)
+        if not timed.any():
+            return Timeline(expected_s, _from(0.0, events), ())
+        notes = []
+        if not timed.all():
+            notes.append(f"{np.count_nonzero(~timed)} records have no time: placed by their neighbours")
+        # A record without a time keeps its distance from the last that has one, or from the first that follows.
+        known = np.maximum.accumulate(np.where(timed, np.arange(self.num_records), np.argmax(timed)))
+        onsets_s = onsets_s[known] + expected_s - expected_s[known]
+        first_s = float(onsets_s[0])
+        if (np.diff(onsets_s) < self.record_s / 2).any():
+            notes.append("the times of the records overlap or run backwards: read as continuous")
+            return Timeline(expected_s, _from(first_s, events), tuple(notes))
+        return Timeline(onsets_s - first_s, _from(first_s, events), tuple(notes))
+
+    def _annotations(self) -> tuple[NDArray[np.float64], list[Event], int]:
+        """Return (onset of each record, NaN where it gives none; events; number of illegible records)."""
+        onsets_s = np.full(self.num_records, np.nan)
+        events: list[Event] = []
+        num_damaged = 0
+        records, separator = self.records(), np.zeros((self.num_records, 1), np.uint8)
+        spans = [part for span in self.annotation_spans for part in (records[:, span], separator)]
+        for number, lists in enumerate(row.tobytes() for row in np.hstack(spans)):
+            for onset_s, duration_s, texts in _parse_annotations(lists):
+                if not texts[0] and np.isnan(onsets_s[number]):
+                    onsets_s[number] = onset_s
+                events += [Event(onset_s, duration_s, text) for text in texts if text]
+            num_damaged += bool(np.isnan(onsets_s[number])) and lists.strip(b"\0") != b""
+        return onsets_s, events, num_damaged
+
+
+def parse(path: Path) -> EdfFile:
+    """Return the layout of an EDF or BDF file, read from its header and its size.
+
+    What the header gets wrong about sizes (number of records, header length, a cut last record) is put right and
+    noted. Raises DareError where a field is no number or the file has not one whole record.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        raw = file.read(_BLOCK_BYTES)
+        _require_bytes(path, size, _BLOCK_BYTES)
+        (fixed,) = _rows(raw, _FIXED_WIDTHS, 1)
+        num_channels = _whole_number(path, fixed, "number of signals")
+        if num_channels < 1:
+            raise DareError(f"{path}: its header lists no channel")
+        data_offset = _BLOCK_BYTES * (num_channels + 1)
+        _require_bytes(path, size, data_offset)
+        channels = _rows(file.read(data_offset - _BLOCK_BYTES), _CHANNEL_WIDTHS, num_channels)
+    notes = []
+    if fixed["header bytes"] != str(data_offset):
+        notes.append(
+            f"header length {fixed['header bytes']!r}: {num_channels} channels make it {data_offset} bytes"
+        )
+    dtype = "<i3" if raw[0] == 0xFF else "<i2"
+    record_s, duration_notes = _record_duration(path, fixed, channels)
+    signals, spans, record_bytes, channel_notes = _layout(path, channels, record_s, dtype)
+    declared = _whole_number(path, fixed, "number of records")
+    num_records, size_notes = _count_records(path, declared, size - data_offset, record_bytes)
+    return EdfFile(
+        path=path,
+        format="BDF" if dtype == "<i3" else "EDF",
+        signals=signals,
+        data_offset=data_offset,
+        num_records=num_records,
+        record_bytes=record_bytes,
+        record_s=record_s,
+        notes=(*notes, *duration_notes, *size_notes, *channel_notes),
+        annotation_spans=spans,
+        is_plus=fixed["reserved"][:4].upper() in ("EDF+", "BDF+"),
+    )
+
+
+def _layout(
+    path: Path, channels: list[dict[str, str]], record_s: float, dtype: str
+) -> tuple[tuple[Signal, ...], tuple[slice, ...], int, list[str]]:
+    """Return (signals, annotation spans, bytes of a record, notes on channels that cannot be used)."""
+    signals, spans, notes, offset = [], [], [], 0
+    for position, fields in enumerate(channels):
+        num_samples = _whole_number(path, fields, "samples per record")
+        if num_samples < 0:
+            raise DareError(f"{path}: header field 'samples per record' is negative: {num_samples}")
+        start, offset = offset, offset + num_samples * int(dtype[-1])
+        if _is_annotation(fields):
+            spans.append(slice(start, offset))
+            continue
+        signal = Signal(
+            describe_channel(fields["label"], position, num_samples / record_s, fields["unit"]),
+            num_samples,
+            start,
+            dtype,
+            (_number(path, fields, "digital minimum"), _number(path, fields, "digital maximum")),
+            (_number(path, fields, "physical minimum"), _number(path, fields, "physical maximum")),
+        )
+        fault = signal.fault if num_samples else "it has no samples"
+        if fault:
+            notes.append(f"channel {fields['label']!r} left out: {fault}")
+        else:
+            signals.append(signal)
+    return tuple(signals), tuple(spans), offset, notes
+
+
+def _count_records(path: Path, declared: int, data_bytes: int, record_bytes: int) -> tuple[int, list[str]]:
+    """Return (whole records that the file really has, notes on what the header says otherwise)."""
+    num_records, rest = divmod(data_bytes, record_bytes) if record_bytes else (0, 0)
+    if num_records == 0:
+        raise DareError(f"{path}: has {data_bytes} bytes of data, not one whole record of {record_bytes}")
+    notes = []
+    if declared < 0:
+        notes.append(f"number of records unknown ({declared}): {num_records} by the size of the file")
+    elif declared != num_records:
+        notes.append(f"the header says {declared} records, the file has {num_records}")
+    if rest and num_records == declared:
+        notes.append(f"{rest} bytes after the last record ignored")
+    elif rest:
+        notes.append(f"the last record is cut: its {rest} bytes dropped")
+    return num_records, notes
+
+
+def _record_duration(
+    path: Path, fixed: dict[str, str], channels: list[dict[str, str]]
+) -> tuple[float, tuple[str, ...]]:
+    """Return (seconds per record, notes); EDF+ lets files of annotations alone say 0."""
+    record_s = _number(path, fixed, "record duration")
+    if record_s < 0:
+        raise DareError(f"{path}: header field 'record duration' is negative: {fixed['record duration']}")
+    if record_s > 0 or all(_is_annotation(fields) for fields in channels):
+        return record_s, ()
+    return 1.0, ("the header says that a record lasts 0 s: 1 s assumed",)
+
+
+def _parse_annotations(lists: bytes) -> Iterator[tuple[float, float, list[str]]]:
+    """Yield (onset in s, duration in s, texts) of each legible time-stamped annotation list."""
+    for entry in lists.split(b"\0"):
+        if match := _TAL.fullmatch(entry):
+            onset, duration, texts = match.groups()
+            yield (
+                _seconds(onset),
+                _seconds(duration or b"0"),
+                [_decode(text) for text in texts.split(b"\x14")],
+            )
+
+
+def _seconds(digits: bytes) -> float:
+    return float(digits.replace(b",", b"."))
+
+
+def _decode(text: bytes) -> str:
+    """Decode as UTF-8, which EDF+ asks for, or as the latin-1 that many devices write."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def _from(first_s: float, events: list[Event]) -> tuple[Event, ...]:
+    """Return the events in order, counted from ``first_s``."""
+    shifted = (Event(event.onset_s - first_s, event.duration_s, event.text) for event in events)
+    return tuple(sorted(shifted, key=lambda event: event.onset_s))
+
+
+def _is_annotation(fields: dict[str, str]) -> bool:
+    return fields["label"].upper() in _ANNOTATION_LABELS
+
+
+def _rows(raw: bytes, widths: dict[str, int], count: int) -> list[dict[str, str]]:
+    """Return the fields of each channel; a header stores each field of all channels before the next field."""
+    rows: list[dict[str, str]] = [{} for _ in range(count)]
+    offset = 0
+    for name, width in widths.items():
+        for row in rows:
+            row[name] = raw[offset : offset + width].decode("latin-1").strip(" \t\0")
+            offset += width
+    return rows
+
+
+def _require_bytes(path: Path, size: int, needed: int) -> None:
+    if size < needed:
+        raise DareError(f"{path}: has {size} bytes, too short for its header of {needed}")
+
+
+def _number(path: Path, fields: dict[str, str], name: str) -> float:
+    digits = fields[name].replace(",", ".")
+    if not _NUMBER.fullmatch(digits) or not np.isfinite(float(digits)):
+        raise DareError(f"{path}: header field '{name}' is not a number: {fields[name]!r}")
+    return float(digits)
+
+
+def _whole_number(path: Path, fields: dict[str, str], name: str) -> int:
+    value = _number(path, fields, name)
+    if value != int(value):
+        raise DareError(f"{path}: header field '{name}' is not a whole number: {fields[name]!r}")
+    return int(value)

@@ -1,0 +1,176 @@
+"""Plan: which recording goes to which split and shard, settled before any byte of signal is read."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manifests import keyed
+from manifests.durable import canonical_json, read_json, sha256_bytes
+from manifests.errors import DareError
+from manifests.manifest import RecordingRow
+from manifests.recipe import Recipe
+from manifests.shard_format import slugs
+from pipelines.scan import Scanned, Tree
+from pipelines.windows import count_on_a_grid
+
+CODE_VERSION = 1
+"""Version of the way from raw bytes to shard bytes; raised by every change that alters a shard."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to build: its name (``train/000000``), its identity, and the rows of plan.json it is made of."""
+
+    shard: str
+    identity: str
+    recordings: list[dict[str, Any]]
+
+
+def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
+    """Return the plan, ready to be written as plan.json: every recording, its split, its shard or its verdict.
+
+    Splits are by subject through a keyed hash of the subject's id, so a larger release leaves every subject where it
+    was; a valid split that the hash leaves empty takes the subject with the smallest hash, where there are two.
+    """
+    splits, notes = _splits(tree.recordings, recipe)
+    names = slugs(recipe.corpus, [scanned.source.path for scanned in tree.recordings])
+    limits = _balance(tree.recordings, recipe) if recipe.balance else {}
+    rows = [
+        {
+            "path": scanned.source.path,
+            "slug": names[scanned.source.path],
+            "bytes": scanned.bytes,
+            "fingerprint": scanned.fingerprint,
+            "subject": scanned.source.subject,
+            "session": scanned.source.session,
+            "split": splits[scanned.source.path],
+            "label": scanned.source.label,
+            "label_file": scanned.source.label_file,
+            "max_windows": limits.get(scanned.source.path, -1),
+            "sfreq": scanned.sfreq,
+            "duration_s": round(scanned.duration_s, 6),
+            "channel_map": scanned.channel_map or {},
+            "outcome": scanned.outcome,
+            "reason": scanned.reason,
+        }
+        for scanned in tree.recordings
+    ]
+    if limits:
+        notes.append("windows are balanced within each subject: as many of each class as of its rarest")
+    return {
+        "corpus": recipe.corpus,
+        "corpus_version": tree.version,
+        "code_version": CODE_VERSION,
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_sha256": recipe.sha256(),
+        "recordings": rows,
+        "shards": _shards(rows, recipe),
+        "notes": notes,
+    }
+
+
+def plan_hash(plan: dict[str, Any]) -> str:
+    """Return the sha256 of a plan."""
+    return sha256_bytes(canonical_json(plan))
+
+
+def tasks(plan: dict[str, Any]) -> list[Task]:
+    """Return the shards a plan asks for."""
+    rows = {row["path"]: row for row in plan["recordings"]}
+    return [
+        Task(shard, _identity(plan, [rows[path] for path in paths]), [rows[path] for path in paths])
+        for shard, paths in plan["shards"].items()
+    ]
+
+
+def verdicts(plan: dict[str, Any]) -> list[RecordingRow]:
+    """Return the rows of the recordings that no shard is planned for, with the reason."""
+    kept = ("path", "bytes", "subject", "session", "split", "channel_map", "sfreq", "duration_s", "outcome", "reason")
+    return [
+        RecordingRow(**{name: row[name] for name in kept}, sha256="", windows=0)
+        for row in plan["recordings"]
+        if row["outcome"]
+    ]
+
+
+def refuse_another(folder: Path, plan: dict[str, Any]) -> None:
+    """Raise DareError where a folder holds shards of another plan, naming what differs and the way out."""
+    if not (folder / "plan.json").exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise DareError(f"{folder}: holds files that are no shard set; choose another --out or empty it")
+        return
+    old = read_json(folder / "plan.json", "make the set again with --overwrite")
+    if plan_hash(old) == plan_hash(plan):
+        return
+    raise DareError(f"{folder}: holds shards of another plan ({_difference(old, plan)}); choose another --out, or replace it with --overwrite")
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    if old.get("code_version") != new["code_version"]:
+        return f"code version {old.get('code_version')}, now {new['code_version']}"
+    theirs, ours = old.get("recipe", {}), new["recipe"]
+    if fields := [name for name in ours if theirs.get(name) != ours[name]]:
+        return "recipe: " + ", ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in fields)
+    before = {row["path"]: row for row in old.get("recordings", [])}
+    after = {row["path"]: row for row in new["recordings"]}
+    changed = [path for path in after if path in before and before[path] != after[path]]
+    more, fewer = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
+    said = [(more, "new"), (fewer, "gone"), (changed, "changed")]
+    return ", ".join(f"{len(paths)} recordings {what} ({paths[0]} ...)" for paths, what in said if paths)
+
+
+def _splits(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, str], list[str]]:
+    usable = sorted({one.source.subject for one in recordings if not one.source.test and not one.outcome})
+    hashes = {subject: keyed.share(subject, recipe.split_seed) for subject in usable}
+    valid = {subject for subject in usable if hashes[subject] < recipe.valid_share}
+    notes = []
+    if recipe.valid_share and not valid and len(usable) > 1:
+        valid = {min(usable, key=lambda subject: hashes[subject])}
+        notes.append(f"the hash left valid empty: it took {next(iter(valid))}, the smallest")
+    if valid and len(valid) == len(usable):
+        kept = max(valid, key=lambda subject: hashes[subject])
+        valid -= {kept}
+        notes.append(f"the hash left train empty: it took {kept}, the largest")
+    if recipe.valid_share and len(usable) == 1:
+        notes.append(f"{usable[0]} is the only subject: valid is empty")
+
+    def split(one: Scanned) -> str:
+        return "test" if one.source.test else "valid" if one.source.subject in valid else "train"
+
+    return {one.source.path: split(one) for one in recordings}, notes
+
+
+def _balance(recordings: list[Scanned], recipe: Recipe) -> dict[str, int]:
+    """Return how many windows each recording may give, so that a subject has as many of each class."""
+    by_class: defaultdict[str, defaultdict[str, list[Scanned]]] = defaultdict(lambda: defaultdict(list))
+    for one in recordings:
+        if not one.outcome:
+            by_class[one.source.subject][one.source.label].append(one)
+    limits = {}
+    for classes in by_class.values():
+        totals = [sum(count_on_a_grid(one.duration_s, recipe) for one in group) for group in classes.values()]
+        for group in classes.values():
+            limits |= {one.source.path: min(totals) // len(group) for one in group}
+    return limits
+
+
+def _shards(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, list[str]]:
+    """Group each split's recordings, in a keyed order, into shards of about ``shard_mb``."""
+    window_bytes = len(recipe.electrodes) * recipe.window_samples * 2
+    shards: dict[str, list[str]] = {}
+    for split in ("train", "valid", "test"):
+        planned = [row for row in rows if row["split"] == split and not row["outcome"]]
+        room, number = 0.0, -1
+        for position in keyed.permutation(keyed.key("shards", recipe.split_seed, split), len(planned)):
+            row = planned[position]
+            if room <= 0:
+                room, number = recipe.shard_mb * 1e6, number + 1
+            room -= max(1, count_on_a_grid(row["duration_s"], recipe)) * window_bytes
+            shards.setdefault(f"{split}/{number:06d}", []).append(row["path"])
+    return shards
+
+
+def _identity(plan: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Return what a shard is made of, as one hash; content stands for time, so that a copied tree is the same."""
+    return sha256_bytes(canonical_json([plan["recipe_sha256"], plan["code_version"], rows]))

@@ -1,0 +1,165 @@
+"""Run: from --src to a whole shard set, by any number of workers, in any number of goes."""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from manifests import manifest
+from manifests.durable import PARTIAL, canonical_json, json_lines, read_json, write_bytes
+from manifests.errors import DareError
+from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow
+from manifests.recipe import Recipe
+from pipelines import plan as planning
+from pipelines.build import build
+from pipelines.plan import Task
+from pipelines.scan import Tree
+
+_PACKAGES = ("mne", "numpy", "scipy", "webdataset")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who builds: ``count`` processes here, or those of a dask scheduler (its address or scheduler file).
+
+    ``part`` (i, n) takes the i-th of every n shards, for job arrays that know of no scheduler.
+    """
+
+    count: int = 1
+    scheduler: str = ""
+    part: tuple[int, int] = (1, 1)
+
+
+def preprocess(
+    tree: Tree,
+    recipe: Recipe,
+    src: Path,
+    folder: Path,
+    workers: Workers,
+    progress: Callable[[int, int], None],
+    retry_failed: bool = False,
+    overwrite: bool = False,
+) -> Manifest | None:
+    """Build every shard that has no receipt yet and fold the receipts into the manifest.
+
+    Returns None where shards of other parts are still to come. Raises DareError where the folder holds another plan's
+    shards or cannot be written, and where no recording gave a window.
+    """
+    plan = planning.make(tree, recipe)
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    planning.refuse_another(folder, plan)
+    if not (folder / "plan.json").exists():
+        write_bytes(folder / "plan.json", canonical_json(plan))
+    tasks = planning.tasks(plan)
+    pending = [task for task in tasks if not _done(task, folder, retry_failed)]
+    index, parts = workers.part
+    mine = [task for number, task in enumerate(tasks) if number % parts == index - 1 and task in pending]
+    for number, _ in enumerate(_built(mine, recipe, src.resolve(), folder.resolve(), workers), start=1):
+        progress(len(tasks) - len(pending) + number, len(tasks))
+    if len(mine) < len(pending) and not all(_done(task, folder, False) for task in tasks):
+        return None
+    return fold(folder, plan, recipe)
+
+
+def fold(folder: Path, plan: dict[str, Any], recipe: Recipe) -> Manifest:
+    """Write recordings.jsonl and, last, manifest.json, from the receipts of all planned shards."""
+    receipts = [_receipt(folder / f"{task.shard}.json") for task in planning.tasks(plan)]
+    for partial in folder.rglob(f"*{PARTIAL}*"):
+        partial.unlink()
+    rows = [row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan)
+    rows.sort(key=lambda row: row.path)
+    if not any(row.windows for row in rows):
+        raise DareError(f"{folder}: no recording gave a window ({_commonest(rows)})")
+    write_bytes(folder / "recordings.jsonl", json_lines([row.model_dump(mode="json") for row in rows]))
+    whole = Manifest(
+        corpus=recipe.corpus,
+        corpus_version=plan["corpus_version"],
+        recipe=recipe,
+        recipe_sha256=plan["recipe_sha256"],
+        plan_sha256=planning.plan_hash(plan),
+        versions={name: version(name) for name in _PACKAGES}
+        | {"dare-eeg": version("dare-eeg"), "python": platform.python_version(), "machine": platform.machine()},
+        electrodes=list(recipe.electrodes),
+        sfreq=recipe.sfreq_hz,
+        window_samples=recipe.window_samples,
+        splits={
+            split: manifest.split_entry([r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600)
+            for split in SPLITS
+        },
+        signal=_statistics(receipts, recipe),
+        outcomes=manifest.outcomes(rows),
+        notes=plan["notes"],
+    )
+    write_bytes(folder / "manifest.json", manifest.dump(whole))
+    return whole
+
+
+def _done(task: Task, folder: Path, retry_failed: bool) -> bool:
+    path = folder / f"{task.shard}.json"
+    if not path.exists():
+        return False
+    receipt = _receipt(path)
+    if receipt.identity != task.identity:
+        raise DareError(f"{path}: receipt of another plan; make the set again with --overwrite")
+    return not (retry_failed and any(row.outcome == "failed" for row in receipt.recordings))
+
+
+def _receipt(path: Path) -> Receipt:
+    return Receipt.model_validate(read_json(path, "delete it and run dare preprocess again"))
+
+
+def _built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: Workers) -> Iterator[Receipt]:
+    """Yield receipts as shards get done: here where one worker is asked for, else on dask."""
+    if not tasks:
+        return
+    if not workers.scheduler and (workers.count == 1 or workers.part != (1, 1)):
+        yield from (build(task, recipe, src, folder) for task in tasks)
+        return
+    from distributed import Client, LocalCluster, as_completed
+
+    # With dask's default allocator settings every large array is mapped and unmapped anew: slower than one process.
+    tuned = {name: str(1 << 30) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")}
+    os.environ |= tuned
+    import dask
+
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": tuned, "distributed.admin.log-length": 0}):
+        if workers.scheduler:
+            file = Path(workers.scheduler).is_file()
+            client = Client(**{"scheduler_file" if file else "address": workers.scheduler})
+        else:
+            cluster = LocalCluster(
+                n_workers=min(workers.count, len(tasks)), threads_per_worker=1, dashboard_address=None
+            )
+            client = Client(cluster)
+        with client:
+            futures = [client.submit(build, task, recipe, src, folder, pure=False, retries=1) for task in tasks]
+            for future in as_completed(futures):
+                yield future.result()
+        if not workers.scheduler:
+            cluster.close()
+
+
+def _statistics(receipts: list[Receipt], recipe: Recipe) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation, µV, of each electrode over the windows that have it."""
+    table = {}
+    for name in recipe.electrodes:
+        sums = sum((r.signal.get(name, ChannelSums()) for r in receipts), start=ChannelSums())
+        if sums.samples:
+            mean = sums.total / sums.samples
+            variance = max(0.0, sums.squares / sums.samples - mean**2)
+            table[name] = {"mean_uv": round(mean, 6), "sd_uv": round(variance**0.5, 6), "samples": sums.samples}
+    return table
+
+
+def _commonest(rows: list[RecordingRow]) -> str:
+    counts = manifest.outcomes(rows)
+    reasons = {reason: n for outcome in ("failed", "skipped") for reason, n in counts[outcome].items()}
+    if not reasons:
+        return "nothing was planned"
+    reason = max(reasons, key=lambda one: reasons[one])
+    return f"{reasons[reason]} of {len(rows)}: {reason}"

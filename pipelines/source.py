@@ -1,0 +1,43 @@
+"""Source: a raw recording as the tree it lies in tells of it, before a byte of it is read."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from manifests.recipe import Recipe
+from pipelines.recording import Recording
+from pipelines.windows import Cue
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording of a corpus: its path below --src and what its name and place say.
+
+    ``label`` is the class of the whole recording, "" where events carry the classes; ``label_file`` the file, below
+    --src, that holds its labels; ``skip`` says why the recipe has no use for it; ``lacks`` what it cannot do without.
+    """
+
+    path: str
+    subject: str
+    session: str
+    test: bool = False
+    label: str = ""
+    label_file: str = ""
+    skip: str = ""
+    lacks: str = ""
+
+
+class Corpus(Protocol):
+    """What only one corpus knows: its file tree, subjects and official split, and where its labels are."""
+
+    def version(self, paths: list[str]) -> str:
+        """Return the release that these paths below --src look like."""
+
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return the recordings of this corpus among all paths below --src, by name alone."""
+
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return (the labelled moments of a recording, a note on events that are not used).
+
+        Asked only where the whole recording has no one label. ``labels`` is the content of ``source.label_file``.
+        Raises DareError where labels do not fit the events.
+        """
