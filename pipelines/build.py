@@ -15,7 +15,17 @@ from manifests.electrodes import split_reference
 from manifests.errors import DareError
 from manifests.manifest import ChannelSums, Receipt, RecordingRow, dump
 from manifests.recipe import Recipe
-from manifests.shard_format import NPY_HEADER, Index, member_size, npy_bytes, payload_offset, quantise, sample_key, sidecar_bytes, tar_size
+from manifests.shard_format import (
+    NPY_HEADER,
+    Index,
+    member_size,
+    npy_bytes,
+    payload_offset,
+    quantise,
+    sample_key,
+    sidecar_bytes,
+    tar_size,
+)
 from pipelines import readers
 from pipelines.corpora import CORPORA
 from pipelines.plan import Task
@@ -135,7 +145,13 @@ def _quantised(
     scale = np.where(present, recipe.quantum_uv, 0).astype(np.float32)
     samples = [
         _Sample(
-            sample_key(recipe.corpus, slug, number), counts, scale, round(window.start_s, 6), window.label, row, number
+            sample_key(recipe.corpus, slug, number),
+            counts,
+            scale,
+            round(window.start_s, 6),
+            window.label,
+            row,
+            number,
         )
         for number, (window, (counts, _)) in enumerate(zip(windows, counted, strict=True))
     ]
@@ -148,7 +164,13 @@ def _write_tar(path: Path, samples: list[_Sample], recipe: Recipe) -> None:
     with atomic_write(path) as partial, partial.open("wb") as stream:
         with TarWriter(stream, user="", group="", mtime=0, encoder=False) as tar:
             for sample in samples:
-                tar.write({"__key__": sample.key, "eeg.npy": npy_bytes(sample.counts), "json": _sidecar(sample, recipe)})
+                tar.write(
+                    {
+                        "__key__": sample.key,
+                        "eeg.npy": npy_bytes(sample.counts),
+                        "json": _sidecar(sample, recipe),
+                    }
+                )
 
 
 def _sidecar(sample: _Sample, recipe: Recipe) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines.recording import Event, RecordFile, Signal, Timeline, describe_channel
+from pipelines.recording import MAX_RECORD_S, Event, RecordFile, Signal, Timeline, describe_channel
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
 
@@ -62,8 +62,8 @@ class EdfFile(RecordFile):
         onsets_s, events, num_damaged = self._annotations()
         if self.is_plus and num_damaged > self.num_records / 2:
             raise DareError(
-                f"{self.path}: damaged: {num_damaged} of {self.num_records} records do not say when they begin "
-                "(line-end conversion does that); download it again in binary mode"
+                f"{self.path}: damaged: {num_damaged} of {self.num_records} records begin with no time, "
+                "as after line-end conversion; download it again in binary mode"
             )
         timed = np.isfinite(onsets_s)
         if not timed.any():
@@ -71,7 +71,7 @@ class EdfFile(RecordFile):
         notes = []
         if not timed.all():
             notes.append(f"{np.count_nonzero(~timed)} records have no time: placed by their neighbours")
-        # A record without a time keeps its distance from the last that has one, or from the first that follows.
+        # A record without a time keeps its distance from the last that has one, or the first that follows.
         known = np.maximum.accumulate(np.where(timed, np.arange(self.num_records), np.argmax(timed)))
         onsets_s = onsets_s[known] + expected_s - expected_s[known]
         first_s = float(onsets_s[0])
@@ -85,22 +85,23 @@ class EdfFile(RecordFile):
         onsets_s = np.full(self.num_records, np.nan)
         events: list[Event] = []
         num_damaged = 0
-        records, separator = self.records(), np.zeros((self.num_records, 1), np.uint8)
-        spans = [part for span in self.annotation_spans for part in (records[:, span], separator)]
+        separator = np.zeros((self.num_records, 1), np.uint8)
+        spans = [part for span in self.annotation_spans for part in (self.records[:, span], separator)]
         for number, lists in enumerate(row.tobytes() for row in np.hstack(spans)):
             for onset_s, duration_s, texts in _parse_annotations(lists):
                 if not texts[0] and np.isnan(onsets_s[number]):
                     onsets_s[number] = onset_s
                 events += [Event(onset_s, duration_s, text) for text in texts if text]
-            num_damaged += bool(np.isnan(onsets_s[number])) and lists.strip(b"\0") != b""
+            # The first byte of a record's annotations begins its first list, so a shift by one byte shows.
+            num_damaged += not _TAL.match(lists) and lists.strip(b"\0") != b""
         return onsets_s, events, num_damaged
 
 
 def parse(path: Path) -> EdfFile:
     """Return the layout of an EDF or BDF file, read from its header and its size.
 
-    What the header gets wrong about sizes (number of records, header length, a cut last record) is put right and
-    noted. Raises DareError where a field is no number or the file has not one whole record.
+    What the header gets wrong about sizes (number of records, header length, a cut last record) is put right
+    and noted. Raises DareError where a field is no number or the file has not one whole record.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -115,9 +116,7 @@ def parse(path: Path) -> EdfFile:
         channels = _rows(file.read(data_offset - _BLOCK_BYTES), _CHANNEL_WIDTHS, num_channels)
     notes = []
     if fixed["header bytes"] != str(data_offset):
-        notes.append(
-            f"header length {fixed['header bytes']!r}: {num_channels} channels make it {data_offset} bytes"
-        )
+        notes.append(f"header length {fixed['header bytes']!r}: {num_channels} channels make it {data_offset} bytes")
     dtype = "<i3" if raw[0] == 0xFF else "<i2"
     record_s, duration_notes = _record_duration(path, fixed, channels)
     signals, spans, record_bytes, channel_notes = _layout(path, channels, record_s, dtype)
@@ -188,8 +187,8 @@ def _record_duration(
 ) -> tuple[float, tuple[str, ...]]:
     """Return (seconds per record, notes); EDF+ lets files of annotations alone say 0."""
     record_s = _number(path, fixed, "record duration")
-    if record_s < 0:
-        raise DareError(f"{path}: header field 'record duration' is negative: {fixed['record duration']}")
+    if not 0 <= record_s <= MAX_RECORD_S:
+        raise DareError(f"{path}: header field 'record duration' is not possible: {fixed['record duration']!r}")
     if record_s > 0 or all(_is_annotation(fields) for fields in channels):
         return record_s, ()
     return 1.0, ("the header says that a record lasts 0 s: 1 s assumed",)
@@ -197,7 +196,7 @@ def _record_duration(
 
 def _parse_annotations(lists: bytes) -> Iterator[tuple[float, float, list[str]]]:
     """Yield (onset in s, duration in s, texts) of each legible time-stamped annotation list."""
-    for entry in lists.split(b"\0"):
+    for entry in filter(None, lists.split(b"\0")):
         if match := _TAL.fullmatch(entry):
             onset, duration, texts = match.groups()
             yield (

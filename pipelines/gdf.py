@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines.recording import Event, RecordFile, Signal, Timeline, describe_channel
+from pipelines.recording import MAX_RECORD_S, Event, RecordFile, Signal, Timeline, describe_channel
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
 
@@ -99,17 +99,13 @@ def parse(path: Path) -> GdfFile:
         version = _version(path, fixed)
         is_first = version < 1.9
         num_channels = _little_endian(fixed[252:256] if is_first else fixed[252:254])
-        data_offset = (
-            _little_endian(fixed[184:192]) if is_first else _BLOCK_BYTES * _little_endian(fixed[184:186])
-        )
+        data_offset = _little_endian(fixed[184:192]) if is_first else _BLOCK_BYTES * _little_endian(fixed[184:186])
         needed = _BLOCK_BYTES * (num_channels + 1)
         if num_channels < 1 or not needed <= data_offset < size:
             raise DareError(
-                f"{path}: has {size} bytes, which do not hold a header of {data_offset} for {num_channels} channels"
+                f"{path}: has {size} bytes, its header of {num_channels} channels should end at {data_offset}"
             )
-        columns = _columns(
-            file.read(needed), _CHANNEL_TYPES_1 if is_first else _CHANNEL_TYPES_2, num_channels
-        )
+        columns = _columns(file.read(needed), _CHANNEL_TYPES_1 if is_first else _CHANNEL_TYPES_2, num_channels)
     record_s = _record_duration(path, fixed[244:252], version)
     signals, record_bytes, channel_notes = _layout(path, columns, record_s)
     num_records, size_notes = _count_records(path, fixed[236:244], size - data_offset, record_bytes)
@@ -126,18 +122,14 @@ def parse(path: Path) -> GdfFile:
     )
 
 
-def _layout(
-    path: Path, columns: dict[str, NDArray[Any]], record_s: float
-) -> tuple[tuple[Signal, ...], int, list[str]]:
+def _layout(path: Path, columns: dict[str, NDArray[Any]], record_s: float) -> tuple[tuple[Signal, ...], int, list[str]]:
     """Return (signals, bytes of a record, notes on channels that cannot be used)."""
     signals, notes, offset = [], [], 0
     for position, label in enumerate(_text(cell) for cell in columns["label"]):
         num_samples = int(columns["samples per record"][position])
         dtype = _SAMPLE_DTYPES.get(int(columns["sample type"][position]))
         if dtype is None:
-            raise DareError(
-                f"{path}: channel {label!r} has sample type {columns['sample type'][position]}: not known"
-            )
+            raise DareError(f"{path}: channel {label!r} has sample type {columns['sample type'][position]}: not known")
         signal = Signal(
             describe_channel(label, position, num_samples / record_s, _unit(columns, position)),
             num_samples,
@@ -175,8 +167,8 @@ def _record_duration(path: Path, field: bytes, version: float) -> float:
     else:
         numerator, denominator = np.frombuffer(field, "<u4").tolist()
         record_s = numerator / denominator if denominator else 0.0
-    if not (np.isfinite(record_s) and record_s > 0):
-        raise DareError(f"{path}: header field 'record duration' is no length of time: {field.hex(' ')}")
+    if not 0 < record_s <= MAX_RECORD_S:
+        raise DareError(f"{path}: header field 'record duration' is not possible: {field.hex(' ')}")
     return record_s
 
 
@@ -189,11 +181,7 @@ def _events(table: bytes, num_events: int, sfreq: float) -> tuple[Event, ...]:
         durations = np.frombuffer(table, "<u4", num_events, 8 + 8 * num_events) / sfreq
     onsets_s = np.maximum(positions.astype(np.float64) - 1, 0) / sfreq
     events = zip(onsets_s.tolist(), durations.tolist(), codes.tolist(), strict=True)
-    regular = [
-        Event(onset_s, duration_s, str(code))
-        for onset_s, duration_s, code in events
-        if code != _SPARSE_SAMPLE
-    ]
+    regular = [Event(onset_s, duration_s, str(code)) for onset_s, duration_s, code in events if code != _SPARSE_SAMPLE]
     return tuple(sorted(regular, key=lambda event: event.onset_s))
 
 

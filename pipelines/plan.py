@@ -86,7 +86,18 @@ def tasks(plan: dict[str, Any]) -> list[Task]:
 
 def verdicts(plan: dict[str, Any]) -> list[RecordingRow]:
     """Return the rows of the recordings that no shard is planned for, with the reason."""
-    kept = ("path", "bytes", "subject", "session", "split", "channel_map", "sfreq", "duration_s", "outcome", "reason")
+    kept = (
+        "path",
+        "bytes",
+        "subject",
+        "session",
+        "split",
+        "channel_map",
+        "sfreq",
+        "duration_s",
+        "outcome",
+        "reason",
+    )
     return [
         RecordingRow(**{name: row[name] for name in kept}, sha256="", windows=0)
         for row in plan["recordings"]
@@ -103,7 +114,9 @@ def refuse_another(folder: Path, plan: dict[str, Any]) -> None:
     old = read_json(folder / "plan.json", "make the set again with --overwrite")
     if plan_hash(old) == plan_hash(plan):
         return
-    raise DareError(f"{folder}: holds shards of another plan ({_difference(old, plan)}); choose another --out, or replace it with --overwrite")
+    raise DareError(
+        f"{folder}: holds shards of another plan ({_difference(old, plan)}); choose another --out, or replace it with --overwrite"
+    )
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -38,17 +38,15 @@ def read_header(path: Path | str) -> Header:
     with _named(Path(path)):
         file = _open(Path(path))
     channels = tuple(signal.channel for signal in file.signals)
-    return Header(
-        file.path, file.format, channels, file.num_records * file.record_s, file.num_records, file.notes
-    )
+    return Header(file.path, file.format, channels, file.num_records * file.record_s, file.num_records, file.notes)
 
 
 def read(path: Path | str, electrodes: Collection[str] | None = None) -> Recording:
     """Return the signal of the wanted electrodes in µV, in the order of the file, and all its events.
 
     ``electrodes`` are canonical names; None takes every channel at the rate of the EEG. Those that the file
-    lacks are absent from the result; where two channels name one electrode the first is read. Raises DareError
-    as `read_header` does, and where the wanted channels differ in rate.
+    lacks are absent from the result; where two channels name one electrode the first is read. Raises
+    DareError as `read_header` does, and where the wanted channels differ in rate.
     """
     with _named(Path(path)):
         file = _open(Path(path))
@@ -114,17 +112,13 @@ def _choose(file: RecordFile, electrodes: Collection[str] | None) -> tuple[list[
     notes = []
     for signal in candidates:
         if chosen.setdefault(signal.channel.electrode, signal) is not signal:
-            notes.append(
-                f"channel {signal.channel.label!r} repeats {signal.channel.electrode}: the first one is read"
-            )
+            notes.append(f"channel {signal.channel.label!r} repeats {signal.channel.electrode}: the first one is read")
     rates = {signal.channel.sfreq: signal.channel.electrode for signal in chosen.values()}
     if len(rates) > 1:
         listed = ", ".join(f"{electrode} {sfreq:g} Hz" for sfreq, electrode in rates.items())
         raise DareError(f"{file.path}: channels differ in rate ({listed}); ask for those of one rate")
     if any(not 0 < sfreq <= _MAX_SFREQ for sfreq in rates):
-        raise DareError(
-            f"{file.path}: a rate of {min(rates):g} Hz is not possible: the record duration is wrong"
-        )
+        raise DareError(f"{file.path}: a rate of {min(rates):g} Hz is not possible: the record duration is wrong")
     return list(chosen.values()), notes
 
 
@@ -135,9 +129,7 @@ def _eeg_sfreq(signals: tuple[Signal, ...]) -> float:
     return max((channel.sfreq for channel in eeg or channels), default=0.0)
 
 
-def _decode(
-    file: RecordFile, signals: list[Signal]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[str]]:
+def _decode(file: RecordFile, signals: list[Signal]) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[str]]:
     """Return (µV, electrodes × samples; where no electrode has a sample; notes on guessed units)."""
     num_samples = file.num_records * signals[0].num_samples if signals else 0
     data_uv = np.empty((len(signals), num_samples), np.float32)
@@ -152,15 +144,16 @@ def _decode(
     unknown = [row for row, signal in enumerate(signals) if np.isnan(signal.channel.scale_to_uv)]
     if not unknown:
         return data_uv, missing, []
-    scale, unit = _guess_unit([float(data_uv[row, ~missing].std(dtype=np.float64)) for row in unknown])
+    scale, unit = _guess_unit([data_uv[row, ~missing] for row in unknown])
     data_uv[unknown] *= np.float32(scale)
     names = ", ".join(signals[row].channel.electrode for row in unknown)
     return data_uv, missing, [f"unit unknown, read as {unit}: {names}"]
 
 
-def _guess_unit(spreads: list[float]) -> tuple[float, str]:
+def _guess_unit(rows: list[NDArray[np.float32]]) -> tuple[float, str]:
     """Return (µV per unit, what it was taken for) of channels whose unit says nothing, by their spread."""
-    spread = float(np.median(spreads))
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(np.median([row.std(dtype=np.float64) if row.size else 0.0 for row in rows]))
     low, high = _PLAUSIBLE_SD_UV
     for scale, unit in ((1.0, "µV"), (1e6, "V"), (1e3, "mV")):
         if low <= spread * scale <= high:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ UV_PER_UNIT: dict[str, float] = {
 }
 """Voltage units, case folded: TUH and others write ``UV`` as well as ``uV``."""
 
+MAX_RECORD_S = 1e6
+"""Longer records, eleven days and more, are damaged headers."""
+
 _MICRO_SIGNS = ("Âµ", "Î¼", "μ")  # UTF-8 micro sign and Greek mu read as latin-1, and Greek mu itself
 
 
@@ -34,7 +38,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Segment:
-    """Contiguous samples, ``start`` to ``stop`` (exclusive); ``onset_s`` is true time from the first sample."""
+    """Contiguous samples ``start`` to ``stop`` (exclusive); ``onset_s`` is true time from the first."""
 
     start: int
     stop: int
@@ -118,7 +122,10 @@ class Signal:
         """Return digital samples in the unit of the channel (Kemp 1992); either range may be inverted."""
         (digital_min, digital_max), (physical_min, physical_max) = self.digital_range, self.physical_range
         gain = (physical_max - physical_min) / (digital_max - digital_min)
-        return digital * gain + (physical_min - digital_min * gain)
+        samples = digital.astype(np.float64)
+        samples *= gain
+        samples += physical_min - digital_min * gain
+        return samples
 
 
 @dataclass(frozen=True)
@@ -138,10 +145,11 @@ class RecordFile(ABC):
     def timeline(self) -> Timeline:
         """Return record onsets and events; raises DareError where they show that the file is damaged."""
 
+    @cached_property
     def records(self) -> NDArray[np.uint8]:
-        """Return the bytes of all records, (num_records, record_bytes), mapped and not read."""
+        """The bytes of all records, (num_records, record_bytes), mapped and not read."""
         shape = (self.num_records, self.record_bytes)
-        return np.memmap(self.path, np.uint8, "r", self.data_offset, shape)
+        return np.asarray(np.memmap(self.path, np.uint8, "r", self.data_offset, shape))
 
     def even_onsets_s(self) -> NDArray[np.float64]:
         """Return when each record begins if none is missing, (num_records,)."""
@@ -151,7 +159,7 @@ class RecordFile(ABC):
         """Return the samples of a channel as stored, (num_records × num_samples,)."""
         width = int(signal.dtype[-1])
         stop = signal.byte_offset + signal.num_samples * width
-        block = np.ascontiguousarray(self.records()[:, signal.byte_offset : stop])
+        block = np.ascontiguousarray(self.records[:, signal.byte_offset : stop])
         if width != 3:
             return block.reshape(-1).view(signal.dtype)
         # The three bytes go to the top of an int32, so that shifting down extends the sign.
@@ -161,7 +169,7 @@ class RecordFile(ABC):
 
 
 def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Channel:
-    """Return the channel at ``position`` of a file; a label that names no electrode becomes ``CH4`` and so on.
+    """Return the channel at ``position`` of a file; where its label names no electrode it is ``CH4``, say.
 
     BCI Competition 2a labels 17 of its electrodes ``EEG``, so only their position tells them apart.
     """

@@ -83,12 +83,18 @@ def fold(folder: Path, plan: dict[str, Any], recipe: Recipe) -> Manifest:
         recipe_sha256=plan["recipe_sha256"],
         plan_sha256=planning.plan_hash(plan),
         versions={name: version(name) for name in _PACKAGES}
-        | {"dare-eeg": version("dare-eeg"), "python": platform.python_version(), "machine": platform.machine()},
+        | {
+            "dare-eeg": version("dare-eeg"),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+        },
         electrodes=list(recipe.electrodes),
         sfreq=recipe.sfreq_hz,
         window_samples=recipe.window_samples,
         splits={
-            split: manifest.split_entry([r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600)
+            split: manifest.split_entry(
+                [r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600
+            )
             for split in SPLITS
         },
         signal=_statistics(receipts, recipe),
@@ -152,7 +158,11 @@ def _statistics(receipts: list[Receipt], recipe: Recipe) -> dict[str, dict[str, 
         if sums.samples:
             mean = sums.total / sums.samples
             variance = max(0.0, sums.squares / sums.samples - mean**2)
-            table[name] = {"mean_uv": round(mean, 6), "sd_uv": round(variance**0.5, 6), "samples": sums.samples}
+            table[name] = {
+                "mean_uv": round(mean, 6),
+                "sd_uv": round(variance**0.5, 6),
+                "samples": sums.samples,
+            }
     return table
 
 

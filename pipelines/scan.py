@@ -133,7 +133,14 @@ def _scan_one(src: Path, source: Source, recipe: Recipe) -> Scanned:
     rates = {channel.sfreq for channel in header.channels if channel.electrode in electrodes}
     outcome, reason = _verdict(source, header, electrodes, max(rates, default=0.0), recipe)
     return Scanned(
-        source, num_bytes, fingerprint, max(rates, default=0.0), header.duration_s, electrodes, outcome, reason
+        source,
+        num_bytes,
+        fingerprint,
+        max(rates, default=0.0),
+        header.duration_s,
+        electrodes,
+        outcome,
+        reason,
     )
 
 
@@ -155,7 +162,10 @@ def _verdict(
         return "skipped", "holds annotations and no signal"
     if not electrodes:
         seen = ", ".join(channel.label for channel in header.channels[:5])
-        return "skipped", f"no usable electrode: none of the recipe's among its {len(header.channels)} ({seen} ...)"
+        return (
+            "skipped",
+            f"no usable electrode: none of the recipe's among its {len(header.channels)} ({seen} ...)",
+        )
     lacking = [name for name in recipe.electrodes if name not in electrodes]
     if lacking and recipe.missing == "require":
         return "skipped", f"lacks {', '.join(lacking)}; take it with --set missing=mask"
