@@ -12,7 +12,6 @@ import click
 
 if TYPE_CHECKING:
     from manifests.manifest import Manifest
-    from manifests.recipe import Recipe
     from pipelines.scan import Tree
 
 Folder = click.Path(file_okay=False, path_type=Path)
@@ -76,7 +75,9 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 @click.option("--part", default="1/1", show_default=True, help="I/N: build every N-th shard, for job arrays.")
 @click.option("--subjects", default="", help="Only these subjects, by id, separated by commas.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
-@click.option("--dry-run", is_flag=True, help="Read headers, print a verdict per recording and the plan; write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Read headers, print a verdict per recording and the plan; write nothing."
+)
 @click.option("--retry-failed", is_flag=True, help="Build the shards again in which a recording failed.")
 @click.option("--strict", is_flag=True, help="Status 1 if any recording failed.")
 @click.option("--overwrite", is_flag=True, help="Replace a set that another plan made.")
@@ -128,7 +129,9 @@ def preprocess(
     else:
         _show_set(folder, whole)
         if tree.num_others:
-            click.echo(f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone")
+            click.echo(
+                f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone"
+            )
     return SOME_FAILED if strict and whole.outcomes["failed"] else OK
 
 
@@ -180,6 +183,56 @@ def verify(path: Path) -> int:
     return SOME_FAILED if faults else OK
 
 
+@dare.command()
+@click.option("--shards", type=Folder, required=True, help="A shard set or a merged one.")
+@click.option("--out", type=Folder, help="Folder of the run.  [default: runs/SET-SIZE]")
+@click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]), help="[default: base]")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the windows.  [default: 200]")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps instead of epochs.")
+@click.option("--stop-after", type=click.IntRange(1), default=None, help="Save and end after so many more steps.")
+@click.option("--checkpoint-every", type=click.IntRange(1), help="Steps between checkpoints.  [default: a twentieth]")
+@click.option("--global-batch", type=click.IntRange(1), help="Windows of a step.  [default: 64]")
+@click.option("--micro-batch", type=click.IntRange(1), help="Windows of one pass.  [default: 16]")
+@click.option("--lr", type=float, help="Peak learning rate.  [default: 0.0005]")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="[default: bf16 on a GPU, else fp32]")
+@click.option("--seed", type=int, help="Of weights, order, crops and masks.  [default: 2025]")
+@click.option("--exclude", multiple=True, metavar="SET[:SPLIT]", help="Leave out the subjects of this set.")
+@click.option("--config", "file", type=File, help="A config.toml, as every run leaves one; options override it.")
+@click.option("--deepspeed", type=File, help="DeepSpeed JSON merged over the built-in config.")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def pretrain(
+    shards: Path,
+    out: Path | None,
+    file: Path | None,
+    stop_after: int | None,
+    resume: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
+    from dare_eeg import config as configs
+    from dare_eeg import pretrain as training
+
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items() if value}
+    size = given.get("size", "base")
+    folder = out or Path("runs") / f"{shards.resolve().name}-{size}"
+    config = configs.load(file, given | {"shards": str(shards), "out": str(folder)})
+    if strange := training.left_out(config):
+        click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
+    done = training.pretrain(config, _training_progress(), resume, stop_after or 0)
+    if as_json:
+        click.echo(json.dumps({name: value for name, value in vars(done).items()}, default=str))
+        return
+    click.echo(f"{done.encoder}: {done.steps} of {done.planned} steps")
+    if done.best_valid is not None:
+        click.echo(f"  best valid loss {done.best_valid:.4f}")
+    if done.steps < done.planned:
+        click.echo(
+            f"  go on with: dare pretrain --config {folder}/config.toml --shards {shards} --out {folder} --resume"
+        )
+
+
 def _fail(message: str, status: int) -> None:
     context = click.get_current_context(silent=True)
     if "-v" in sys.argv or "--verbose" in sys.argv or (context and context.params.get("verbose")):
@@ -227,9 +280,31 @@ def _progress(verb: str, things: str) -> Callable[[int, int], None]:
     return step
 
 
+def _training_progress() -> Callable[[int, int, dict[str, Any]], None]:
+    """Return what to call with (step, steps, metrics): a bar on a terminal, a line every fiftieth elsewhere."""
+    from tqdm import tqdm
+
+    shown = ("loss", "reconstruction", "anchor", "mask", "target_variance", "effective_rank")
+    bar: Any = None
+
+    def step(done: int, total: int, metrics: dict[str, Any]) -> None:
+        nonlocal bar
+        parts = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)
+        if sys.stderr.isatty():
+            bar = bar or tqdm(total=total, initial=done - 1, desc="pretrain", unit=" steps", file=sys.stderr)
+            bar.set_postfix_str(f"{parts}  wait {metrics['data_wait_s']:.3f} s")
+            bar.update(1)
+        elif done % max(1, total // 50) == 0 or done == total:
+            click.echo(f"step {done} of {total}  {parts}  {metrics['samples_per_s']:.0f} windows/s", err=True)
+
+    return step
+
+
 def _show_set(folder: Path, whole: "Manifest") -> None:
     electrodes, length = len(whole.electrodes), whole.window_samples / whole.sfreq
-    click.echo(f"{folder}: {whole.corpus} {whole.corpus_version}, {electrodes} electrodes, {whole.sfreq:g} Hz, {length:g} s")
+    click.echo(
+        f"{folder}: {whole.corpus} {whole.corpus_version}, {electrodes} electrodes, {whole.sfreq:g} Hz, {length:g} s"
+    )
     for name, split in whole.splits.items():
         labels = ", ".join(f"{label} {count}" for label, count in split.labels.items())
         click.echo(
@@ -256,4 +331,6 @@ def _show_plan(plan: dict[str, Any], tree: "Tree", as_json: bool) -> None:
             f"{len(row['channel_map'])} electrodes  {verdict}"
         )
     planned = sum(not row["outcome"] for row in plan["recordings"])
-    click.echo(f"{planned} of {len(plan['recordings'])} recordings to {len(plan['shards'])} shards; nothing was written")
+    click.echo(
+        f"{planned} of {len(plan['recordings'])} recordings to {len(plan['shards'])} shards; nothing was written"
+    )

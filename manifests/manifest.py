@@ -164,6 +164,15 @@ def sha256(folder: Path) -> str:
     return sha256_bytes((folder / "manifest.json").read_bytes())
 
 
+def subjects_of(text: str) -> set[str]:
+    """Return the subjects of ``SET`` or ``SET:SPLIT``, SET being a shard set's folder."""
+    folder, _, split = text.rpartition(":")
+    if split not in SPLITS:
+        folder, split = text, ""
+    whole = load_set(Path(folder))
+    return {subject for each in ([split] if split else SPLITS) for subject in whole.splits[each].subjects}
+
+
 def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:
     """Return how many recordings ended ok, skipped and failed, by reason."""
     counts = {outcome: Counter(row.reason for row in rows if row.outcome == outcome) for outcome in _OUTCOMES}

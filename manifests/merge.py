@@ -22,7 +22,7 @@ def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tu
         raise DareError("two sets have the same folder name; rename one, names tell sets apart in a merged one")
     if strange := sorted(weights.keys() - sets.keys()):
         raise DareError(f"--weight {strange[0]}: names none of the sets {', '.join(sets)}")
-    banned = {subject for text in exclude for subject in _subjects_of(text)}
+    banned = {subject for text in exclude for subject in manifest.subjects_of(text)}
     _refuse_leaks(sets, banned)
     held_out = {subject for _, whole in sets.values() for subject in whole.splits["valid"].subjects}
     notes, sources = [], []
@@ -54,9 +54,3 @@ def _refuse_leaks(sets: dict[str, tuple[Path, Manifest]], banned: set[str]) -> N
                     f"{name}: {len(shared)} subjects of its train are in the test of {other_name} "
                     f"({sorted(shared)[0]} ...); leave them out with --exclude {other_name}:test, given its folder"
                 )
-
-
-def _subjects_of(text: str) -> set[str]:
-    name, _, split = text.rpartition(":") if text.rpartition(":")[2] in SPLITS else (text, "", "")
-    whole = manifest.load_set(Path(name))
-    return {subject for each in ([split] if split else SPLITS) for subject in whole.splits[each].subjects}

@@ -82,9 +82,7 @@ def names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load(
-    corpus: str, purpose: Purpose = "probe", settings: tuple[str, ...] = (), file: Path | None = None
-) -> Recipe:
+def load(corpus: str, purpose: Purpose = "probe", settings: tuple[str, ...] = (), file: Path | None = None) -> Recipe:
     """Return the recipe of a corpus.
 
     ``settings`` are ``key=value`` texts that replace one field each, ``preset=NAME`` first replacing all that the
@@ -120,7 +118,9 @@ def _fields() -> str:
 
 def _read(corpus: str, file: Path | None) -> dict[str, Any]:
     if file is None and corpus not in names():
-        raise DareError(f"{corpus!r} is no corpus with a recipe; there are {', '.join(names())} (or give --recipe FILE)")
+        raise DareError(
+            f"{corpus!r} is no corpus with a recipe; there are {', '.join(names())} (or give --recipe FILE)"
+        )
     try:
         source = file or resources.files("manifests") / "recipes" / f"{corpus}.toml"
         tables = tomllib.loads(source.read_text(encoding="utf-8"))

@@ -45,7 +45,9 @@ def _set(folder: Path, whole: Manifest, progress: Callable[[int, int], None]) ->
     for name, split in whole.splits.items():
         labelled = sum(split.labels.values()) if whole.recipe.classes else split.samples
         if not split.samples == counted[name] == labelled:
-            faults.append(f"{folder}: split {name} counts {split.samples} windows, its shards {counted[name]}, labels {labelled}")
+            faults.append(
+                f"{folder}: split {name} counts {split.samples} windows, its shards {counted[name]}, labels {labelled}"
+            )
     return faults
 
 

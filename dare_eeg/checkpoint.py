@@ -1,0 +1,85 @@
+"""Checkpoints: save the engine's state, find the last whole one, go on from it or say why not."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from manifests.durable import canonical_json, read_json, write_bytes
+from manifests.errors import DareError
+
+_POINTER = "checkpoints.json"
+
+
+def save(run: Path, engine: Any, step: int, plan: dict[str, Any], best_valid: float | None, is_best: bool) -> None:
+    """Save the state after ``step`` steps; the last and the best are kept, and named only once they are whole."""
+    folder, name = run / "checkpoints", f"step-{step:08d}"
+    engine.save_checkpoint(str(folder), tag=name, client_state={"step": step}, save_latest=False)
+    if engine.global_rank == 0:
+        known = _pointer(run)
+        best = name if is_best else known.get("best", name)
+        pointer = {"last": name, "best": best, "step": step, "best_valid": best_valid, "plan": plan}
+        write_bytes(folder / _POINTER, canonical_json(pointer))
+        for stale in folder.glob("step-*"):
+            if stale.name not in (name, best):
+                shutil.rmtree(stale)
+
+
+def exists(run: Path) -> bool:
+    """Return whether a run has a whole checkpoint."""
+    return (run / "checkpoints" / _POINTER).exists()
+
+
+def resume(run: Path, engine: Any, plan: dict[str, Any]) -> tuple[int, float | None]:
+    """Load the last whole checkpoint and return (steps done, best valid loss so far).
+
+    Raises DareError where there is none, where the plan differs (naming the field), or where a file is damaged.
+    """
+    pointer = _pointer(run)
+    if not pointer:
+        raise DareError(f"{run}: has no checkpoint to resume from; leave out --resume")
+    for field, value in json.loads(canonical_json(plan)).items():
+        if pointer["plan"].get(field) != value:
+            theirs = pointer["plan"].get(field)
+            said = f" ({theirs}, now {value})" if len(f"{theirs}{value}") < 80 else ""
+            raise DareError(f"{run}: its {field} is another{said}; give the run's own, or another --out")
+    _refuse_pickle()
+    folder = run / "checkpoints"
+    try:
+        loaded, state = engine.load_checkpoint(str(folder), tag=pointer["last"])
+    except Exception as problem:
+        reason = str(problem).strip().splitlines()[:1] or [type(problem).__name__]
+        raise DareError(
+            f"{folder / pointer['last']}: cannot be loaded ({reason[0][:120]}); remove {run} and start anew"
+        ) from problem
+    if loaded is None or state.get("step") != pointer["step"]:
+        raise DareError(
+            f"{folder / pointer['last']}: is not the checkpoint that was saved; remove {run} and start anew"
+        )
+    return int(pointer["step"]), pointer["best_valid"]
+
+
+def cut_metrics(path: Path, step: int) -> None:
+    """Drop the lines of metrics.jsonl after a step, those a checkpoint does not know of."""
+    if path.exists():
+        lines = [
+            line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step
+        ]
+        write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _pointer(run: Path) -> dict[str, Any]:
+    path = run / "checkpoints" / _POINTER
+    return read_json(path, f"remove {run} and start anew") if path.exists() else {}
+
+
+def _refuse_pickle() -> None:
+    """Make DeepSpeed load tensors only, and let through the three harmless classes of its own it stores beside them."""
+    import torch
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])

@@ -1,0 +1,241 @@
+"""Loader: a thread that fills int16 buffers with the windows of the steps to come.
+
+Crops are keyed by (seed, slot) and masks by (seed, step, micro-batch), so who loads them changes nothing.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dare_eeg.masks import Masks, draw
+from dare_eeg.model import PATCH
+from dare_eeg.order import Plan
+from dare_eeg.resample import resample
+from dare_eeg.shards import TrainingSet, Windows
+from manifests import keyed
+from manifests.electrodes import VOCABULARY, ids
+
+SFREQ = 256.0
+"""The rate, in Hz, that the network works at."""
+
+CROP = 1024
+"""Samples at that rate which a training window is cropped to."""
+
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Windows of one signature and the masks they share.
+
+    ``counts`` (B, C, T) int16 at ``sfreq``; ``scale`` (B, C) µV per count, 0 where absent; ``crop`` (B,) first sample
+    of the crop at the network's rate; ``ids`` (C,) places in the vocabulary; ``weight`` (B,) 0 for padding;
+    ``windows`` say which recording and moment each is.
+    """
+
+    step: int
+    number: int
+    counts: NDArray[np.int16]
+    scale: NDArray[np.float32]
+    crop: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    sfreq: float
+    weight: NDArray[np.float32]
+    masks: Masks
+    windows: list[str]
+
+    def tensors(self, device: torch.device, unit_scale: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return (x_BCT in network units at 256 Hz, ids_C, present_BC, weight_B) on a device."""
+        scale = torch.from_numpy(self.scale).to(device)
+        x_BCT = torch.from_numpy(self.counts).to(device) * (scale * unit_scale)[..., None]
+        if self.sfreq != SFREQ:
+            x_BCT = resample(x_BCT, self.sfreq, SFREQ)
+            length = min(CROP, x_BCT.shape[-1])
+            taken = torch.from_numpy(self.crop).to(device)[:, None] + torch.arange(length, device=device)
+            x_BCT = x_BCT.gather(-1, taken[:, None].expand(-1, x_BCT.shape[1], -1))
+        return x_BCT, torch.from_numpy(self.ids).to(device), scale > 0, torch.from_numpy(self.weight).to(device)
+
+
+class _Reader:
+    """Reads the rows of one set into micro-batches: the vocabulary's electrodes, cropped where no resampling is due."""
+
+    def __init__(self, windows: Windows) -> None:
+        known = [row for row, name in enumerate(windows.electrodes) if name in VOCABULARY]
+        self.windows = windows
+        self.channels = slice(None) if len(known) == len(windows.electrodes) else known
+        self.ids = np.array(ids([windows.electrodes[row] for row in known]), np.int64)
+        self.length = int(windows.shape[1] * SFREQ / windows.sfreq)
+        self.cropped = windows.sfreq == SFREQ and self.length > CROP
+        self.stored = np.empty(windows.shape, np.int16)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Electrodes and samples of a window as the loader hands it on."""
+        return len(self.ids), CROP if self.cropped else self.windows.shape[1]
+
+    def crop(self, uniform: float) -> int:
+        """Return the first sample of a crop, at the network's rate."""
+        return int(uniform * (max(self.length - CROP, 0) + 1))
+
+    def read(self, shard: int, row: int, crop: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Fill ``counts`` and return µV per count by electrode."""
+        scale = self.windows.read(shard, row, self.stored)
+        stored = self.stored[:, crop : crop + CROP] if self.cropped else self.stored
+        counts[...] = stored[self.channels]
+        return scale[self.channels]
+
+
+def outside_vocabulary(sets: list[TrainingSet]) -> list[str]:
+    """Return the electrodes of the sets that the network has no embedding for."""
+    return sorted({name for one in sets for name in one.train.electrodes} - set(VOCABULARY))
+
+
+def num_patches(reader_length: int) -> int:
+    """Return the time patches of a window of so many samples at 256 Hz once it is cropped."""
+    return min(reader_length, CROP) // PATCH
+
+
+class Loader:
+    """Iterates over this rank's micro-batches from a step on; closing it ends its thread.
+
+    An error in the thread is raised where the batch it spoiled is asked for.
+    """
+
+    def __init__(
+        self, plan: Plan, sets: list[TrainingSet], targets: tuple[int, int] | None, first: int, rank: int, world: int
+    ) -> None:
+        self._plan, self._targets = plan, targets
+        self._readers = [_Reader(one.train) for one in sets]
+        self._rows = [one.train.rows for one in sets]
+        self._range, self._rank, self._world = range(first, plan.steps), rank, world
+        self._queue: queue.Queue[MicroBatch | Exception | None] = queue.Queue(_AHEAD)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._fill, name="loader", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """End the thread, whatever it waits for."""
+        self._closed.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    def _fill(self) -> None:
+        # One batch is with the consumer and one in the making beside those that wait.
+        buffers = {
+            reader.shape: cycle(
+                [np.empty((self._plan.micro_batch, *reader.shape), np.int16) for _ in range(_AHEAD + 2)]
+            )
+            for reader in self._readers
+        }
+        try:
+            for step in self._range:
+                slots = self._plan.slots(step)
+                for number in range(self._rank, self._plan.global_batch // self._plan.micro_batch, self._world):
+                    mine = slice(number * self._plan.micro_batch, (number + 1) * self._plan.micro_batch)
+                    reader = self._readers[int(slots.source[mine.start])]
+                    batch = self._batch(step, number, slots.source[mine], slots.shard[mine], slots.row[mine],
+                                        next(buffers[reader.shape]))  # fmt: skip
+                    if self._closed.is_set():
+                        return
+                    self._queue.put(batch)
+            self._queue.put(None)
+        except Exception as problem:
+            self._queue.put(problem)
+
+    def _batch(
+        self,
+        step: int,
+        number: int,
+        source: NDArray[np.int64],
+        shard: NDArray[np.int64],
+        row: NDArray[np.int64],
+        counts: NDArray[np.int16],
+    ) -> MicroBatch:
+        seed, size = self._plan.seed, self._plan.micro_batch
+        first_slot = step * self._plan.global_batch + number * size
+        readers = [self._readers[one] for one in source]
+        rows = [self._rows[one][at][position] for one, at, position in zip(source, shard, row, strict=True)]
+        crop = np.array(
+            [
+                reader.crop(float(keyed.uniforms(keyed.key("crop", seed, first_slot + position), 1)[0]))
+                for position, reader in enumerate(readers)
+            ]
+        )
+        scale = np.stack(
+            [
+                reader.read(int(at), int(stored), int(start), counts[position])
+                for position, (reader, at, stored, start) in enumerate(zip(readers, shard, rows, crop, strict=True))
+            ]
+        )
+        return MicroBatch(
+            step=step,
+            number=number,
+            counts=counts,
+            scale=scale,
+            crop=crop,
+            ids=readers[0].ids,
+            sfreq=readers[0].windows.sfreq,
+            weight=np.ones(size, np.float32),
+            masks=draw(
+                keyed.key("mask", seed, step, number),
+                num_patches(readers[0].length),
+                len(readers[0].ids),
+                self._targets,
+            ),
+            windows=[
+                f"{reader.windows.folder.name}: {reader.windows.describe(int(at), int(stored))}"
+                for reader, at, stored in zip(readers, shard, rows, strict=True)
+            ],
+        )
+
+
+def valid_batches(
+    sets: list[TrainingSet], seed: int, size: int, targets: tuple[int, int] | None
+) -> Iterator[MicroBatch]:
+    """Yield every valid window once, in a fixed order with fixed crops and masks; the last batch of a set is padded."""
+    number = 0
+    for windows in (one.valid for one in sets):
+        if not len(windows):
+            continue
+        reader = _Reader(windows)
+        for start in range(0, len(windows), size):
+            taken = np.arange(start, min(start + size, len(windows)))
+            counts = np.zeros((size, *reader.shape), np.int16)
+            scale = np.zeros((size, len(reader.ids)), np.float32)
+            crops = keyed.uniforms(keyed.key("crop", seed, "valid", number), size)
+            crop = np.array([reader.crop(float(uniform)) for uniform in crops])
+            for position, window in enumerate(taken):
+                shard, row = int(windows.shard[window]), int(windows.row[window])
+                scale[position] = reader.read(shard, row, int(crop[position]), counts[position])
+            scale[len(taken) :] = scale[0]  # padding lacks no electrode, so it costs no attention mask
+            yield MicroBatch(
+                step=-1,
+                number=number,
+                counts=counts,
+                scale=scale,
+                crop=crop,
+                ids=reader.ids,
+                sfreq=windows.sfreq,
+                weight=(np.arange(size) < len(taken)).astype(np.float32),
+                masks=draw(
+                    keyed.key("mask", seed, "valid", number), num_patches(reader.length), len(reader.ids), targets
+                ),
+                windows=[windows.describe(int(windows.shard[window]), int(windows.row[window])) for window in taken],
+            )
+            number += 1

@@ -1,0 +1,277 @@
+"""Pretrain: from a shard set to an encoder, in one loop that reads top to bottom."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+import torch.distributed as dist
+
+from dare_eeg import checkpoint, engine, losses, schedule
+from dare_eeg.config import PretrainConfig
+from dare_eeg.loader import SFREQ, Loader, MicroBatch, outside_vocabulary, valid_batches
+from dare_eeg.losses import Losses
+from dare_eeg.model import SIZES, Network, Outputs
+from dare_eeg.order import Plan, Source
+from dare_eeg.shards import TrainingSet, training_sets
+from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
+from manifests import manifest
+from manifests.electrodes import VOCABULARY
+from manifests.errors import DareError
+
+Report = Callable[[int, int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended: steps done of steps planned, where its encoder is, and the best valid loss, if any."""
+
+    steps: int
+    planned: int
+    encoder: Path
+    best_valid: float | None
+
+
+def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_after: int = 0) -> Done:
+    """Train a network on a shard set and leave a run: config, metrics, checkpoints, encoder.
+
+    ``report`` is called with (step, steps, metrics of the step). ``stop_after`` ends the run that many steps on, its
+    schedules unchanged; SIGTERM and SIGUSR1 end it after the step they fall in. Raises DareError for sets that cannot
+    be trained on, a run that is there already, a resume that does not fit, and a loss that is not finite.
+    """
+    run = Path(config.out)
+    sets = [one for one in training_sets(Path(config.shards), config.exclude) if len(one.train) or len(one.valid)]
+    plan = make_plan(config, [one for one in sets if len(one.train)])
+    trained_on = [one for one in sets if len(one.train)]
+    if checkpoint.exists(run) and not resume:
+        raise DareError(f"{run}: holds a run; go on with --resume, or choose another --out")
+    torch.manual_seed(config.seed)
+    network = Network(SIZES[config.size], config.init)
+    ds = engine.start(network, config)
+    fields = plan_fields(config, plan)
+    done, best_valid = checkpoint.resume(run, ds, fields) if resume else (0, None)
+    if ds.global_rank == 0:
+        config.save(run / "config.toml")
+        checkpoint.cut_metrics(run / "metrics.jsonl", done)
+    stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
+    every = config.checkpoint_every or max(1, plan.steps // 20)
+    loader = Loader(plan, trained_on, _targets(config), done, ds.global_rank, ds.world_size)
+    provenance = _provenance(config, sets, run)
+    began = time.perf_counter()
+    with _Stop() as stop, _log(run, ds.global_rank) as log:
+        batches = iter(loader)
+        for step in range(done, stop_at):
+            metrics = train_step(ds, network, config, plan, step, batches)
+            if (step + 1) % every == 0 or step + 1 == stop_at or stop.asked:
+                valid = validate(ds, network, config, sets)
+                # A run without valid windows has no best step: its last is what it has to give.
+                is_best = valid is None or best_valid is None or valid["loss"] <= best_valid
+                if is_best:
+                    best_valid = valid["loss"] if valid else None
+                    if ds.global_rank == 0:
+                        encoder = network.target_encoder.state_dict()
+                        save_encoder(run / ENCODER_FILE, encoder, provenance(step + 1))
+                checkpoint.save(run, ds, step + 1, fields, best_valid, is_best)
+                metrics |= {"valid": valid} if valid else {}
+            now = time.perf_counter()
+            metrics["samples_per_s"] = round(config.global_batch / (now - began), 3)
+            began = now
+            log(metrics)
+            report(step + 1, plan.steps, metrics)
+            if stop.asked:
+                stop_at = step + 1
+                break
+    loader.close()
+    engine.stop()
+    return Done(stop_at, plan.steps, run / ENCODER_FILE, best_valid)
+
+
+def train_step(
+    ds: Any, network: Network, config: PretrainConfig, plan: Plan, step: int, batches: Any
+) -> dict[str, Any]:
+    """Do one optimizer step and return its metrics; loss parts are means over the global batch."""
+    lr, beta1 = schedule.learning_rate(step, plan.steps, config.lr), schedule.beta1(step, plan.steps)
+    for group in ds.optimizer.param_groups:
+        group["lr"], group["betas"] = lr, (beta1, group["betas"][1])
+    parts: list[dict[str, float]] = []
+    waited = 0.0
+    for _ in range(plan.global_batch // plan.micro_batch // ds.world_size):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        outputs, measured = _forward(ds, network, config, batch)
+        loss = losses.total(measured)
+        if not math.isfinite(loss.item()):
+            raise DareError(
+                f"{config.out}: the loss is {loss.item()} at step {step + 1}; look at {batch.windows[0]} and the "
+                f"{len(batch.windows) - 1} windows after it with dare inspect, or lower --lr"
+            )
+        ds.backward(loss)
+        ds.step()
+        parts.append(_numbers(measured) | {"loss": loss.item()} | _health(outputs))
+    momentum = schedule.momentum(step, plan.steps)
+    network.update_target(momentum)
+    means = _mean_over_ranks(ds, parts)
+    return {"step": step + 1} | means | {"lr": lr, "momentum": momentum, "data_wait_s": round(waited, 6)}
+
+
+@torch.no_grad()
+def validate(ds: Any, network: Network, config: PretrainConfig, sets: list[TrainingSet]) -> dict[str, float] | None:
+    """Return the loss parts over every valid window once, same crops and masks each time; None where there is none."""
+    sums: dict[str, float] = {}
+    weight = 0.0
+    for batch in valid_batches(sets, config.seed, config.micro_batch, _targets(config)):
+        if batch.number % ds.world_size != ds.global_rank:
+            continue
+        outputs, measured = _forward(ds, network, config, batch)
+        numbers = _numbers(measured) | {"loss": losses.total(measured).item()} | _health(outputs)
+        counted = float(batch.weight.sum())
+        weight += counted
+        for name, value in numbers.items():
+            sums[name] = sums.get(name, 0.0) + value * counted
+    if not any(len(one.valid) for one in sets):
+        return None
+    if ds.world_size > 1:
+        gathered: list[Any] = [None] * ds.world_size
+        dist.all_gather_object(gathered, (sums, weight))
+        weight = sum(w for _, w in gathered)
+        names = next(s for s, _ in gathered if s)
+        sums = {name: sum(s.get(name, 0.0) for s, _ in gathered) for name in names}
+    return {name: round(value / weight, 8) for name, value in sums.items()}
+
+
+def make_plan(config: PretrainConfig, sets: list[TrainingSet]) -> Plan:
+    """Return the order of the windows of some sets; its steps are those asked for, or the epochs'."""
+    sources = tuple(
+        Source(
+            name=one.name,
+            shards=tuple(entry.sha256 for entry in one.train.entries),
+            rows=tuple(len(rows) for rows in one.train.rows),
+            weight=one.weight,
+            signature=_signature(one),
+        )
+        for one in sets
+    )
+    total = sum(source.total for source in sources)
+    steps = config.steps or max(1, config.epochs * total // config.global_batch)
+    return Plan(sources, config.seed, config.global_batch, config.micro_batch, steps)
+
+
+def plan_fields(config: PretrainConfig, plan: Plan) -> dict[str, Any]:
+    """Return all that must be equal to resume: the order, and what shapes the network and its steps."""
+    ours = ("size", "lr", "weight_decay", "unit_scale", "init", "targets", "precision")
+    return plan.fields() | {name: config.model_dump(mode="json")[name] for name in ours}
+
+
+def left_out(config: PretrainConfig) -> list[str]:
+    """Return the electrodes of the run's sets that the network has no embedding for."""
+    return outside_vocabulary(training_sets(Path(config.shards), config.exclude))
+
+
+def _forward(ds: Any, network: Network, config: PretrainConfig, batch: MicroBatch) -> tuple[Outputs, Losses]:
+    x_BCT, ids_C, present_BC, weight_B = batch.tensors(ds.device, config.unit_scale)
+    outputs = ds(x_BCT, ids_C, batch.masks, present_BC)
+    padded = not bool((batch.weight > 0).all())
+    return outputs, losses.measure(outputs, network.loss_mc.temperature, weight_B if padded else None)
+
+
+def _numbers(measured: Losses) -> dict[str, float]:
+    return {name: float(value) for name, value in vars(measured).items()}
+
+
+def _health(outputs: Outputs) -> dict[str, float]:
+    """Return what tells an anchor loss that falls by learning from one that falls because features collapse."""
+    return {
+        "target_variance": float(losses.target_variance(outputs.h_raw)),
+        "effective_rank": float(losses.effective_rank(outputs.h_raw)),
+    }
+
+
+def _mean_over_ranks(ds: Any, parts: list[dict[str, float]]) -> dict[str, float]:
+    names = sorted(parts[0])
+    means = torch.tensor([[part[name] for name in names] for part in parts], dtype=torch.float64).mean(dim=0)
+    if ds.world_size > 1:
+        means = means.float().to(ds.device)
+        dist.all_reduce(means)
+        means /= ds.world_size
+    return {name: round(float(mean), 8) for name, mean in zip(names, means, strict=True)}
+
+
+def _targets(config: PretrainConfig) -> tuple[int, int] | None:
+    return (config.targets[0], config.targets[1]) if config.targets else None
+
+
+def _signature(one: TrainingSet) -> str:
+    known = [name for name in one.train.electrodes if name in VOCABULARY]
+    if not known:
+        raise DareError(f"{one.name}: none of its electrodes is among the {len(VOCABULARY)} of the network")
+    return f"{','.join(known)} {one.train.sfreq:g} Hz {one.train.shape[1]}"
+
+
+def _provenance(config: PretrainConfig, sets: list[TrainingSet], run: Path) -> Callable[[int], Provenance]:
+    names = {name for one in sets for name in one.train.electrodes}
+    subjects = {str(subject) for one in sets for windows in (one.train, one.valid) for subject in windows.subjects}
+    sha256 = manifest.sha256(Path(config.shards))
+    return lambda step: Provenance(
+        size=SIZES[config.size],
+        electrodes=tuple(name for name in VOCABULARY if name in names),
+        sfreq=SFREQ,
+        unit_scale=config.unit_scale,
+        manifest_sha256=sha256,
+        step=step,
+        subjects=tuple(sorted(subjects)),
+    )
+
+
+class _log:
+    """Appends metrics to metrics.jsonl and TensorBoard, on rank 0 only."""
+
+    def __init__(self, run: Path, rank: int) -> None:
+        self._run, self._rank = run, rank
+        self._stream: TextIO | AbstractContextManager[None] = nullcontext()
+
+    def __enter__(self) -> Callable[[dict[str, Any]], None]:
+        if self._rank:
+            return lambda metrics: None
+        from torch.utils.tensorboard import SummaryWriter
+
+        stream = self._stream = (self._run / "metrics.jsonl").open("a")
+        board = self._board = SummaryWriter(str(self._run / "tensorboard"))
+
+        def write(metrics: dict[str, Any]) -> None:
+            stream.write(json.dumps(metrics) + "\n")
+            stream.flush()
+            flat = metrics | {f"valid/{name}": value for name, value in metrics.get("valid", {}).items()}
+            for name, value in flat.items():
+                if isinstance(value, float):
+                    board.add_scalar(name, value, metrics["step"])
+
+        return write
+
+    def __exit__(self, *problem: object) -> None:
+        if not self._rank:
+            self._stream.__exit__(None, None, None)
+            self._board.close()
+
+
+class _Stop:
+    """Turns SIGTERM and SIGUSR1, which batch systems send before they kill, into an orderly end."""
+
+    asked = False
+
+    def __enter__(self) -> "_Stop":
+        self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGUSR1)}
+        return self
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,152 @@
+"""Shards: open a set, read windows by number into arrays, and trust nothing that was not checked."""
+
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests import manifest
+from manifests.errors import DareError
+from manifests.manifest import Manifest, Merged
+from manifests.shard_format import Index
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One set as pretraining reads it: its folder, manifest, weight, and its windows of train and of valid."""
+
+    name: str
+    whole: Manifest
+    weight: float
+    train: "Windows"
+    valid: "Windows"
+
+
+class Windows:
+    """The windows of one split of a set. Follows the protocol of a torch Dataset: ``len`` and ``[i]``.
+
+    ``[i]`` is (µV, float32, electrodes × samples; label, -1 where there is none). Beside it lie, for all windows,
+    ``labels``, ``subjects``, ``recordings``, ``start_s`` and ``present`` (electrodes that the window has).
+    """
+
+    def __init__(self, folder: Path, whole: Manifest, splits: Collection[str], exclude: Collection[str] = ()) -> None:
+        self.folder, self.manifest = folder, whole
+        self.electrodes, self.sfreq = tuple(whole.electrodes), whole.sfreq
+        self.classes = whole.recipe.classes
+        self.shape = (len(whole.electrodes), whole.window_samples)
+        self.entries = [entry for split in splits for entry in whole.splits[split].shards]
+        self._paths = [folder / entry.path for entry in self.entries]
+        self._indexes = [
+            self._index(path, entry.samples) for path, entry in zip(self._paths, self.entries, strict=True)
+        ]
+        kept = [~np.isin(index.subjects[index.recording], sorted(exclude)) for index in self._indexes]
+        self.rows = tuple(np.flatnonzero(mask) for mask in kept)
+        self.shard = np.repeat(np.arange(len(kept)), [len(rows) for rows in self.rows])
+        self.row = _joined(list(self.rows), np.int64)
+        pairs = list(zip(self._indexes, self.rows, strict=True))
+        self.labels = _joined([index.label[rows] for index, rows in pairs], np.int32)
+        self.start_s = _joined([index.start_s[rows] for index, rows in pairs], np.float64)
+        self.recordings = _joined([index.recordings[index.recording[rows]] for index, rows in pairs], np.str_)
+        self.subjects = _joined([index.subjects[index.recording[rows]] for index, rows in pairs], np.str_)
+        scales = [index.scale[rows] for index, rows in pairs]
+        self.present = (np.concatenate(scales) if scales else np.zeros((0, self.shape[0]))) > 0
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, number: int) -> tuple[NDArray[np.float32], int]:
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"window {number} of {len(self)}")
+        counts = np.empty(self.shape, np.int16)
+        scale = self.read(int(self.shard[number]), int(self.row[number]), counts)
+        return counts * scale[:, None], int(self.labels[number])
+
+    def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Read a row of a shard into ``counts`` (electrodes × samples) and return its µV per count.
+
+        Raises DareError naming shard, window and reason where the bytes are not those that were written.
+        """
+        index, path = self._indexes[shard], self._paths[shard]
+        start, num_bytes = int(index.offset[row]), counts.nbytes
+        content = _mapped(path)[start : start + num_bytes]
+        if len(content) != num_bytes:
+            raise self._damaged(shard, row, f"ends after {len(content)} of {num_bytes} bytes")
+        if zlib.crc32(content) != index.crc32[row]:
+            raise self._damaged(shard, row, "its checksum does not hold")
+        counts[...] = content.view("<i2").reshape(counts.shape)
+        return index.scale[row]
+
+    def describe(self, shard: int, row: int) -> str:
+        """Return which window a row is: recording and start."""
+        index = self._indexes[shard]
+        return f"{index.recordings[index.recording[row]]} at {index.start_s[row]:g} s"
+
+    def _damaged(self, shard: int, row: int, reason: str) -> DareError:
+        remedy = f"see dare verify {self.folder}, then make the set again"
+        return DareError(f"{self._paths[shard]}: window {row} ({self.describe(shard, row)}) {reason}; {remedy}")
+
+    def _index(self, path: Path, samples: int) -> Index:
+        if not path.exists():
+            raise DareError(f"{path}: is missing; make the set again with dare preprocess")
+        index = Index.read(path.with_suffix(".idx.npz"))
+        if len(index) != samples or tuple(index.shape) != self.shape:
+            raise DareError(f"{path}: its index has {len(index)} windows, the manifest {samples}; see dare verify")
+        return index
+
+
+def open_shards(path: str | Path, split: str | Collection[str] = "train") -> Windows:
+    """Return the windows of one or more splits of a shard set.
+
+    Raises DareError where there is no set, no such split, or a file is missing or damaged.
+    """
+    folder = Path(path)
+    whole = manifest.load_set(folder)
+    splits = [split] if isinstance(split, str) else list(split)
+    if strange := [name for name in splits if name not in whole.splits]:
+        raise DareError(f"{folder}: has no split {strange[0]!r}, but {', '.join(whole.splits)}")
+    return Windows(folder, whole, splits)
+
+
+def training_sets(path: Path, exclude: tuple[str, ...] = ()) -> list[TrainingSet]:
+    """Return the sets behind a set or merged set, without the subjects of the sets ``exclude`` names.
+
+    ``exclude`` are shard set folders, each with an optional ``:SPLIT``.
+    """
+    whole = manifest.load(path)
+    banned = {subject for text in exclude for subject in manifest.subjects_of(text)}
+    if isinstance(whole, Manifest):
+        return [_training_set(path.resolve().name, path, whole, 1.0, {}, banned)]
+    return [_training_set_of(path, whole, number, banned) for number in range(len(whole.sources))]
+
+
+def _training_set_of(path: Path, merged: Merged, number: int, banned: set[str]) -> TrainingSet:
+    source = merged.sources[number]
+    folder = path / source.path
+    if manifest.sha256(folder) != source.manifest_sha256:
+        raise DareError(f"{folder}: has changed since it was merged into {path}; run dare merge again")
+    return _training_set(source.name, folder, manifest.load_set(folder), source.weight, source.exclude, banned)
+
+
+def _training_set(
+    name: str, folder: Path, whole: Manifest, weight: float, left_out: dict[str, list[str]], banned: set[str]
+) -> TrainingSet:
+    train, valid = (
+        Windows(folder, whole, [split], banned | set(left_out.get(split, ()))) for split in ("train", "valid")
+    )
+    return TrainingSet(name, whole, weight, train, valid)
+
+
+@lru_cache(maxsize=256)
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.memmap(path, np.uint8, mode="r")
+    except (OSError, ValueError) as problem:
+        raise DareError(f"{path}: cannot be read ({problem}); make the set again with dare preprocess") from problem
+
+
+def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
