@@ -75,7 +75,7 @@ def _damaged(path: Path, index: Index) -> str:
     bad = [
         position
         for position, (start, crc) in enumerate(zip(index.offset[:-1], index.crc32, strict=True))
-        if zlib.crc32(content[start : start + num_bytes]) != crc
+        if zlib.crc32(content[start : start + num_bytes].data) != crc
     ]
     if not bad:
         return "outside the windows' samples"

@@ -161,16 +161,13 @@ def _quantised(
 def _write_tar(path: Path, samples: list[_Sample], recipe: Recipe) -> None:
     from webdataset.writer import TarWriter
 
-    with atomic_write(path) as partial, partial.open("wb") as stream:
-        with TarWriter(stream, user="", group="", mtime=0, encoder=False) as tar:
-            for sample in samples:
-                tar.write(
-                    {
-                        "__key__": sample.key,
-                        "eeg.npy": npy_bytes(sample.counts),
-                        "json": _sidecar(sample, recipe),
-                    }
-                )
+    with (
+        atomic_write(path) as partial,
+        partial.open("wb") as stream,
+        TarWriter(stream, user="", group="", mtime=0, encoder=False) as tar,
+    ):
+        for sample in samples:
+            tar.write({"__key__": sample.key, "eeg.npy": npy_bytes(sample.counts), "json": _sidecar(sample, recipe)})
 
 
 def _sidecar(sample: _Sample, recipe: Recipe) -> bytes:
@@ -215,7 +212,7 @@ def _index(samples: list[_Sample], recipe: Recipe) -> Index:
         start_s=np.array([sample.start_s for sample in samples], np.float64),
         label=np.array([sample.label for sample in samples], np.int32),
         scale=np.stack([sample.scale for sample in samples]),
-        crc32=np.array([zlib.crc32(np.ascontiguousarray(sample.counts)) for sample in samples], np.uint32),
+        crc32=np.array([zlib.crc32(np.ascontiguousarray(sample.counts).data) for sample in samples], np.uint32),
         recordings=np.array(recordings, np.str_),
         subjects=np.array([subjects[path] for path in recordings], np.str_),
         shape=np.array([len(recipe.electrodes), recipe.window_samples], np.int64),

@@ -160,7 +160,7 @@ def _balance(recordings: list[Scanned], recipe: Recipe) -> dict[str, int]:
     for one in recordings:
         if not one.outcome:
             by_class[one.source.subject][one.source.label].append(one)
-    limits = {}
+    limits: dict[str, int] = {}
     for classes in by_class.values():
         totals = [sum(count_on_a_grid(one.duration_s, recipe) for one in group) for group in classes.values()]
         for group in classes.values():

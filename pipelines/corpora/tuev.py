@@ -60,13 +60,14 @@ def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) ->
 
 def _source(path: str, there: set[str], recipe: Recipe) -> Source | None:
     rec = f"{path.removesuffix('.edf')}.rec"
-    labels = {"label_file": rec} if rec in there else {"lacks": f"labels: there is no {rec}"}
+    label_file, lacks = (rec, "") if rec in there else ("", f"labels: there is no {rec}")
     if match := _TRAIN.search(path):
         subject, session = f"{recipe.namespace}:{match['subject']}", match["session"]
-        return Source(path=path, subject=subject, session=session, **labels)
+        return Source(path, subject, session, label_file=label_file, lacks=lacks)
     if match := _EVAL.search(path):
         session = f"{match['event']}{match['run']}"
-        return Source(path=path, subject=f"tueveval:{match['index']}", session=session, test=True, **labels)
+        subject = f"tueveval:{match['index']}"
+        return Source(path, subject, session, test=True, label_file=label_file, lacks=lacks)
     return None
 
 
