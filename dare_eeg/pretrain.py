@@ -64,7 +64,7 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
     loader = Loader(plan, trained_on, _targets(config), done, ds.global_rank, ds.world_size)
     provenance = _provenance(config, sets, run)
     began = time.perf_counter()
-    with _Stop() as stop, _log(run, ds.global_rank) as log:
+    with _Stop() as stop, _Log(run, ds.global_rank) as log:
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(ds, network, config, plan, step, batches)
@@ -229,7 +229,7 @@ def _provenance(config: PretrainConfig, sets: list[TrainingSet], run: Path) -> C
     )
 
 
-class _log:
+class _Log:
     """Appends metrics to metrics.jsonl and TensorBoard, on rank 0 only."""
 
     def __init__(self, run: Path, rank: int) -> None:

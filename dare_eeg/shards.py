@@ -65,6 +65,15 @@ class Windows:
         scale = self.read(int(self.shard[number]), int(self.row[number]), counts)
         return counts * scale[:, None], int(self.labels[number])
 
+    def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return windows by number: µV, float32, windows × electrodes × samples."""
+        counts = np.empty((len(numbers), *self.shape), np.int16)
+        scales = [
+            self.read(int(self.shard[number]), int(self.row[number]), counts[position])
+            for position, number in enumerate(numbers)
+        ]
+        return counts * np.array(scales, np.float32).reshape(len(numbers), -1, 1)
+
     def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
         """Read a row of a shard into ``counts`` (electrodes × samples) and return its µV per count.
 
@@ -75,7 +84,7 @@ class Windows:
         content = _mapped(path)[start : start + num_bytes]
         if len(content) != num_bytes:
             raise self._damaged(shard, row, f"ends after {len(content)} of {num_bytes} bytes")
-        if zlib.crc32(content) != index.crc32[row]:
+        if zlib.crc32(content.data) != index.crc32[row]:
             raise self._damaged(shard, row, "its checksum does not hold")
         counts[...] = content.view("<i2").reshape(counts.shape)
         return index.scale[row]

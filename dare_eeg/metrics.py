@@ -1,0 +1,80 @@
+"""Metrics: what predictions are worth, by window and by recording, with intervals over subjects."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+from manifests import keyed
+
+NUM_RESAMPLES = 500
+
+Scores = dict[str, float]
+
+
+def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Scores:
+    """Return each metric of predictions: labels (n,), probabilities (n, classes).
+
+    Balanced accuracy, Cohen's kappa and weighted F1 are of the likeliest class. AUROC and AUC-PR (average precision)
+    are of the second class where there are two, else means over classes, one against the rest; NaN where a class is
+    missing.
+    """
+    predicted = probabilities.argmax(axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            "balanced_accuracy": float(sk.balanced_accuracy_score(labels, predicted)),
+            "accuracy": float(sk.accuracy_score(labels, predicted)),
+            "auroc": _ranked(labels, probabilities, sk.roc_auc_score),
+            "auc_pr": _ranked(labels, probabilities, sk.average_precision_score),
+            "kappa": float(sk.cohen_kappa_score(labels, predicted)),
+            "weighted_f1": float(sk.f1_score(labels, predicted, average="weighted")),
+        }
+
+
+def interval(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], subjects: NDArray[np.str_]
+) -> dict[str, list[float] | None]:
+    """Return the 95 % interval of each metric over subjects drawn with replacement (bootstrap by subject).
+
+    Windows of one subject are not independent, so whole subjects are drawn. None where there are fewer than two.
+    """
+    names = sorted(set(subjects.tolist()))
+    members = [np.flatnonzero(subjects == name) for name in names]
+    drawn: list[Scores] = []
+    for resample in range(NUM_RESAMPLES if len(names) > 1 else 0):
+        chosen = keyed.integers(keyed.key("bootstrap", resample), np.arange(len(names))) % np.uint64(len(names))
+        rows = np.concatenate([members[int(number)] for number in chosen])
+        drawn.append(scores(labels[rows], probabilities[rows]))
+    return {name: _percentiles([one[name] for one in drawn]) for name in scores(labels, probabilities)}
+
+
+def by_recording(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    recordings: NDArray[np.str_],
+    subjects: NDArray[np.str_],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]] | None:
+    """Return (labels, mean probabilities, subjects) of recordings; None where one has windows of two classes."""
+    names, first, inverse = np.unique(recordings, return_index=True, return_inverse=True)
+    if (labels != labels[first][inverse]).any():
+        return None
+    sums = np.zeros((len(names), probabilities.shape[1]))
+    np.add.at(sums, inverse, probabilities)
+    return labels[first], sums / np.bincount(inverse)[:, None], subjects[first]
+
+
+def _ranked(labels: NDArray[np.int64], probabilities: NDArray[np.float64], metric: Callable[..., float]) -> float:
+    num_classes = probabilities.shape[1]
+    if len(np.unique(labels)) < num_classes:
+        return float("nan")
+    if num_classes == 2:
+        return float(metric(labels, probabilities[:, 1]))
+    return float(np.mean([metric(labels == label, probabilities[:, label]) for label in range(num_classes)]))
+
+
+def _percentiles(values: list[float]) -> list[float] | None:
+    finite = [value for value in values if np.isfinite(value)]
+    return [float(bound) for bound in np.percentile(finite, [2.5, 97.5])] if finite else None

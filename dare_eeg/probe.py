@@ -1,0 +1,228 @@
+"""Probe: what an encoder's features are worth on a labelled set, told honestly.
+
+Models are selected on valid only; test is asked once for each fold and seed.
+"""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
+
+from dare_eeg import classifiers, metrics, report
+from dare_eeg.blocks import initialise
+from dare_eeg.classifiers import Fit, Training
+from dare_eeg.encoder import PretrainedEncoder, load_encoder
+from dare_eeg.model import SIZES, Encoder
+from dare_eeg.shards import Windows
+from dare_eeg.splits import Fold, Protocol, folds
+from dare_eeg.weights import ENCODER_FILE, Provenance
+from manifests import keyed, manifest
+from manifests.durable import canonical_json, sha256_file, write_bytes
+from manifests.electrodes import PRETRAIN_58, VOCABULARY
+from manifests.errors import DareError
+from manifests.manifest import SPLITS
+
+Mode = Literal["conv-linear", "linear", "finetune"]
+SCRATCH = "scratch"
+
+ADAPTED: dict[str, tuple[str, ...]] = {"bcic2b": ("C5", "C3", "C1", "CZ", "C2", "C4", "C6")}
+"""Electrodes the published adapters map a corpus onto, where they are not the encoder's own."""
+
+PUBLISHED: dict[str, Training] = {
+    "conv-linear": Training(epochs=100, batch=64, lr=5e-4, weight_decay=0.01),
+    "finetune": Training(epochs=50, batch=100, lr=5e-4, weight_decay=0.05),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: which set, encoder (a path, or ``scratch`` of ``size``), mode, protocol, how many seeds."""
+
+    shards: Path
+    encoder: str
+    mode: Mode
+    protocol: Protocol | None
+    seeds: int
+    out: Path
+    size: str = "base"
+    epochs: int = 0
+
+
+def newest_run(runs: Path) -> str:
+    """Return the run whose encoder is newest; DareError where there is none."""
+    found = sorted(runs.glob(f"*/{ENCODER_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        raise DareError(f"{runs}: holds no run with an encoder; pretrain one or give --encoder (a file, or scratch)")
+    return str(found[-1].parent)
+
+
+def probe(asked: Question, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """Fit and test every fold with every seed; write results.json, predictions.csv and pictures; return the results.
+
+    Raises DareError for a set without labels, an encoder that cannot be loaded, and a protocol the set is not made for.
+    """
+    whole = manifest.load_set(asked.shards)
+    if not whole.recipe.classes:
+        raise DareError(
+            f"{asked.shards}: has no labels; probe the set that dare preprocess makes without --for pretrain"
+        )
+    windows = Windows(asked.shards, whole, SPLITS)
+    splits = np.repeat(SPLITS, [whole.splits[name].samples for name in SPLITS])
+    protocol: Protocol = asked.protocol or whole.recipe.protocol
+    parts = folds(windows, splits, protocol)
+    told = np.zeros((asked.seeds, len(windows), len(windows.classes)))
+    fits: list[tuple[int, int, Fit]] = []
+    for seed in range(asked.seeds):
+        encoder = _encoder(asked, seed)
+        fit = _fitter(asked, encoder, windows)
+        for number, fold in enumerate(parts):
+            torch.manual_seed(keyed.key("fold", seed, number) >> 1)
+            done = fit(fold, keyed.key("order", seed, number))
+            told[seed, fold.test] = done.probabilities
+            fits.append((seed, number, done))
+            progress(len(fits), asked.seeds * len(parts))
+    tested = np.sort(np.concatenate([fold.test for fold in parts]))
+    results = _results(asked, protocol, encoder, windows, parts, told[:, tested], tested, fits)
+    write_bytes(asked.out / "predictions.csv", _predictions(windows, told[:, tested].mean(axis=0), tested))
+    write_bytes(asked.out / "results.json", canonical_json(results))
+    report.draw(asked.out, results, [(seed, number, fit.curves) for seed, number, fit in fits])
+    return results
+
+
+def _encoder(asked: Question, seed: int) -> PretrainedEncoder:
+    if asked.encoder != SCRATCH:
+        return load_encoder(asked.encoder)
+    torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
+    network = Encoder(SIZES[asked.size])
+    initialise(network, "fan_in")
+    return PretrainedEncoder(network, Provenance(SIZES[asked.size], PRETRAIN_58)).eval().requires_grad_(False)
+
+
+def _fitter(asked: Question, encoder: PretrainedEncoder, windows: Windows) -> Callable[[Fold, int], Fit]:
+    labels = windows.labels.astype(np.int64)
+    if asked.mode == "linear":
+        if not set(windows.electrodes) & set(VOCABULARY):
+            raise DareError(
+                f"{asked.shards}: none of its electrodes is the network's; probe it with --mode conv-linear"
+            )
+        table = classifiers.features(encoder, windows, batch=32)
+        return lambda fold, seed: classifiers.linear(table, labels, fold)
+    published = PUBLISHED[asked.mode]
+    training = Training(asked.epochs or published.epochs, published.batch, published.lr, published.weight_decay)
+    electrodes = ADAPTED.get(windows.manifest.corpus, encoder.electrodes)
+
+    def fit(fold: Fold, seed: int) -> Fit:
+        network = classifiers.ProbeNetwork(encoder, windows, electrodes, finetune=asked.mode == "finetune")
+        return classifiers.trained(network, windows, fold, training, seed)
+
+    return fit
+
+
+def _results(
+    asked: Question,
+    protocol: str,
+    encoder: PretrainedEncoder,
+    windows: Windows,
+    parts: list[Fold],
+    told: NDArray[np.float64],
+    tested: NDArray[np.int64],
+    fits: list[tuple[int, int, Fit]],
+) -> dict[str, Any]:
+    labels, subjects = windows.labels[tested].astype(np.int64), windows.subjects[tested]
+    recordings = windows.recordings[tested]
+    grouped = [metrics.by_recording(labels, one, recordings, subjects) for one in told]
+    levels = {"window": [(labels, one, subjects) for one in told]}
+    if all(group is not None for group in grouped):
+        levels["recording"] = [group for group in grouped if group is not None]
+    classes = list(windows.classes)
+    return {
+        "corpus": windows.manifest.corpus,
+        "corpus_version": windows.manifest.corpus_version,
+        "manifest_sha256": manifest.sha256(asked.shards),
+        "protocol": protocol,
+        "mode": asked.mode,
+        "encoder": _identity(asked, encoder),
+        "seeds": list(range(asked.seeds)),
+        "classes": classes,
+        "metrics": {level: _table(of) for level, of in levels.items()},
+        "confusion": {
+            "rows": "true",
+            "columns": "predicted",
+            "counts": confusion_matrix(
+                labels, told.mean(axis=0).argmax(axis=1), labels=list(range(len(classes)))
+            ).tolist(),
+        },
+        "folds": [_fold(windows, fold, number, fits) for number, fold in enumerate(parts)],
+        "contamination": _contamination(encoder, sorted({*subjects.tolist()})),
+    }
+
+
+def _identity(asked: Question, encoder: PretrainedEncoder) -> dict[str, Any]:
+    path = Path(asked.encoder) / ENCODER_FILE if Path(asked.encoder).is_dir() else Path(asked.encoder)
+    return {
+        "path": asked.encoder,
+        "sha256": "" if asked.encoder == SCRATCH else sha256_file(path),
+        "size": encoder.size.name,
+        "step": encoder.provenance.step,
+        "pretrained_on": encoder.provenance.manifest_sha256,
+    }
+
+
+def _table(seeds: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]]) -> dict[str, Any]:
+    """Return mean and deviation over seeds of each metric that applies, and the interval of the seeds' mean word."""
+    by_seed = [metrics.scores(labels, told) for labels, told, _ in seeds]
+    labels, _, subjects = seeds[0]
+    bounds = metrics.interval(labels, np.mean([told for _, told, _ in seeds], axis=0), subjects)
+    table = {}
+    for name in by_seed[0]:
+        values = [one[name] for one in by_seed]
+        if np.isfinite(values).all():
+            sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+            table[name] = {"mean": float(np.mean(values)), "sd": sd, "ci95": bounds[name], "seeds": values}
+    return table
+
+
+def _fold(windows: Windows, fold: Fold, number: int, fits: list[tuple[int, int, Fit]]) -> dict[str, Any]:
+    parts = {name: getattr(fold, name) for name in SPLITS}
+    return {
+        "subjects": {name: sorted({*windows.subjects[part].tolist()}) for name, part in parts.items()},
+        "windows": {name: len(part) for name, part in parts.items()},
+        "selected": [{"seed": seed} | fit.selected for seed, at, fit in fits if at == number],
+    }
+
+
+def _contamination(encoder: PretrainedEncoder, tested: list[str]) -> dict[str, Any]:
+    """Return which test subjects the encoder has seen, unlabelled, in pretraining, as far as can be known."""
+    provenance = encoder.provenance
+    if not provenance.step:
+        return {"known": True, "seen_in_pretraining": [], "note": "the encoder was not pretrained"}
+    if not provenance.subjects:
+        return {"known": False, "seen_in_pretraining": [], "note": "the encoder does not say whom it was trained on"}
+    seen = sorted(set(tested) & set(provenance.subjects))
+    note = f"{len(seen)} of {len(tested)} test subjects were seen, without labels, in pretraining"
+    unlinkable = any(one.startswith("tueveval:") for one in tested)
+    if unlinkable and any(one.startswith("tuh:") for one in provenance.subjects):
+        return {
+            "known": False,
+            "seen_in_pretraining": seen,
+            "note": f"{note}; TUEV's eval ids cannot be linked to TUH's",
+        }
+    return {"known": True, "seen_in_pretraining": seen, "note": note}
+
+
+def _predictions(windows: Windows, told: NDArray[np.float64], tested: NDArray[np.int64]) -> bytes:
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(["recording", "start_s", "subject", "label", *(f"p_{name}" for name in windows.classes)])
+    for number, probabilities in zip(tested, told, strict=True):
+        start_s, label = f"{windows.start_s[number]:.6g}", int(windows.labels[number])
+        facts = [windows.recordings[number], start_s, windows.subjects[number], label]
+        rows.writerow([*facts, *(repr(float(probability)) for probability in probabilities)])
+    return stream.getvalue().encode()

@@ -1,0 +1,87 @@
+"""Report: the pictures of a probe and a page that holds them with its figures."""
+
+import base64
+import html
+import io
+from pathlib import Path
+from typing import Any
+
+from manifests.durable import write_bytes
+
+Curves = list[tuple[int, int, list[dict[str, float]]]]
+
+
+def draw(folder: Path, results: dict[str, Any], curves: Curves) -> None:
+    """Write confusion.png, curves.png (where something was trained by epochs) and report.html, which holds both."""
+    pictures = {"confusion.png": _confusion(results)}
+    if any(points for _, _, points in curves):
+        pictures["curves.png"] = _curves(curves)
+    for name, content in pictures.items():
+        write_bytes(folder / name, content)
+    write_bytes(folder / "report.html", _page(results, pictures).encode())
+
+
+def _confusion(results: dict[str, Any]) -> bytes:
+    from matplotlib.figure import Figure
+
+    classes, counts = results["classes"], results["confusion"]["counts"]
+    figure = Figure(figsize=(1.5 + 0.8 * len(classes),) * 2, layout="constrained")
+    axes = figure.add_subplot()
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, (row_counts, row_shares) in enumerate(zip(counts, shares, strict=True)):
+        for column, (count, share) in enumerate(zip(row_counts, row_shares, strict=True)):
+            colour = "white" if share > 0.6 else "black"
+            axes.text(column, row, f"{share:.0%}\n{count}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(classes)), classes, rotation=45)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return _png(figure)
+
+
+def _curves(curves: Curves) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("train_loss", "valid_balanced_accuracy"), strict=True):
+        for _, _, points in curves:
+            axes.plot([point["epoch"] for point in points], [point[name] for point in points], lw=0.8, alpha=0.6)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name.replace("_", " "))
+    return _png(figure)
+
+
+def _png(figure: Any) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _page(results: dict[str, Any], pictures: dict[str, bytes]) -> str:
+    title = f"{results['corpus']}: {results['mode']} probe of {results['encoder']['path']}"
+    rows = [
+        f"<tr><td>{level}<td>{name.replace('_', ' ')}<td>{value['mean']:.4f}<td>{value['sd']:.4f}<td>{_bounds(value)}"
+        for level, table in results["metrics"].items()
+        for name, value in table.items()
+    ]
+    images = [
+        f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
+        for name, content in pictures.items()
+    ]
+    facts = (
+        f"{results['protocol']} protocol, {len(results['folds'])} folds, {len(results['seeds'])} seeds; "
+        f"encoder {results['encoder']['size']}, step {results['encoder']['step']}. "
+        f"Contamination: {results['contamination']['note']}."
+    )
+    style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.1em 1em .1em 0}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{style}img{{max-width:100%}}</style><h1>{html.escape(title)}</h1><p>{html.escape(facts)}</p>"
+        f"<table><tr><th>level<th>metric<th>mean<th>sd over seeds<th>95 % over subjects{''.join(rows)}</table>"
+        f"{''.join(images)}</html>\n"
+    )
+
+
+def _bounds(value: dict[str, Any]) -> str:
+    return "" if value["ci95"] is None else "{:.4f} to {:.4f}".format(*value["ci95"])

@@ -1,0 +1,78 @@
+"""Splits: who is trained on, selected on and tested on. No subject is on two sides, but in `within` by design."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dare_eeg.shards import Windows
+from manifests import keyed
+from manifests.errors import DareError
+
+NUM_FOLDS = 5
+VALID_SHARE = 0.2
+"""Share of the training subjects (of the training recordings within a subject) that models are selected on."""
+
+Protocol = Literal["official", "kfold", "loso", "within"]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Windows, by number, of one train, valid and test."""
+
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def folds(windows: Windows, splits: NDArray[np.str_], protocol: Protocol) -> list[Fold]:
+    """Return the folds of a protocol; ``splits`` (n) is each window's split on disk.
+
+    ``official`` is the corpus's own split; ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or
+    each in turn, whatever the split on disk; ``within`` trains and tests on each subject's own official parts.
+    Raises DareError where the set has not what the protocol needs.
+    """
+    subjects = windows.subjects
+    if protocol == "within":
+        found = [_within(windows, splits, subject) for subject in sorted({*subjects[splits == "test"]})]
+        if not found:
+            raise DareError(f"{windows.folder}: has no official test part; probe it with --protocol kfold")
+        return found
+    if protocol == "official":
+        return [_official(windows, splits)]
+    ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, 0))
+    if len(ordered) < 3:
+        raise DareError(f"{windows.folder}: {len(ordered)} subjects are too few for {protocol}; it needs 3")
+    num_folds = len(ordered) if protocol == "loso" else min(NUM_FOLDS, len(ordered))
+    return [_held_out(subjects, ordered, ordered[number::num_folds]) for number in range(num_folds)]
+
+
+def _official(windows: Windows, splits: NDArray[np.str_]) -> Fold:
+    train, valid, test = (np.flatnonzero(splits == name) for name in ("train", "valid", "test"))
+    missing = [name for name, part in (("train", train), ("valid", valid), ("test", test)) if not len(part)]
+    if missing:
+        raise DareError(
+            f"{windows.folder}: its {missing[0]} is empty; probe it with --protocol kfold, or make the set anew"
+        )
+    return Fold(train, valid, test)
+
+
+def _held_out(subjects: NDArray[np.str_], ordered: list[str], tested: list[str]) -> Fold:
+    rest = [subject for subject in ordered if subject not in tested]
+    num_valid = max(1, round(VALID_SHARE * len(rest)))
+    # Which of the rest are selected on turns with the fold, so that no subject is it every time.
+    turn = ordered.index(tested[0]) % len(rest)
+    turned = rest[turn:] + rest[:turn]
+    test, valid = np.isin(subjects, tested), np.isin(subjects, turned[:num_valid])
+    return Fold(np.flatnonzero(~test & ~valid), np.flatnonzero(valid), np.flatnonzero(test))
+
+
+def _within(windows: Windows, splits: NDArray[np.str_], subject: str) -> Fold:
+    mine = windows.subjects == subject
+    test, rest = mine & (splits == "test"), mine & (splits != "test")
+    recordings = sorted({*windows.recordings[rest]}, key=lambda path: keyed.share(str(path), 0))
+    if len(recordings) < 2:
+        raise DareError(f"{windows.folder}: {subject} has {len(recordings)} training recordings, within needs 2")
+    valid = rest & np.isin(windows.recordings, recordings[: max(1, round(VALID_SHARE * len(recordings)))])
+    return Fold(np.flatnonzero(rest & ~valid), np.flatnonzero(valid), np.flatnonzero(test))

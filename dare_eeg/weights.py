@@ -1,0 +1,165 @@
+"""Encoder weights on disk: ours as safetensors, and the two kinds of file that the published code writes."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dare_eeg.model import PATCH, Encoder, Size, infer_size
+from manifests.durable import atomic_write
+from manifests.electrodes import PRETRAIN_58, VOCABULARY
+from manifests.errors import DareError
+
+ENCODER_FILE = "encoder.safetensors"
+"""The name of the encoder in a run's folder."""
+
+_WAY_OUT = "give a run, an encoder.safetensors or a published .ckpt or .pth that is whole"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an encoder was trained on: network input = µV × ``unit_scale`` at ``sfreq`` Hz.
+
+    ``subjects`` are those it has seen, as namespace:id; there are none, and no ``manifest_sha256``, where
+    unknown.
+    """
+
+    size: Size
+    electrodes: tuple[str, ...]
+    sfreq: float = 256.0
+    unit_scale: float = 0.01
+    patch: int = PATCH
+    manifest_sha256: str = ""
+    step: int = 0
+    subjects: tuple[str, ...] = ()
+
+
+Weights = tuple[dict[str, Tensor], Provenance, tuple[str, ...]]
+"""The state dict of an `Encoder`, what it was trained on, and notes for the user on what was left aside."""
+
+
+def save_encoder(path: Path, encoder_state: dict[str, Tensor], provenance: Provenance) -> None:
+    """Write an encoder's state dict atomically, with each field of its provenance as JSON metadata."""
+    flat = {**asdict(provenance), **asdict(provenance.size)}
+    metadata = {name: json.dumps(value) for name, value in flat.items() if name != "size"}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_state.items()}
+    with atomic_write(path) as partial:
+        save_file(state, partial, metadata)
+
+
+def read_weights(path: Path) -> Weights:
+    """Return the encoder of a run's folder, a .safetensors, a published .ckpt or a published .pth.
+
+    Raises DareError, in one line, for a file that is missing, empty, cut short, no checkpoint, or whose
+    tensors are not exactly those of an encoder.
+    """
+    file = path / ENCODER_FILE if path.is_dir() else path
+    if not file.exists():
+        raise DareError(f"{file}: not found; {_WAY_OUT}")
+    if file.stat().st_size == 0:
+        raise DareError(f"{file}: zero bytes; {_WAY_OUT}")
+    weights = _read_safetensors(file) if file.suffix == ".safetensors" else _read_published(file)
+    _require_encoder(file, weights[0], weights[1].size)
+    return weights
+
+
+def _read_safetensors(file: Path) -> Weights:
+    try:
+        with safe_open(file, framework="pt") as stored:
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+            metadata = stored.metadata() or {}
+    except (SafetensorError, OSError) as problem:
+        raise DareError(f"{file}: not a whole safetensors file ({_line(problem)}); {_WAY_OUT}") from problem
+    try:
+        return state, _provenance({name: json.loads(value) for name, value in metadata.items()}), ()
+    except (KeyError, TypeError, ValueError) as problem:
+        raise DareError(f"{file}: no metadata of an encoder of ours ({_line(problem)}); {_WAY_OUT}") from problem
+
+
+def _provenance(metadata: dict[str, Any]) -> Provenance:
+    """Return the provenance that `save_encoder` wrote; KeyError where a field is missing."""
+    size = {field.name: metadata[field.name] for field in fields(Size)}
+    others = {field.name: metadata[field.name] for field in fields(Provenance) if field.name != "size"}
+    lists = {name: tuple(others[name]) for name in ("electrodes", "subjects")}
+    return Provenance(Size(**{**size, "depths": tuple(size["depths"])}), **{**others, **lists})
+
+
+def _read_published(file: Path) -> Weights:
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises whatever its parser meets first
+        raise DareError(f"{file}: not a checkpoint ({_line(problem)}); {_WAY_OUT}") from problem
+    if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
+        return _pretrained(file, stored)
+    if isinstance(stored, dict) and isinstance(stored.get("model"), dict):
+        return _finetuned(file, stored["model"])
+    raise DareError(f"{file}: a checkpoint with neither 'state_dict' nor 'model'; {_WAY_OUT}")
+
+
+def _pretrained(file: Path, stored: dict[str, Any]) -> Weights:
+    """Return the momentum encoder of a Lightning checkpoint; it was trained in mV."""
+    state, note = _part(file, stored["state_dict"], "target_encoder.")
+    size = _size(file, stored["state_dict"])
+    return state, Provenance(size, PRETRAIN_58, unit_scale=1e-3, step=int(stored.get("global_step", 0))), note
+
+
+def _finetuned(file: Path, model: dict[str, Tensor]) -> Weights:
+    """Return the encoder of a fine-tuned classifier.
+
+    It was trained on units of 100 µV at 200 Hz behind a learned adapter, whose outputs took the first 58
+    places of the vocabulary.
+    """
+    state, note = _part(file, model, "encoder.")
+    return state, Provenance(_size(file, model), VOCABULARY[:58], sfreq=200.0), note
+
+
+def _part(file: Path, state_dict: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the tensors below a prefix, and a note that names the prefixes left aside."""
+    if odd := [str(name) for name, value in state_dict.items() if not isinstance(value, Tensor)]:
+        raise DareError(f"{file}: not tensors: {_some(odd)}; {_WAY_OUT}")
+    state = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
+    others = dict.fromkeys(name.split(".")[0] for name in state_dict if not name.startswith(prefix))
+    if not state:
+        raise DareError(f"{file}: no {prefix}* tensors, only {_some(others) or 'none'}; {_WAY_OUT}")
+    return state, (f"left aside: {', '.join(f'{name}.*' for name in others)}",) if others else ()
+
+
+def _size(file: Path, state_dict: dict[str, Tensor]) -> Size:
+    try:
+        return infer_size(state_dict)
+    except (KeyError, ValueError) as problem:
+        raise DareError(f"{file}: no summary_token (1, S, D) that tells the size; {_WAY_OUT}") from problem
+
+
+def _require_encoder(file: Path, state: dict[str, Tensor], size: Size) -> None:
+    """Raise DareError naming every kind of difference from an encoder of that size."""
+    with torch.device("meta"):
+        expected = Encoder(size).state_dict()
+    misshapen = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    differences = {
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
+        "misshapen": misshapen,
+    }
+    if told := "; ".join(f"{kind}: {_some(names)}" for kind, names in differences.items() if names):
+        raise DareError(f"{file}: not an encoder of width {size.width}: {told}; {_WAY_OUT}")
+
+
+def _some(names: Iterable[str], most: int = 8) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _line(problem: Exception) -> str:
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0][:120]

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dare_eeg.masks import Masks, draw, visible_electrodes
+
+DRAWS = 10_000
+
+
+@pytest.fixture(scope="module")
+def many() -> list[Masks]:
+    return [draw(key, 16, 58, targets=None) for key in range(DRAWS)]
+
+
+def overlaps(masks: Masks) -> np.ndarray:
+    shared = (masks.mask_x[:, :, None] == masks.mask_x2[:, None, :]).any(axis=2).sum(axis=1)
+    return shared / (2 * masks.mask_x.shape[1] - shared)
+
+
+def test_visible_patches_are_as_many_as_published(many):
+    visible = np.array([len(masks.mask_x) for masks in many])
+    assert visible.mean() == pytest.approx(8.01, abs=0.08)
+    assert visible.std() == pytest.approx(2.02, abs=0.06)
+    assert np.percentile(visible, [5, 25, 50, 75, 95]).tolist() == [5, 7, 8, 9, 11]
+    assert (visible.mean() * 12) / 928 == pytest.approx(0.1036, abs=0.001)
+
+
+def test_published_targets_are_as_many_as_published(many):
+    targets = np.array([len(masks.mask_y) for masks in many])
+    assert targets.mean() == pytest.approx(537, abs=4)
+    assert targets.std() == pytest.approx(99, abs=3)
+    assert np.percentile(targets, [5, 25, 50, 75, 95]) == pytest.approx([382, 479, 537, 595, 690], abs=8)
+
+
+def test_views_overlap_as_intended(many):
+    overlap = np.array([overlaps(masks)[0] for masks in many])
+    assert overlap.mean() == pytest.approx(0.502, abs=0.007)
+    assert overlap.std() == pytest.approx(0.178, abs=0.005)
+    quantiles = np.percentile(overlap, [0, 5, 25, 50, 75, 95, 100])
+    assert quantiles == pytest.approx([0.143, 0.2, 0.333, 0.5, 0.6, 0.846, 0.846], abs=5e-4)
+
+
+def test_every_electrode_and_patch_is_drawn_alike(many):
+    for tokens, share in (
+        ([m.mask_x.ravel() for m in many], 0.1036),
+        ([m.mask_x2.ravel() for m in many], 0.1036),
+        ([m.mask_y for m in many], 0.579),
+    ):
+        rates = np.bincount(np.concatenate(tokens), minlength=928) / DRAWS
+        deviation = np.sqrt(share * (1 - share) / DRAWS)
+        assert rates.mean() == pytest.approx(share, abs=0.005)
+        assert np.abs(rates - rates.mean()).max() < 5 * deviation
+
+
+@given(
+    key=st.integers(0, 2**64 - 1),
+    patches=st.integers(1, 40),
+    electrodes=st.integers(1, 62),
+    targets=st.none() | st.tuples(st.integers(1, 60), st.integers(0, 30)),
+)
+def test_masks_of_any_shape_keep_their_promises(key, patches, electrodes, targets):
+    masks = draw(key, patches, electrodes, targets)
+    rows, seen = masks.mask_x.shape
+    assert seen == visible_electrodes(electrodes)
+    assert masks.mask_x2.shape == (rows, seen)
+    assert all(mask.dtype == np.int64 for mask in (masks.mask_x, masks.mask_x2, masks.mask_y))
+
+    patch = masks.mask_x[:, 0] // electrodes
+    assert 1 <= rows <= patches
+    assert (np.diff(patch) > 0).all()
+    assert (masks.mask_x // electrodes == patch[:, None]).all()
+    assert (masks.mask_x2 // electrodes == patch[:, None]).all()
+
+    everything = (masks.mask_x, masks.mask_x2, masks.mask_y)
+    for mask in everything:
+        assert len(np.unique(mask)) == mask.size
+        assert not mask.size or 0 <= mask.min() <= mask.max() < patches * electrodes
+    assert not np.isin(masks.mask_y, masks.mask_x).any()
+
+    from_visible = int(np.isin(masks.mask_y // electrodes, patch).sum())
+    from_hidden = masks.mask_y.size - from_visible
+    hidden = (patches - rows) * electrodes
+    if electrodes > seen:
+        assert from_visible >= 1
+    else:
+        assert rows < patches or patches == 1
+    if targets is None:
+        assert from_hidden == hidden
+    else:
+        assert from_visible == min(targets[0], rows * (electrodes - seen))
+        assert from_hidden == min(targets[1], hidden)
+
+
+@given(key=st.integers(0, 2**64 - 1))
+def test_the_overlap_of_the_views_is_the_same_in_every_row(key):
+    assert len(set(overlaps(draw(key, 16, 58)).tolist())) == 1
+
+
+def test_masks_are_a_function_of_the_key():
+    same = [draw(7, 16, 19) for _ in range(2)]
+    other = draw(8, 16, 19)
+    np.random.seed(0)
+    again = draw(7, 16, 19)
+    for field in ("mask_x", "mask_x2", "mask_y"):
+        assert np.array_equal(getattr(same[0], field), getattr(same[1], field))
+        assert np.array_equal(getattr(same[0], field), getattr(again, field))
+    assert not np.array_equal(same[0].mask_y, other.mask_y)
+
+
+def test_one_electrode_is_seen_whole_and_twice_alike():
+    masks = draw(0, 16, 1)
+    assert np.array_equal(masks.mask_x, masks.mask_x2)
+    assert draw(0, 1, 1).mask_y.size == 0
+
+
+@pytest.mark.parametrize(("electrodes", "seen"), [(58, 12), (19, 4), (23, 5), (3, 1), (1, 1), (62, 13)])
+def test_visible_electrodes_keep_their_share(electrodes, seen):
+    assert visible_electrodes(electrodes) == seen
+
+
+@pytest.mark.parametrize(
+    ("patches", "electrodes", "targets"), [(0, 5, None), (5, 0, None), (5, 5, (0, 3)), (5, 5, (3, -1))]
+)
+def test_impossible_masks_are_refused(patches, electrodes, targets):
+    with pytest.raises(ValueError, match=r"no masks|targets"):
+        draw(0, patches, electrodes, targets)
