@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -222,7 +222,7 @@ def pretrain(
         click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
     done = training.pretrain(config, _training_progress(), resume, stop_after or 0)
     if as_json:
-        click.echo(json.dumps({name: value for name, value in vars(done).items()}, default=str))
+        click.echo(json.dumps(dict(vars(done)), default=str))
         return
     click.echo(f"{done.encoder}: {done.steps} of {done.planned} steps")
     if done.best_valid is not None:
@@ -231,6 +231,50 @@ def pretrain(
         click.echo(
             f"  go on with: dare pretrain --config {folder}/config.toml --shards {shards} --out {folder} --resume"
         )
+
+
+@dare.command()
+@click.argument("corpus")
+@click.option("--shards", type=Folder, help="The labelled set.  [default: shards/CORPUS]")
+@click.option("--encoder", default="", help="A run, a file, or scratch.  [default: the newest run]")
+@click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]), default="base",
+              show_default=True, help="Of a scratch encoder.")  # fmt: skip
+@click.option("--mode", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas.")
+@click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many times, seeds from 0.")
+@click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
+@click.option("--out", type=Folder, help="Folder of the results.  [default: probes/CORPUS-ENCODER-MODE]")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def probe(
+    corpus: str,
+    shards: Path | None,
+    encoder: str,
+    size: str,
+    mode: str,
+    protocol: Any,
+    seeds: int,
+    epochs: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure what an encoder's features are worth on the labelled set of CORPUS."""
+    modes = mode.split(",")
+    if strange := [name for name in modes if name not in ("conv-linear", "linear", "finetune")]:
+        raise click.UsageError(f"--mode {strange[0]}: choose among conv-linear, linear, finetune")
+    from dare_eeg import probe as probing
+
+    encoder = encoder or probing.newest_run(Path("runs"))
+    name = f"scratch-{size}" if encoder == probing.SCRATCH else Path(encoder).resolve().stem
+    for one in modes:
+        folder = out if out and len(modes) == 1 else (out or Path("probes")) / f"{corpus}-{name}-{one}"
+        asked = probing.Question(
+            shards or Path("shards") / corpus, encoder, cast(Any, one), protocol, seeds, folder, size, epochs or 0
+        )
+        results = probing.probe(asked, _progress(f"probe {one}", "fits"))
+        if as_json:
+            click.echo(json.dumps(results))
+        else:
+            _show_results(folder, results)
 
 
 def _fail(message: str, status: int) -> None:
@@ -318,6 +362,20 @@ def _show_set(folder: Path, whole: "Manifest") -> None:
                 click.echo(f"    {count}: {reason}")
     for note in whole.notes:
         click.echo(f"  {note}")
+
+
+def _show_results(folder: Path, results: dict[str, Any]) -> None:
+    windows = sum(sum(row) for row in results["confusion"]["counts"])
+    click.echo(
+        f"{folder}: {results['corpus']} by {results['mode']}, {results['protocol']}, {len(results['folds'])} folds, "
+        f"{windows} test windows"
+    )
+    for level, table in results["metrics"].items():
+        for name, value in table.items():
+            ci95 = "" if value["ci95"] is None else "  95 % {:.3f} to {:.3f}".format(*value["ci95"])
+            click.echo(f"  {level:9} {name:17} {value['mean']:.4f} ± {value['sd']:.4f}{ci95}")
+    click.echo(f"  {results['contamination']['note']}")
+    click.echo(f"  {folder / 'report.html'}")
 
 
 def _show_plan(plan: dict[str, Any], tree: "Tree", as_json: bool) -> None:

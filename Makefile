@@ -1,0 +1,44 @@
+# Two commands for a fresh machine: `make demo` walks the whole road on synthetic data, `make test` checks everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DARE := $(BIN)/dare
+
+.PHONY: demo test lint types tests clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	touch $@
+
+demo: .venv/installed
+	rm -rf demo
+	$(DARE) synth physionetmi --out demo/raw/eegmmidb --subjects 4 --seconds 60
+	$(DARE) synth tuab --out demo/raw/tuab --subjects 24 --seconds 60
+	$(DARE) preprocess physionetmi --for pretrain --src demo/raw --out demo/shards
+	$(DARE) preprocess tuab --for pretrain --src demo/raw --out demo/shards
+	$(DARE) preprocess tuab --src demo/raw --out demo/shards
+	$(DARE) merge demo/shards/physionetmi-pretrain demo/shards/tuab-pretrain --exclude demo/shards/tuab:test \
+		--out demo/shards/merged
+	$(DARE) pretrain --shards demo/shards/merged --size nano --steps 300 --global-batch 32 --micro-batch 32 \
+		--lr 2e-3 --out demo/runs/nano
+	$(DARE) probe tuab --shards demo/shards/tuab --encoder demo/runs/nano --out demo/probes/nano
+	$(DARE) probe tuab --shards demo/shards/tuab --encoder scratch --size nano --out demo/probes/scratch
+	@echo
+	@echo 'The run is in demo/runs/nano, the results in demo/probes/nano/results.json,'
+	@echo 'the report page is demo/probes/nano/report.html (control: demo/probes/scratch/report.html).'
+
+test: lint types tests
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/installed
+	$(BIN)/mypy
+
+tests: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+clean:
+	rm -rf .venv demo build *.egg-info
