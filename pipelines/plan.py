@@ -115,7 +115,8 @@ def refuse_another(folder: Path, plan: dict[str, Any]) -> None:
     if plan_hash(old) == plan_hash(plan):
         return
     raise DareError(
-        f"{folder}: holds shards of another plan ({_difference(old, plan)}); choose another --out, or replace it with --overwrite"
+        f"{folder}: holds shards of another plan ({_difference(old, plan)}); "
+        "choose another --out, or replace it with --overwrite"
     )
 
 

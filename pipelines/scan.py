@@ -16,7 +16,7 @@ from pipelines.recording import Header
 from pipelines.signal import too_slow
 from pipelines.source import Source
 
-RAW_SUFFIXES = (".edf", ".bdf", ".gdf", ".rec", ".set", ".vhdr", ".fif", ".mat", ".cnt")
+RAW_SUFFIXES = (".edf", ".bdf", ".gdf", ".set", ".vhdr", ".fif", ".mat", ".cnt")
 _FINGERPRINT_BYTES = 1 << 16
 
 
