@@ -182,7 +182,7 @@ def _forward(ds: Any, network: Network, config: PretrainConfig, batch: MicroBatc
 
 
 def _numbers(measured: Losses) -> dict[str, float]:
-    return {name: float(value) for name, value in vars(measured).items()}
+    return {name: value.item() for name, value in vars(measured).items()}
 
 
 def _health(outputs: Outputs) -> dict[str, float]:
