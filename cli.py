@@ -37,8 +37,7 @@ def main() -> None:
     try:
         sys.exit(dare(standalone_mode=False) or OK)
     except click.ClickException as problem:
-        problem.show()
-        sys.exit(problem.exit_code)
+        _fail(problem.format_message(), problem.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; run the same command again to go on from what is finished", INTERRUPTED)
     except DareError as problem:
@@ -184,7 +183,7 @@ def verify(path: Path) -> int:
 
 
 @dare.command()
-@click.option("--shards", type=Folder, required=True, help="A shard set or a merged one.")
+@click.option("--shards", type=Folder, help="A shard set or a merged one; needed unless --config names it.")
 @click.option("--out", type=Folder, help="Folder of the run.  [default: runs/SET-SIZE]")
 @click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]), help="[default: base]")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the windows.  [default: 200]")
@@ -201,23 +200,13 @@ def verify(path: Path) -> int:
 @click.option("--deepspeed", type=File, help="DeepSpeed JSON merged over the built-in config.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def pretrain(
-    shards: Path,
-    out: Path | None,
-    file: Path | None,
-    stop_after: int | None,
-    resume: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: bool, **given: Any) -> None:
     """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
     from dare_eeg import config as configs
     from dare_eeg import pretrain as training
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items() if value}
-    size = given.get("size", "base")
-    folder = out or Path("runs") / f"{shards.resolve().name}-{size}"
-    config = configs.load(file, given | {"shards": str(shards), "out": str(folder)})
+    config = configs.load(file, given)
     if strange := training.left_out(config):
         click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
     done = training.pretrain(config, _training_progress(), resume, stop_after or 0)
@@ -228,9 +217,7 @@ def pretrain(
     if done.best_valid is not None:
         click.echo(f"  best valid loss {done.best_valid:.4f}")
     if done.steps < done.planned:
-        click.echo(
-            f"  go on with: dare pretrain --config {folder}/config.toml --shards {shards} --out {folder} --resume"
-        )
+        click.echo(f"  go on with: dare pretrain --config {config.out}/config.toml --resume")
 
 
 @dare.command()
@@ -374,6 +361,8 @@ def _show_results(folder: Path, results: dict[str, Any]) -> None:
         for name, value in table.items():
             ci95 = "" if value["ci95"] is None else "  95 % {:.3f} to {:.3f}".format(*value["ci95"])
             click.echo(f"  {level:9} {name:17} {value['mean']:.4f} ± {value['sd']:.4f}{ci95}")
+    if results["electrodes_left_out"]:
+        click.echo(f"  left out, the network has no embedding for them: {', '.join(results['electrodes_left_out'])}")
     click.echo(f"  {results['contamination']['note']}")
     click.echo(f"  {folder / 'report.html'}")
 

@@ -17,7 +17,7 @@ from dare_eeg.resample import resample
 from dare_eeg.shards import Windows
 from dare_eeg.splits import Fold
 from manifests import keyed
-from manifests.electrodes import ids
+from manifests.electrodes import VOCABULARY, ids
 
 _TIME_KERNEL = 15
 _LAYER_DECAY = 0.9
@@ -44,12 +44,18 @@ class Training:
 
 
 def features(encoder: PretrainedEncoder, windows: Windows, batch: int) -> NDArray[np.float32]:
-    """Return frozen features of all windows, averaged over time patches: windows × (S × D)."""
+    """Return frozen features of all windows, averaged over time patches: windows × (S × D).
+
+    Electrodes that the network has no embedding for are left out.
+    """
+    known = [row for row, name in enumerate(windows.electrodes) if name in VOCABULARY]
+    electrodes = [windows.electrodes[row] for row in known]
     parts = []
     with torch.inference_mode():
         for start in range(0, len(windows), batch):
             numbers = np.arange(start, min(start + batch, len(windows)))
-            found = encoder(windows.take(numbers), windows.electrodes, windows.sfreq, windows.present[numbers])
+            present = windows.present[numbers][:, known]
+            found = encoder(windows.take(numbers)[:, known], electrodes, windows.sfreq, present)
             parts.append(found.mean(dim=1).flatten(1).float().cpu().numpy())
     return np.concatenate(parts)
 

@@ -43,7 +43,7 @@ class PretrainConfig(BaseModel):
 def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
     """Return the config of a TOML file, if any, under what was given on the command line.
 
-    Raises DareError naming the field and the reason.
+    Where neither names the run's folder it is ``runs/SET-SIZE``. Raises DareError naming the field and the reason.
     """
     fields: dict[str, Any] = {}
     if file is not None:
@@ -51,8 +51,11 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
             fields = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
             raise DareError(f"{file}: not a config ({problem}); see the config.toml of a run") from None
+    fields |= given
+    if "shards" in fields and "out" not in fields:
+        fields["out"] = f"runs/{Path(fields['shards']).resolve().name}-{fields.get('size', 'base')}"
     try:
-        return PretrainConfig(**fields | given)
+        return PretrainConfig(**fields)
     except ValidationError as problem:
         first = problem.errors()[0]
         names = ", ".join(PretrainConfig.model_fields)

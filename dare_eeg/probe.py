@@ -151,6 +151,7 @@ def _results(
         "encoder": _identity(asked, encoder),
         "seeds": list(range(asked.seeds)),
         "classes": classes,
+        "electrodes_left_out": _left_out(asked, windows),
         "metrics": {level: _table(of) for level, of in levels.items()},
         "confusion": {
             "rows": "true",
@@ -162,6 +163,11 @@ def _results(
         "folds": [_fold(windows, fold, number, fits) for number, fold in enumerate(parts)],
         "contamination": _contamination(encoder, sorted({*subjects.tolist()})),
     }
+
+
+def _left_out(asked: Question, windows: Windows) -> list[str]:
+    """Return the electrodes the probe does not use: an adapter takes all, features only those the network knows."""
+    return [name for name in windows.electrodes if name not in VOCABULARY] if asked.mode == "linear" else []
 
 
 def _identity(asked: Question, encoder: PretrainedEncoder) -> dict[str, Any]:
@@ -225,4 +231,4 @@ def _predictions(windows: Windows, told: NDArray[np.float64], tested: NDArray[np
         start_s, label = f"{windows.start_s[number]:.6g}", int(windows.labels[number])
         facts = [windows.recordings[number], start_s, windows.subjects[number], label]
         rows.writerow([*facts, *(repr(float(probability)) for probability in probabilities)])
-    return stream.getvalue().encode()
+    return stream.getvalue().encode(errors="surrogateescape")

@@ -54,6 +54,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise unwritable(path, problem) from problem
 
 
+def sweep(folder: Path) -> None:
+    """Remove the partial files below a folder, but for those that a living process of this host is writing."""
+    for partial in folder.rglob(f"*{PARTIAL}*"):
+        host, _, process = partial.name.partition(PARTIAL)[2].rpartition("-")[0].rpartition("-")
+        if not (host == socket.gethostname() and process.isdigit() and _lives(int(process))):
+            partial.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
 def sync(path: Path) -> None:
     """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -64,18 +82,23 @@ def sync(path: Path) -> None:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the one JSON text of a value: sorted keys, UTF-8, a final newline; NaN raises ValueError."""
-    return (json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+    """Return the one JSON text of a value: sorted keys, a final newline; NaN raises ValueError.
+
+    Characters beyond ASCII are escaped, so that a file name that is not UTF-8 survives the way there and back.
+    """
+    return (json.dumps(value, sort_keys=True, allow_nan=False, indent=1) + "\n").encode()
 
 
 def json_lines(rows: list[dict[str, Any]]) -> bytes:
     """Return one canonical JSON object a line."""
-    dumps = (json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False) for row in rows)
+    dumps = (json.dumps(row, sort_keys=True, allow_nan=False) for row in rows)
     return "".join(line + "\n" for line in dumps).encode()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file atomically."""
+    """Write a whole file atomically; a file that already holds these bytes is left alone."""
+    if path.is_file() and path.read_bytes() == content:
+        return
     with atomic_write(path) as partial:
         partial.write_bytes(content)
 

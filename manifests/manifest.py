@@ -100,6 +100,7 @@ class Manifest(_Frozen):
     recipe: Recipe
     recipe_sha256: str
     plan_sha256: str
+    recordings_sha256: str
     versions: dict[str, str]
     electrodes: list[str]
     sfreq: float

@@ -22,6 +22,8 @@ def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tu
         raise DareError("two sets have the same folder name; rename one, names tell sets apart in a merged one")
     if strange := sorted(weights.keys() - sets.keys()):
         raise DareError(f"--weight {strange[0]}: names none of the sets {', '.join(sets)}")
+    if (out / "plan.json").exists():
+        raise DareError(f"{out}: is a shard set itself; choose another --out")
     banned = {subject for text in exclude for subject in manifest.subjects_of(text)}
     _refuse_leaks(sets, banned)
     held_out = {subject for _, whole in sets.values() for subject in whole.splits["valid"].subjects}

@@ -4,7 +4,7 @@ import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,7 +21,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Recipe(BaseModel):
     """How one corpus becomes shards. Units are in the names: _hz, _s, _uv, _mb."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corpus: str = Field(pattern=r"^[a-z0-9]+$", max_length=24)
     purpose: Purpose
@@ -57,7 +57,8 @@ class Recipe(BaseModel):
             raise ValueError(f"electrodes must have their canonical names: {', '.join(spelt)}")
         if len(set(self.electrodes)) != len(self.electrodes):
             raise ValueError("electrodes holds a name twice")
-        if (self.window_s * self.sfreq_hz) % 1 or (self.stride_s * self.sfreq_hz) % 1:
+        spans = [self.window_s * self.sfreq_hz, self.stride_s * self.sfreq_hz]
+        if any(abs(span - round(span)) > 1e-6 or round(span) < 1 for span in spans):
             raise ValueError("window_s and stride_s must be whole numbers of samples at sfreq_hz")
         return self
 
@@ -99,7 +100,7 @@ def load(corpus: str, purpose: Purpose = "probe", settings: tuple[str, ...] = ()
     overrides = [_setting(text) for text in settings]
     for key, value in overrides:
         if key == "preset":
-            if value not in presets:
+            if not isinstance(value, str) or value not in presets:
                 choice = ", ".join(sorted(presets)) or "none"
                 raise DareError(f"{corpus}: no preset {value!r}; there is {choice}")
             tables |= presets[value]
@@ -113,7 +114,7 @@ def load(corpus: str, purpose: Purpose = "probe", settings: tuple[str, ...] = ()
 
 
 def _fields() -> str:
-    return ", ".join(sorted(Recipe.model_fields))
+    return ", ".join(sorted(Recipe.model_fields.keys() - {"corpus", "purpose"}))
 
 
 def _read(corpus: str, file: Path | None) -> dict[str, Any]:
@@ -132,10 +133,13 @@ def _read(corpus: str, file: Path | None) -> dict[str, Any]:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or key in ("corpus", "purpose"):
         raise DareError(f"--set {text}: is not key=value; fields are {_fields()}")
     try:
-        return key.strip(), json.loads(value)
+        parsed = json.loads(value)
     except ValueError:
-        return key.strip(), [part.strip() for part in value.split(",")] if "," in value else value.strip()
+        parsed = [part.strip() for part in value.split(",")] if "," in value else value
+    field = Recipe.model_fields.get(key)
+    several = field is not None and get_origin(field.annotation) is tuple
+    return key, [parsed] if several and not isinstance(parsed, list) else parsed

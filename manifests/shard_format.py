@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +22,19 @@ NPY_HEADER = 128
 """Bytes of a version 1 npy header for any array of two small dimensions."""
 
 _BLOCK = 512
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What numpy and zipfile raise on an npz whose bytes are not those that were written."""
+
 _RECORD = 20 * _BLOCK
 
 
@@ -35,7 +49,7 @@ def slugs(corpus: str, paths: list[str]) -> dict[str, str]:
     def unique(path: str, slug: str) -> str:
         if owners[slug] == 1 and len(slug) <= room:
             return slug
-        return f"{slug[: room - 9]}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+        return f"{slug[: room - 9]}-{hashlib.sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
     return {path: unique(path, slug) for path, slug in plain.items()}
 
@@ -66,7 +80,7 @@ def npy_bytes(counts: NDArray[np.int16]) -> bytes:
 
 def sidecar_bytes(fields: dict[str, Any]) -> bytes:
     """Return the JSON member of a sample."""
-    return json.dumps(fields, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(fields, sort_keys=True, allow_nan=False).encode()
 
 
 def member_size(num_bytes: int) -> int:
@@ -119,7 +133,7 @@ class Index:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+        except _DAMAGE as problem:
             raise DareError(
                 f"{path}: the shard's index cannot be read ({problem}); make the set again with dare preprocess"
             ) from problem

@@ -31,7 +31,11 @@ def _source(folder: Path, source: MergedSource, progress: Callable[[int, int], N
 
 
 def _set(folder: Path, whole: Manifest, progress: Callable[[int, int], None]) -> list[str]:
-    faults = []
+    faults = [
+        f"{folder / name}: is missing or not the file that was written; make the set again with dare preprocess"
+        for name, written in (("plan.json", whole.plan_sha256), ("recordings.jsonl", whole.recordings_sha256))
+        if not (folder / name).exists() or sha256_file(folder / name) != written
+    ]
     entries = [entry for split in whole.splits.values() for entry in split.shards]
     for number, entry in enumerate(entries, start=1):
         faults += [f"{folder / entry.path}: {fault}" for fault in _shard(folder, entry, whole)]

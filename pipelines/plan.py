@@ -1,12 +1,13 @@
 """Plan: which recording goes to which split and shard, settled before any byte of signal is read."""
 
+import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from manifests import keyed
-from manifests.durable import canonical_json, read_json, sha256_bytes
+from manifests.durable import PARTIAL, canonical_json, read_json, sha256_bytes, sha256_file, write_bytes
 from manifests.errors import DareError
 from manifests.manifest import RecordingRow
 from manifests.recipe import Recipe
@@ -84,8 +85,8 @@ def tasks(plan: dict[str, Any]) -> list[Task]:
     ]
 
 
-def verdicts(plan: dict[str, Any]) -> list[RecordingRow]:
-    """Return the rows of the recordings that no shard is planned for, with the reason."""
+def verdicts(plan: dict[str, Any], src: Path) -> list[RecordingRow]:
+    """Return the rows of the recordings below ``src`` that no shard is planned for, with the reason."""
     kept = (
         "path",
         "bytes",
@@ -99,25 +100,43 @@ def verdicts(plan: dict[str, Any]) -> list[RecordingRow]:
         "reason",
     )
     return [
-        RecordingRow(**{name: row[name] for name in kept}, sha256="", windows=0)
+        RecordingRow(**{name: row[name] for name in kept}, sha256=_sha256(src / row["path"]), windows=0)
         for row in plan["recordings"]
         if row["outcome"]
     ]
 
 
-def refuse_another(folder: Path, plan: dict[str, Any]) -> None:
-    """Raise DareError where a folder holds shards of another plan, naming what differs and the way out."""
-    if not (folder / "plan.json").exists():
-        if folder.exists() and any(folder.iterdir()):
+def settle(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Make a folder this plan's: new, a set of the same plan, or, with ``overwrite``, emptied of another plan's set.
+
+    Raises DareError for another plan's set, naming what differs and the way out, and for a folder that is no set,
+    which is never emptied.
+    """
+    path = folder / "plan.json"
+    if folder.exists() and not folder.is_dir():
+        raise DareError(f"{folder}: is a file; choose another --out")
+    if not path.exists():
+        if folder.exists() and any(PARTIAL not in found.name for found in folder.iterdir()):
             raise DareError(f"{folder}: holds files that are no shard set; choose another --out or empty it")
-        return
-    old = read_json(folder / "plan.json", "make the set again with --overwrite")
-    if plan_hash(old) == plan_hash(plan):
-        return
-    raise DareError(
-        f"{folder}: holds shards of another plan ({_difference(old, plan)}); "
-        "choose another --out, or replace it with --overwrite"
-    )
+    else:
+        old = read_json(path, "choose another --out or remove the folder")
+        if plan_hash(old) == plan_hash(plan):
+            return
+        if not overwrite:
+            raise DareError(
+                f"{folder}: holds shards of another plan ({_difference(old, plan)}); "
+                "choose another --out, or replace it with --overwrite"
+            )
+        shutil.rmtree(folder)
+    write_bytes(path, canonical_json(plan))
+
+
+def _sha256(path: Path) -> str:
+    """Return a file's sha256, "" where it cannot be read: its row says so."""
+    try:
+        return sha256_file(path)
+    except OSError:
+        return ""
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -1,16 +1,18 @@
 """Run: from --src to a whole shard set, by any number of workers, in any number of goes."""
 
-import os
+import logging
 import platform
-import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from manifests import manifest
-from manifests.durable import PARTIAL, canonical_json, json_lines, read_json, write_bytes
+from manifests.durable import json_lines, read_json, sha256_bytes, sweep, write_bytes
 from manifests.errors import DareError
 from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow
 from manifests.recipe import Recipe
@@ -50,38 +52,36 @@ def preprocess(
     shards or cannot be written, and where no recording gave a window.
     """
     plan = planning.make(tree, recipe)
-    if overwrite and folder.exists():
-        shutil.rmtree(folder)
-    planning.refuse_another(folder, plan)
-    if not (folder / "plan.json").exists():
-        write_bytes(folder / "plan.json", canonical_json(plan))
+    planning.settle(folder, plan, overwrite)
     tasks = planning.tasks(plan)
-    pending = [task for task in tasks if not _done(task, folder, retry_failed)]
+    done = {task.shard for task in tasks if _done(task, folder, retry_failed)}
     index, parts = workers.part
-    mine = [task for number, task in enumerate(tasks) if number % parts == index - 1 and task in pending]
-    for number, _ in enumerate(_built(mine, recipe, src.resolve(), folder.resolve(), workers), start=1):
-        progress(len(tasks) - len(pending) + number, len(tasks))
-    if len(mine) < len(pending) and not all(_done(task, folder, False) for task in tasks):
+    mine = [task for number, task in enumerate(tasks) if number % parts == index - 1 and task.shard not in done]
+    for receipt in _built(mine, recipe, src.resolve(), folder.resolve(), workers):
+        done.add(receipt.shard)
+        progress(len(done), len(tasks))
+    if not all(_done(task, folder, False) for task in tasks):
         return None
-    return fold(folder, plan, recipe)
+    return fold(folder, plan, recipe, src)
 
 
-def fold(folder: Path, plan: dict[str, Any], recipe: Recipe) -> Manifest:
+def fold(folder: Path, plan: dict[str, Any], recipe: Recipe, src: Path) -> Manifest:
     """Write recordings.jsonl and, last, manifest.json, from the receipts of all planned shards."""
     receipts = [_receipt(folder / f"{task.shard}.json") for task in planning.tasks(plan)]
-    for partial in folder.rglob(f"*{PARTIAL}*"):
-        partial.unlink()
-    rows = [row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan)
+    sweep(folder)
+    rows = [row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan, src)
     rows.sort(key=lambda row: row.path)
     if not any(row.windows for row in rows):
         raise DareError(f"{folder}: no recording gave a window ({_commonest(rows)})")
-    write_bytes(folder / "recordings.jsonl", json_lines([row.model_dump(mode="json") for row in rows]))
+    table = json_lines([row.model_dump(mode="json") for row in rows])
+    write_bytes(folder / "recordings.jsonl", table)
     whole = Manifest(
         corpus=recipe.corpus,
         corpus_version=plan["corpus_version"],
         recipe=recipe,
         recipe_sha256=plan["recipe_sha256"],
         plan_sha256=planning.plan_hash(plan),
+        recordings_sha256=sha256_bytes(table),
         versions={name: version(name) for name in _PACKAGES}
         | {
             "dare-eeg": version("dare-eeg"),
@@ -116,38 +116,65 @@ def _done(task: Task, folder: Path, retry_failed: bool) -> bool:
 
 
 def _receipt(path: Path) -> Receipt:
-    return Receipt.model_validate(read_json(path, "delete it and run dare preprocess again"))
+    remedy = "delete it and run dare preprocess again"
+    try:
+        return Receipt.model_validate(read_json(path, remedy))
+    except ValidationError as problem:
+        raise DareError(f"{path}: is no receipt ({problem.error_count()} faults); {remedy}") from None
 
 
 def _built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: Workers) -> Iterator[Receipt]:
     """Yield receipts as shards get done: here where one worker is asked for, else on dask."""
     if not tasks:
         return
-    if not workers.scheduler and (workers.count == 1 or workers.part != (1, 1)):
+    if not workers.scheduler and (workers.count == 1 or len(tasks) == 1 or workers.part != (1, 1)):
         yield from (build(task, recipe, src, folder) for task in tasks)
         return
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import KilledWorker, as_completed
 
-    # With dask's default allocator settings every large array is mapped and unmapped anew: slower than one process.
-    tuned = {name: str(1 << 30) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")}
-    os.environ |= tuned
-    import dask
-
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": tuned, "distributed.admin.log-length": 0}):
-        if workers.scheduler:
-            file = Path(workers.scheduler).is_file()
-            client = Client(**{"scheduler_file" if file else "address": workers.scheduler})
-        else:
-            cluster = LocalCluster(
-                n_workers=min(workers.count, len(tasks)), threads_per_worker=1, dashboard_address=None
-            )
-            client = Client(cluster)
-        with client:
-            futures = [client.submit(build, task, recipe, src, folder, pure=False, retries=1) for task in tasks]
-            for future in as_completed(futures):
+    lost = []
+    with _client(workers, len(tasks)) as client:
+        futures = {client.submit(build, task, recipe, src, folder, pure=False): task for task in tasks}
+        for future in as_completed(futures):
+            try:
                 yield future.result()
-        if not workers.scheduler:
-            cluster.close()
+            except KilledWorker:
+                lost.append(futures[future].shard)
+    if lost:
+        raise DareError(
+            f"{folder / lost[0]}: {len(lost)} shards killed every worker that built them, most likely for want of "
+            "memory; run the same command again with --workers 1, what is finished is kept"
+        )
+
+
+@contextmanager
+def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
+    """Yield a dask client of the scheduler that was named, or of processes started here and ended afterwards."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    if workers.scheduler:
+        by_file = Path(workers.scheduler).is_file()
+        try:
+            client = Client(**{"scheduler_file" if by_file else "address": workers.scheduler})
+        except (OSError, ValueError) as problem:
+            raise DareError(f"--scheduler {workers.scheduler}: cannot be reached ({problem}); is it running?") from None
+        with client:
+            yield client
+        return
+    # With dask's own allocator settings every large array is mapped and unmapped anew: slower than one process.
+    tuned = {name: str(1 << 30) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")}
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": tuned}),
+        LocalCluster(
+            n_workers=min(workers.count, num_tasks),
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
 
 
 def _statistics(receipts: list[Receipt], recipe: Recipe) -> dict[str, dict[str, float]]:

@@ -61,6 +61,8 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     corpus.
     """
     paths = list_files(src)
+    if recipe.corpus not in CORPORA:
+        raise DareError(f"{recipe.corpus}: its file tree is not known; there are {', '.join(CORPORA)}")
     corpus = CORPORA[recipe.corpus]
     sources = corpus.find(paths, recipe)
     if not sources:

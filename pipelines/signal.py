@@ -33,6 +33,8 @@ def condition(recording: Recording, recipe: Recipe) -> tuple[list[Stretch], NDAr
     note = "; ".join(f"{name} is {fault}: taken as absent" for name, fault in faults.items())
     if not present.any():
         raise DareError(f"no usable electrode: {note or 'none of the recipe'}")
+    if recipe.missing == "require" and not present.all():
+        raise DareError(f"an electrode is required: {note}; take the recording with --set missing=mask")
     order = [rows[name] for name in np.array(recipe.electrodes)[present]]
     stretches = []
     for segment, span in zip(recording.segments, spans, strict=True):

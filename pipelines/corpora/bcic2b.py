@@ -69,8 +69,9 @@ def _source(path: str, match: re.Match[str], mats: dict[str, str], recipe: Recip
 
 def _classlabel(name: str, content: bytes) -> NDArray[np.int64]:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         return np.ravel(loadmat(io.BytesIO(content), variable_names=["classlabel"])["classlabel"]).astype(np.int64)
-    except (ValueError, TypeError, KeyError, NotImplementedError, OSError) as problem:
+    except (MatReadError, ValueError, TypeError, KeyError, NotImplementedError, OSError) as problem:
         raise DareError(f"{name}: holds no classlabel ({problem}); get the true labels again") from problem

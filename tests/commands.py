@@ -1,0 +1,70 @@
+"""The command line as a function, and what it leaves on disk as plain values."""
+
+import contextlib
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import cli
+
+_PROGRESS = re.compile(r"(scan|build|verify): \d+ of \d+ ")
+
+
+class Answer(NamedTuple):
+    """What a command gave back."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line of stderr that reports no progress; ValueError where there are more, or none."""
+        (line,) = [line for line in self.err.splitlines() if not _PROGRESS.match(line)]
+        return line
+
+
+def dare(*arguments: object) -> Answer:
+    """Run ``dare`` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["dare", *map(str, arguments)])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as end:
+            cli.main()
+    return Answer(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def preprocess(corpus: str, src: Path, out: Path, *options: object) -> Path:
+    """Preprocess in this process, which must go well, and return the folder of the set."""
+    answer = dare("preprocess", corpus, "--src", src, "--out", out, "--workers", 1, *options)
+    assert answer.status == 0, answer.err
+    return out / (f"{corpus}-pretrain" if "pretrain" in options else corpus)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def recordings(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows of recordings.jsonl by path."""
+    rows = [json.loads(line) for line in (folder / "recordings.jsonl").read_text().splitlines()]
+    assert len({row["path"] for row in rows}) == len(rows)
+    return {row["path"]: row for row in rows}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a set or merged set."""
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def plan(corpus: str, src: Path, *options: object) -> dict[str, Any]:
+    """Return the plan that a dry run prints."""
+    answer = dare("preprocess", corpus, "--src", src, "--dry-run", "--json", *options)
+    assert answer.status == 0, answer.err
+    return json.loads(answer.out)

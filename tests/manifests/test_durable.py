@@ -1,0 +1,129 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manifests.durable import atomic_write, canonical_json, json_lines, read_json, sha256_file, write_bytes
+from manifests.errors import DareError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+).filter(lambda value: all(not 0xD800 <= ord(c) < 0xE000 for c in json.dumps(value, ensure_ascii=False)))
+
+
+def full(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_whole_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "below" / "file"
+    for content in (b"old", b"new"):
+        write_bytes(path, content)
+        assert path.read_bytes() == content
+    assert [one.name for one in path.parent.iterdir()] == ["file"]
+
+
+def test_exception_leaves_the_old_file_and_no_partial(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def interrupted() -> None:
+        with atomic_write(path) as partial:
+            partial.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_file_is_not_there_before_it_is_whole(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "file") as partial:
+        partial.write_bytes(b"half")
+        assert not (tmp_path / "file").exists()
+        assert partial.parent == tmp_path
+    assert (tmp_path / "file").read_bytes() == b"half"
+
+
+@pytest.mark.parametrize("place", ["write", "fsync", "replace"])
+def test_full_disk_is_one_line_with_a_remedy_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    owner: Any = os if place == "fsync" else Path
+    monkeypatch.setattr(owner, {"write": "write_bytes"}.get(place, place), full)
+    path = tmp_path / "file"
+    with pytest.raises(DareError) as refused:
+        write_bytes(path, b"content")
+    assert str(refused.value).startswith(f"{path}: no space left on device; free some space")
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_content_and_name_reach_the_disk_in_that_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("folder" if os.path.samestat(os.fstat(descriptor), tmp_path.stat()) else "content")
+        fsync(descriptor)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_bytes(tmp_path / "file", b"content")
+    assert steps == ["content", "rename", "folder"]
+
+
+def test_folder_whose_path_holds_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DareError, match="choose a folder whose path holds no file"):
+        write_bytes(tmp_path / "file" / "below", b"content")
+
+
+@given(JSON)
+def test_canonical_json_is_one_text_for_one_value(value: Any) -> None:
+    text = canonical_json(value)
+    assert json.loads(text) == value
+    assert canonical_json(json.loads(text)) == text
+    assert text.endswith(b"\n")
+
+
+def test_canonical_json_is_sorted_ascii_and_has_no_nan() -> None:
+    assert canonical_json({"b": 1, "a": "ü"}) == b'{\n "a": "\\u00fc",\n "b": 1\n}\n'
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json(float("nan"))
+
+
+def test_json_lines_hold_one_object_a_line() -> None:
+    assert json_lines([{"b": 1, "a": "x\ny"}, {}]) == b'{"a": "x\\ny", "b": 1}\n{}\n'
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_broken_json_is_named_with_its_remedy(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    with pytest.raises(DareError, match=r"plan\.json: unreadable .*; do this"):
+        read_json(path, "do this")
+
+
+def test_missing_json_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DareError, match=r"plan\.json: not found; do this"):
+        read_json(tmp_path / "plan.json", "do this")
+
+
+def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc" * 100_000)
+    assert sha256_file(tmp_path / "file") == hashlib.sha256(b"abc" * 100_000).hexdigest()

@@ -1,0 +1,171 @@
+"""Many sets as one, by reference: nothing copied, no subject on two sides."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dare_eeg.shards import training_sets
+from tests.commands import contents, dare, manifest, preprocess
+
+pytest_plugins = ["tests.corpora_fixtures"]
+
+
+@pytest.fixture
+def sets(shards: Path, tmp_path: Path) -> Path:
+    """A folder with copies of two sets that share no subject."""
+    for corpus in ("tuab", "tuev"):
+        shutil.copytree(shards / corpus, tmp_path / corpus)
+    return tmp_path
+
+
+@pytest.fixture
+def swapped(raw: Path, tmp_path: Path) -> Path:
+    """A set whose train holds the patients that are test in tuab."""
+    tree = tmp_path / "raw"
+    shutil.copytree(raw / "tuab", tree)
+    (tree / "edf" / "train").rename(tree / "edf" / "other")
+    (tree / "edf" / "eval").rename(tree / "edf" / "train")
+    (tree / "edf" / "other").rename(tree / "edf" / "eval")
+    return preprocess("tuab", tree, tmp_path / "out").rename(tmp_path / "swapped")
+
+
+def subjects(folder: Path, split: str) -> set[str]:
+    return set(manifest(folder)["splits"][split]["subjects"])
+
+
+def trained_on(merged: Path) -> dict[str, set[str]]:
+    return {one.name: set(one.train.subjects.tolist()) for one in training_sets(merged)}
+
+
+def test_merged_set_refers_to_its_sources_and_copies_nothing(sets: Path) -> None:
+    before = contents(sets)
+    assert dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both").status == 0
+    assert set(contents(sets)) - set(before) == {"both/manifest.json"}
+    assert [source["path"] for source in manifest(sets / "both")["sources"]] == ["../tuab", "../tuev"]
+    assert trained_on(sets / "both") == {name: subjects(sets / name, "train") for name in ("tuab", "tuev")}
+
+
+def test_merged_set_moves_together_with_its_sources(sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both")
+    moved = sets.rename(sets.with_name("moved"))
+    assert dare("verify", moved / "both").status == 0
+
+
+def test_merging_does_not_depend_on_the_order_of_sets(sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "one")
+    dare("merge", sets / "tuev", sets / "tuab", "--out", sets / "other")
+    assert contents(sets / "one") == contents(sets / "other")
+
+
+def test_weight_is_kept_by_name(sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both", "--weight", "tuev=0.25")
+    assert {one.name: one.weight for one in training_sets(sets / "both")} == {"tuab": 1.0, "tuev": 0.25}
+
+
+def test_excluded_subjects_are_left_out_of_training_and_validation(sets: Path) -> None:
+    answer = dare(
+        *("merge", sets / "tuab", sets / "tuev", "--out", sets / "both"), "--exclude", f"{sets / 'tuab'}:train"
+    )
+    assert answer.status == 0
+    (tuab, tuev) = training_sets(sets / "both")
+    assert set(tuab.train.subjects) == set()
+    assert set(tuab.valid.subjects) == subjects(sets / "tuab", "valid") != set()
+    assert set(tuev.train.subjects) == subjects(sets / "tuev", "train")
+
+
+def test_excluding_a_whole_set_leaves_out_all_its_subjects(sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both", "--exclude", sets / "tuab")
+    (tuab, tuev) = training_sets(sets / "both")
+    assert len(tuab.train) == len(tuab.valid) == 0
+    assert len(tuev.train) > 0
+
+
+def test_subject_of_one_train_in_the_test_of_another_is_refused(sets: Path, swapped: Path) -> None:
+    answer = dare("merge", sets / "tuab", swapped, "--out", sets / "both")
+    assert answer.status == 2
+    assert "train are in the test of" in answer.complaint
+    assert "--exclude" in answer.complaint
+    assert not (sets / "both").exists()
+
+
+def test_refused_merge_is_mended_as_its_message_says(sets: Path, swapped: Path) -> None:
+    mended = ("--exclude", f"{sets / 'tuab'}:test", "--exclude", f"{swapped}:test")
+    assert dare("merge", sets / "tuab", swapped, "--out", sets / "both", *mended).status == 0
+    held_out = subjects(sets / "tuab", "test") | subjects(swapped, "test")
+    assert all(not trained & held_out for trained in trained_on(sets / "both").values())
+
+
+def test_subject_of_one_valid_is_left_out_of_the_train_of_another(raw: Path, sets: Path) -> None:
+    whole = preprocess("tuab", raw / "tuab", sets / "out", "--set", "valid_share=0").rename(sets / "whole")
+    held_out = subjects(sets / "tuab", "valid")
+    assert held_out <= subjects(whole, "train")
+    answer = dare("merge", sets / "tuab", whole, "--out", sets / "both", "--exclude", f"{whole}:test")
+    assert answer.status == 0, answer.err
+    assert trained_on(sets / "both")["whole"] == subjects(whole, "train") - held_out
+    assert f"whole: {len(held_out)} subjects left out of train" in answer.out
+
+
+def test_merged_set_verifies_every_source(sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both")
+    assert dare("verify", sets / "both").status == 0
+    (tar,) = (sets / "tuev" / "valid").glob("*.tar")
+    tar.unlink()
+    answer = dare("verify", sets / "both")
+    assert answer.status == 1
+    assert tar.name in answer.err
+
+
+def test_source_made_anew_is_noticed(raw: Path, sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both")
+    preprocess("tuab", raw / "tuab", sets, "--overwrite", "--set", "split_seed=3")
+    answer = dare("verify", sets / "both")
+    assert answer.status == 1
+    assert "tuab: has changed since it was merged; merge again" in answer.err
+
+
+def test_missing_source_is_named(sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both")
+    shutil.rmtree(sets / "tuab")
+    answer = dare("verify", sets / "both")
+    assert answer.status == 1
+    assert "tuab/manifest.json: not found" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--weight", "tuar=2"), "tuar"),
+        (("--weight", "tuab=0"), "tuab=0"),
+        (("--weight", "tuab=much"), "tuab=much"),
+        (("--exclude", "nowhere:test"), "nowhere/manifest.json"),
+    ],
+)
+def test_option_that_makes_no_sense_is_named(sets: Path, options: tuple[str, ...], said: str) -> None:
+    answer = dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both", *options)
+    assert answer.status == 2
+    assert said in answer.complaint
+    assert not (sets / "both").exists()
+
+
+def test_sets_of_one_name_are_refused(sets: Path) -> None:
+    answer = dare("merge", sets / "tuab", sets / "tuab", "--out", sets / "both")
+    assert answer.status == 2
+    assert "same folder name" in answer.complaint
+
+
+def test_folder_without_a_set_and_merged_set_are_no_sources(sets: Path) -> None:
+    (sets / "empty").mkdir()
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both")
+    for folder, said in ((sets / "empty", "not found"), (sets / "both", "is a merged set")):
+        answer = dare("merge", folder, "--out", sets / "more")
+        assert answer.status == 2
+        assert said in answer.complaint
+
+
+def test_merging_over_a_set_leaves_the_set_as_it_was(sets: Path) -> None:
+    before = contents(sets / "tuab")
+    answer = dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "tuab")
+    assert answer.status == 2
+    assert str(sets / "tuab") in answer.complaint
+    assert contents(sets / "tuab") == before

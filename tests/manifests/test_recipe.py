@@ -1,0 +1,187 @@
+"""Recipes: what comes with the package, what a user may change, and what is refused in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests import recipe as recipes
+from manifests.electrodes import PRETRAIN_58, TEN_TWENTY_19, canonical
+from manifests.errors import DareError
+
+FACTS = {
+    "tuab": (23, 200, (0.1, 75), 60, 10, ("normal", "abnormal"), "official"),
+    "tuev": (23, 200, (0.1, 75), 60, 5, ("spsw", "gped", "pled", "eyem", "artf", "bckg"), "official"),
+    "bcic2b": (3, 250, (0.1, 38), 0, 4, ("left", "right"), "loso"),
+    "physionetmi": (64, 160, (0.1, 75), 60, 4, ("left", "right", "fists", "feet"), "kfold"),
+    "eegmat": (19, 256, (0.1, 75), 50, 4, ("rest", "arithmetic"), "kfold"),
+}
+CHANGES = {
+    "namespace": "other",
+    "electrodes": '["C3"]',
+    "missing": "require",
+    "reference": "average",
+    "sfreq_hz": 400,
+    "band_hz": "[0.5, 75]",
+    "notch_hz": 50,
+    "classes": '["abnormal", "normal"]',
+    "window_s": 5,
+    "stride_s": 5,
+    "offset_s": 1,
+    "edges": "pad",
+    "events": "rows",
+    "runs": "[1]",
+    "balance": "true",
+    "valid_share": 0.3,
+    "split_seed": 1,
+    "protocol": "loso",
+    "quantum_uv": 0.125,
+    "shard_mb": 1,
+}
+
+
+def refusal(*settings: str, corpus: str = "tuab", purpose: Any = "probe", file: Path | None = None) -> str:
+    with pytest.raises(DareError) as refused:
+        recipes.load(corpus, purpose, settings, file)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_every_recipe_is_known_by_name() -> None:
+    assert recipes.names() == sorted(FACTS)
+
+
+@pytest.mark.parametrize("corpus", FACTS)
+def test_recipe_says_what_its_corpus_needs(corpus: str) -> None:
+    electrodes, sfreq_hz, band_hz, notch_hz, window_s, classes, protocol = FACTS[corpus]
+    recipe = recipes.load(corpus)
+    assert len(recipe.electrodes) == electrodes
+    assert (recipe.sfreq_hz, recipe.band_hz, recipe.notch_hz) == (sfreq_hz, band_hz, notch_hz)
+    assert (recipe.window_s, recipe.window_samples) == (window_s, window_s * sfreq_hz)
+    assert (recipe.classes, recipe.protocol) == (classes, protocol)
+    assert recipe.set_name == corpus
+
+
+@pytest.mark.parametrize(
+    ("corpus", "electrodes"),
+    [("tuab", TEN_TWENTY_19), ("tuev", TEN_TWENTY_19), ("eegmat", TEN_TWENTY_19), ("physionetmi", PRETRAIN_58)],
+)
+def test_recipe_for_pretraining_cuts_the_windows_of_the_model(corpus: str, electrodes: tuple[str, ...]) -> None:
+    recipe = recipes.load(corpus, "pretrain")
+    assert set(recipe.electrodes) == set(electrodes)
+    assert (recipe.sfreq_hz, recipe.window_samples, recipe.stride_s) == (256, 2560, 10)
+    assert (recipe.classes, recipe.runs, recipe.balance, recipe.valid_share) == ((), (), False, 0.1)
+    assert recipe.set_name == f"{corpus}-pretrain"
+
+
+def test_corpus_without_windows_for_pretraining_says_so() -> None:
+    assert "no recipe for pretraining" in refusal(corpus="bcic2b", purpose="pretrain")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "changed"),
+    [
+        ("tuab", {"notch_hz": 50}),
+        ("tuev", {"notch_hz": 50, "edges": "wrap", "events": "rows", "valid_share": 0.1}),
+        ("physionetmi", {"notch_hz": 50}),
+        ("bcic2b", {"band_hz": (0, 38)}),
+    ],
+)
+def test_published_preset_changes_only_what_was_published(corpus: str, changed: dict[str, Any]) -> None:
+    ours, published = recipes.load(corpus), recipes.load(corpus, settings=("preset=published",))
+    assert published == ours.model_copy(update=changed)
+
+
+def test_setting_wins_over_preset_in_either_order() -> None:
+    for settings in (("preset=published", "notch_hz=55"), ("notch_hz=55", "preset=published")):
+        assert recipes.load("tuab", settings=settings).notch_hz == 55
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("band_hz=0.5,40", "band_hz", (0.5, 40)),
+        ("band_hz=[0.5, 40]", "band_hz", (0.5, 40)),
+        ("electrodes=C3,CZ,C4", "electrodes", ("C3", "CZ", "C4")),
+        ("edges = pad", "edges", "pad"),
+        ("balance=true", "balance", True),
+        ("runs=4,6", "runs", (4, 6)),
+        ("runs=[]", "runs", ()),
+        ("offset_s=-1.5", "offset_s", -1.5),
+    ],
+)
+def test_setting_is_read_as_json_or_plain_text(setting: str, field: str, value: object) -> None:
+    assert getattr(recipes.load("tuab", settings=(setting,)), field) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("nope=1", "nope"),
+        ("nope", "key=value"),
+        ("sfreq_hz=fast", "sfreq_hz"),
+        ("band_hz=0.1,200", "band_hz"),
+        ("band_hz=75,0.1", "band_hz"),
+        ("notch_hz=300", "notch_hz"),
+        ("electrodes=T3,C3", "T3"),
+        ("electrodes=C3,C3", "twice"),
+        ("electrodes=[]", "electrodes"),
+        ("window_s=0.0123", "window_s"),
+        ("valid_share=1", "valid_share"),
+        ("quantum_uv=0", "quantum_uv"),
+        ("balance=maybe", "balance"),
+        ("edges=mirror", "edges"),
+        ("split_seed=1.5", "split_seed"),
+        ("preset=unheard", "published"),
+        ('preset=["published"]', "published"),
+        ("purpose=pretrain", "purpose"),
+        ("offset_s=NaN", "offset_s"),
+        ("quantum_uv=Infinity", "quantum_uv"),
+        ("corpus=other", "corpus"),
+    ],
+)
+def test_wrong_setting_is_refused_in_one_line_that_names_it(setting: str, said: str) -> None:
+    assert said in refusal(setting)
+
+
+def test_corpus_without_a_recipe_is_told_which_there_are() -> None:
+    said = refusal(corpus="tuar")
+    assert all(name in said for name in ("tuar", *FACTS))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"corpus = ", "not a recipe"), (b'corpus = "tuev"', "tuev"), (b"\xff\xfe", "not a recipe")],
+)
+def test_file_that_is_no_recipe_of_the_corpus_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_bytes(content)
+    assert f"{file}: " in refusal(file=file)
+    assert said in refusal(file=file)
+
+
+def test_missing_recipe_file_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "none.toml") in refusal(file=tmp_path / "none.toml")
+
+
+def test_electrodes_of_every_recipe_have_canonical_names() -> None:
+    for corpus in recipes.names():
+        for name in recipes.load(corpus).electrodes:
+            assert canonical(name) == name
+
+
+def test_window_of_whole_samples_is_taken_whatever_its_seconds_round_to() -> None:
+    assert 0.035 * 200 != 7
+    assert recipes.load("tuab", settings=("window_s=0.035", "stride_s=0.035")).window_samples == 7
+
+
+def test_hash_changes_with_any_field() -> None:
+    fields = set(recipes.Recipe.model_fields) - {"corpus", "purpose"}
+    assert set(CHANGES) == fields
+    changed = [recipes.load("tuab", settings=(f"{key}={value}",)).sha256() for key, value in CHANGES.items()]
+    hashes = [recipes.load("tuab").sha256(), recipes.load("tuab", "pretrain").sha256(), *changed]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_hash_is_the_same_for_the_same_recipe_however_it_is_written() -> None:
+    assert recipes.load("tuab", settings=("notch_hz=60.0",)).sha256() == recipes.load("tuab").sha256()

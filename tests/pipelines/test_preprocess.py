@@ -1,0 +1,529 @@
+"""From raw tree to shard set: counts, formats, and the same bytes however the work was done."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+import webdataset
+from scipy.io import loadmat
+
+from manifests import recipe as recipes
+from pipelines.plan import make
+from pipelines.scan import Scanned, Tree
+from pipelines.source import Source
+from tests.commands import contents, dare, manifest, preprocess, recordings
+from tests.judges import members, of_recording, samples
+
+pytest_plugins = ["tests.corpora_fixtures"]
+
+CORPORA = ["tuab", "tuev", "bcic2b", "physionetmi"]
+IMAGINED_HANDS, IMAGINED_FEET = (4, 8, 12), (6, 10, 14)
+TUEV_CLASSES = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
+MANY_SHARDS = ("--set", "shard_mb=0.05")
+"""Each recording gets a shard of its own."""
+
+
+# --- independent counts -----------------------------------------------------------------------------------------------
+
+
+def seconds(path: Path) -> float:
+    raw = mne.io.read_raw_edf(path, verbose="error")
+    return raw.n_times / raw.info["sfreq"]
+
+
+def tuab_labels(path: Path) -> Counter[str]:
+    return Counter({path.parts[-3]: int(seconds(path) // 10)})
+
+
+def tuev_labels(path: Path) -> Counter[str]:
+    by_start = defaultdict(set)
+    for _, start, _, code in csv.reader(path.with_suffix(".rec").read_text().splitlines()):
+        by_start[float(start)].add(TUEV_CLASSES[int(code) - 1])
+    end_s, labels = seconds(path), Counter[str]()
+    for start_s, kinds in by_start.items():
+        events = sorted(kinds - {"bckg"}) or ["bckg"]
+        if len(events) == 1 and start_s >= 2 and start_s + 3 <= end_s:
+            labels[events[0]] += 1
+    return labels
+
+
+def bcic2b_labels(path: Path) -> Counter[str]:
+    truth = loadmat(path.parent / "true_labels" / f"{path.stem}.mat")["classlabel"].ravel()
+    return Counter({1: "left", 2: "right"}[int(one)] for one in truth)
+
+
+def physionetmi_labels(path: Path) -> Counter[str]:
+    run = int(path.stem[-2:])
+    meaning = {}
+    if run in IMAGINED_HANDS + IMAGINED_FEET:
+        meaning = dict(
+            zip(("T1", "T2"), ("left", "right") if run in IMAGINED_HANDS else ("fists", "feet"), strict=True)
+        )
+    marks = mne.io.read_raw_edf(path, verbose="error").annotations
+    end_s = seconds(path)
+    return Counter(
+        meaning[one["description"]] for one in marks if one["description"] in meaning and one["onset"] + 4 <= end_s
+    )
+
+
+COUNT = {"tuab": tuab_labels, "tuev": tuev_labels, "bcic2b": bcic2b_labels, "physionetmi": physionetmi_labels}
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_windows_and_labels_are_those_counted_by_mne(raw: Path, shards: Path, corpus: str) -> None:
+    got = defaultdict(Counter)
+    for one in samples(shards / corpus).values():
+        got[one.fields["recording"]][one.label_name] += 1
+    rows = recordings(shards / corpus)
+    assert sum(len(labels) for labels in got.values()) > 0
+    for path, row in rows.items():
+        expected = +COUNT[corpus](raw / corpus / path)
+        assert got.get(path, Counter()) == expected
+        assert row["windows"] == expected.total()
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_every_raw_recording_has_a_row_with_the_facts_of_the_file(raw: Path, shards: Path, corpus: str) -> None:
+    rows = recordings(shards / corpus)
+    suffix = ".gdf" if corpus == "bcic2b" else ".edf"
+    files = {path.relative_to(raw / corpus).as_posix() for path in (raw / corpus).rglob(f"*{suffix}")}
+    assert set(rows) == files
+    fields = "path bytes sha256 subject session split channel_map sfreq duration_s windows outcome reason"
+    for path, row in rows.items():
+        content = (raw / corpus / path).read_bytes()
+        assert set(row) == set(fields.split())
+        assert row["bytes"] == len(content)
+        assert row["outcome"] in ("ok", "skipped", "failed")
+        assert row["reason"] or (row["outcome"] == "ok" and row["windows"])
+        if row["outcome"] == "ok":
+            assert row["sha256"] == hashlib.sha256(content).hexdigest()
+            assert row["windows"] > 0
+
+
+def test_facts_of_a_recording_are_those_of_mne(raw: Path, shards: Path) -> None:
+    for path, row in recordings(shards / "tuab").items():
+        header = mne.io.read_raw_edf(raw / "tuab" / path, verbose="error")
+        assert row["duration_s"] == header.n_times / header.info["sfreq"]
+        assert row["sfreq"] == header.info["sfreq"]
+        assert set(row["channel_map"]) == set(recipes.load("tuab").electrodes)
+        assert set(row["channel_map"].values()) <= set(header.ch_names)
+        assert row["channel_map"]["T7"] == "EEG T3-REF"
+
+
+# --- what a shard is --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_webdataset_reads_what_tarfile_and_index_read(shards: Path, corpus: str) -> None:
+    for tar in (shards / corpus).rglob("*.tar"):
+        ours = members(tar)
+        by_library = list(webdataset.WebDataset(str(tar), shardshuffle=False))
+        assert [one["__key__"] for one in by_library] == [info.name.removesuffix(".eeg.npy") for info, _ in ours[::2]]
+        content = tar.read_bytes()
+        with np.load(tar.with_suffix(".idx.npz"), allow_pickle=False) as index:
+            channels, length = index["shape"]
+            assert index["offset"][-1] == len(content)
+            for row, sample in enumerate(by_library):
+                counts = np.load(io.BytesIO(sample["eeg.npy"]), allow_pickle=False)
+                fields = json.loads(sample["json"])
+                assert (sample["eeg.npy"], sample["json"]) == (ours[2 * row][1], ours[2 * row + 1][1])
+                start = index["offset"][row]
+                stored = content[start : start + 2 * channels * length]
+                assert stored == counts.astype("<i2").tobytes()
+                assert zlib.crc32(stored) == index["crc32"][row]
+                number = index["recording"][row]
+                assert (index["recordings"][number], index["subjects"][number]) == (
+                    fields["recording"],
+                    fields["subject"],
+                )
+                assert (index["start_s"][row], index["label"][row]) == (fields["start_s"], fields["label"])
+                assert sample["__key__"].endswith(f"-{index['window'][row]:06d}")
+                np.testing.assert_array_equal(index["scale"][row], np.array(fields["scale"], np.float32))
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_sample_holds_what_the_format_promises(shards: Path, corpus: str) -> None:
+    whole = manifest(shards / corpus)
+    fields = "key recording subject session start_s sfreq channels reference unit scale label label_name annotations"
+    rows = recordings(shards / corpus)
+    for key, sample in samples(shards / corpus).items():
+        assert set(sample.fields) == set(fields.split())
+        assert sample.fields["key"] == key
+        assert key.startswith(f"{corpus}-")
+        assert sample.counts.dtype == np.int16
+        assert sample.counts.shape == (len(whole["electrodes"]), whole["window_samples"])
+        assert sample.counts.flags.c_contiguous
+        assert sample.fields["channels"] == whole["electrodes"]
+        assert (sample.fields["sfreq"], sample.fields["unit"]) == (whole["sfreq"], "uV")
+        assert sample.label_name == whole["recipe"]["classes"][sample.fields["label"]]
+        present = {name for name, scale in zip(whole["electrodes"], sample.fields["scale"], strict=True) if scale}
+        assert present == set(rows[sample.fields["recording"]]["channel_map"])
+        assert set(sample.fields["scale"]) <= {0.0, 2.0**-5}
+
+
+def test_references_of_the_hospital_are_kept(shards: Path) -> None:
+    assert {one.fields["reference"] for one in samples(shards / "tuab").values()} == {"REF"}
+    assert {one.fields["reference"] for one in samples(shards / "bcic2b").values()} == {""}
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_tar_is_plain_and_tells_nothing_of_time_or_user(shards: Path, corpus: str) -> None:
+    for tar in (shards / corpus).rglob("*.tar"):
+        assert tar.read_bytes()[257:265] == b"ustar\x0000"
+        with tarfile.open(tar, "r:") as archive:
+            infos = archive.getmembers()
+        assert {(info.mtime, info.uid, info.gid, info.uname, info.gname) for info in infos} == {(0, 0, 0, "", "")}
+        assert all(info.isreg() and len(info.name) <= 100 for info in infos)
+        assert [info.name.split(".", 1)[1] for info in infos] == ["eeg.npy", "json"] * (len(infos) // 2)
+
+
+def test_windows_of_a_shard_are_shuffled(shards: Path) -> None:
+    (tar,) = (shards / "tuev" / "train").glob("*.tar")
+    keys = [info.name for info, _ in members(tar)[::2]]
+    assert keys != sorted(keys)
+
+
+def test_free_text_of_a_recording_never_reaches_the_shards(real: Path, tmp_path: Path) -> None:
+    path = tmp_path / "raw" / "S001" / "S001R04.edf"
+    path.parent.mkdir(parents=True)
+    content = bytearray((real / "eegmmidb" / "S001" / "S001R04.edf").read_bytes())
+    secret = b"Jane Doe 01-JAN-1970"
+    content[8 : 8 + len(secret)] = secret
+    path.write_bytes(content)
+    folder = preprocess("physionetmi", tmp_path / "raw", tmp_path / "out")
+    assert not [name for name, stored in contents(folder).items() if b"Jane" in stored]
+
+
+# --- manifest ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_manifest_counts_what_the_shards_hold(shards: Path, corpus: str) -> None:
+    whole, rows = manifest(shards / corpus), recordings(shards / corpus)
+    held: dict[str, list[Any]] = {split: [] for split in ("train", "valid", "test")}
+    for one in samples(shards / corpus).values():
+        held[rows[one.fields["recording"]]["split"]].append(one)
+    assert set(whole["splits"]) == set(held)
+    for split, found in held.items():
+        said = whole["splits"][split]
+        assert said["samples"] == len(found) == sum(shard["samples"] for shard in said["shards"])
+        assert said["subjects"] == sorted({one.fields["subject"] for one in found})
+        assert said["labels"] == Counter(one.label_name for one in found)
+        assert said["recordings"] == len({one.fields["recording"] for one in found})
+        assert said["hours"] == pytest.approx(len(found) * whole["recipe"]["window_s"] / 3600, abs=1e-6)
+    assert whole["outcomes"] == {
+        outcome: Counter(row["reason"] for row in rows.values() if row["outcome"] == outcome)
+        for outcome in ("ok", "skipped", "failed")
+    }
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_manifest_holds_the_hash_of_every_shard_and_index(shards: Path, corpus: str) -> None:
+    folder = shards / corpus
+    said = [shard for split in manifest(folder)["splits"].values() for shard in split["shards"]]
+    assert {one["path"] for one in said} == {path.relative_to(folder).as_posix() for path in folder.rglob("*.tar")}
+    for shard in said:
+        tar = folder / shard["path"]
+        assert shard["bytes"] == tar.stat().st_size
+        assert shard["sha256"] == hashlib.sha256(tar.read_bytes()).hexdigest()
+        index = tar.with_suffix(".idx.npz").read_bytes()
+        assert shard["index_sha256"] == hashlib.sha256(index).hexdigest()
+    plan = (folder / "plan.json").read_bytes()
+    assert manifest(folder)["plan_sha256"] == hashlib.sha256(plan).hexdigest()
+
+
+def test_manifest_statistics_are_those_of_the_windows(shards: Path) -> None:
+    whole = manifest(shards / "tuab")
+    everything = np.concatenate([one.data_uv for one in samples(shards / "tuab").values()], axis=1)
+    for row, name in enumerate(whole["electrodes"]):
+        said = whole["signal"][name]
+        assert said["samples"] == everything.shape[1]
+        assert said["mean_uv"] == pytest.approx(everything[row].mean(), abs=1e-5)
+        assert said["sd_uv"] == pytest.approx(everything[row].std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("corpus", ["tuab", "tuev"])
+def test_sides_share_no_subject_and_none_is_empty(shards: Path, corpus: str) -> None:
+    sides = [set(split["subjects"]) for split in manifest(shards / corpus)["splits"].values()]
+    assert all(sides)
+    assert len(set.union(*sides)) == sum(map(len, sides))
+
+
+def test_official_test_is_kept(shards: Path) -> None:
+    for corpus, mark in (("tuab", "/eval/"), ("tuev", "/eval/"), ("bcic2b", "E.gdf")):
+        for path, row in recordings(shards / corpus).items():
+            assert (row["split"] == "test") == (mark in path)
+
+
+def sides(numbers: Iterable[int]) -> dict[str, str]:
+    """Return the side of each of these subjects, of whom the plan knows nothing but names."""
+    found = [
+        Scanned(Source(f"{number}.edf", f"eegmat:{number}", "1", label="rest"), 1, "", 500.0, 60.0, {})
+        for number in numbers
+    ]
+    rows = make(Tree(found, "", 0), recipes.load("eegmat", "pretrain"))["recordings"]
+    return {row["subject"]: row["split"] for row in rows}
+
+
+def test_subject_stays_on_its_side_when_others_come() -> None:
+    few, many = sides(range(100, 200)), sides(range(300))
+    assert few == {subject: many[subject] for subject in few}
+    assert 10 < list(many.values()).count("valid") < 60
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_no_side_is_empty_where_there_are_two_subjects(number: int) -> None:
+    assert sorted(sides([number, number + 100]).values()) == ["train", "valid"]
+
+
+def test_only_subject_trains() -> None:
+    assert set(sides([7]).values()) == {"train"}
+
+
+# --- real recordings --------------------------------------------------------------------------------------------------
+
+
+def test_rest_and_arithmetic_are_balanced_within_each_subject(eegmat: Path, eegmat_raw: Path) -> None:
+    by_subject = defaultdict(Counter)
+    for one in samples(eegmat).values():
+        by_subject[one.fields["subject"]][one.label_name] += 1
+    assert len(by_subject) == 3
+    for subject, labels in by_subject.items():
+        arithmetic = seconds(eegmat_raw / f"{subject.removeprefix('eegmat:')}_2.edf")
+        assert labels == {"rest": arithmetic // 4, "arithmetic": arithmetic // 4}
+    assert "windows are balanced within each subject" in " ".join(manifest(eegmat)["notes"])
+    assert "15 of 45 windows kept to balance the classes" in recordings(eegmat)["Subject00_1.edf"]["reason"]
+
+
+def test_balanced_windows_are_spread_over_the_recording(eegmat: Path) -> None:
+    starts_s = [one.start_s for one in of_recording(eegmat, "Subject00_1.edf")]
+    assert starts_s[0] == 0
+    assert set(np.diff(starts_s)) == {12.0}
+
+
+@pytest.mark.parametrize(("corpus", "electrodes"), [("eegmat", 19), ("physionetmi", 58)])
+def test_windows_for_pretraining_are_those_of_the_model(
+    raw: Path, eegmat_raw: Path, tmp_path: Path, corpus: str, electrodes: int
+) -> None:
+    src = eegmat_raw if corpus == "eegmat" else raw / "physionetmi"
+    folder = preprocess(corpus, src, tmp_path, "--for", "pretrain")
+    assert folder.name == f"{corpus}-pretrain"
+    whole, rows = manifest(folder), recordings(folder)
+    assert (len(whole["electrodes"]), whole["sfreq"], whole["window_samples"]) == (electrodes, 256, 2560)
+    for path, row in rows.items():
+        assert row["outcome"] == "ok"
+        assert row["windows"] == seconds(src / path) // 10
+    for one in samples(folder).values():
+        assert (one.fields["label"], one.label_name) == (-1, "")
+        assert one.start_s % 10 == 0
+    train, valid, test = (set(whole["splits"][split]["subjects"]) for split in ("train", "valid", "test"))
+    assert train
+    assert valid
+    assert not train & valid
+    assert not test
+
+
+# --- the same bytes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def one_go(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tree that one worker writes in one go."""
+    return contents(preprocess("tuab", raw / "tuab", tmp_path_factory.mktemp("one"), *MANY_SHARDS))
+
+
+def test_two_workers_write_the_same_bytes_as_one(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
+    answer = dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 2, *MANY_SHARDS)
+    assert answer.status == 0, answer.err
+    assert contents(tmp_path / "tuab") == one_go
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_parts_write_the_same_bytes_in_any_order(
+    raw: Path, tmp_path: Path, one_go: dict[str, bytes], order: tuple[int, int]
+) -> None:
+    first, second = (
+        dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--part", f"{part}/2", *MANY_SHARDS)
+        for part in order
+    )
+    assert (first.status, second.status) == (0, 0)
+    assert f"part {order[0]}/2 is done" in first.out
+    assert contents(tmp_path / "tuab") == one_go
+
+
+def test_parts_that_replace_another_set_keep_what_the_others_built(
+    raw: Path, tmp_path: Path, one_go: dict[str, bytes]
+) -> None:
+    preprocess("tuab", raw / "tuab", tmp_path, "--limit", 1)
+    command = ("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--overwrite", *MANY_SHARDS)
+    for part in (1, 2):
+        assert dare(*command, "--part", f"{part}/2").status == 0
+    assert contents(tmp_path / "tuab") == one_go
+
+
+def test_first_part_builds_its_share_and_writes_no_manifest(raw: Path, tmp_path: Path) -> None:
+    dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--part", "1/2", *MANY_SHARDS)
+    assert not (tmp_path / "tuab" / "manifest.json").exists()
+    assert len(list(tmp_path.rglob("*.tar"))) == 3
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "4321"])
+def test_hash_seed_of_the_process_changes_no_byte(
+    raw: Path, tmp_path: Path, one_go: dict[str, bytes], hash_seed: str
+) -> None:
+    command = ("preprocess", "tuab", "--src", raw / "tuab", "--workers", "1", *MANY_SHARDS)
+    subprocess.run(
+        [sys.executable, "-c", "import cli; cli.main()", *command, "--out", tmp_path],
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        check=True,
+        capture_output=True,
+    )
+    assert contents(tmp_path / "tuab") == one_go
+
+
+def test_copied_tree_gives_the_same_bytes(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
+    copied = shutil.copytree(raw / "tuab", tmp_path / "elsewhere" / "copied", copy_function=shutil.copy)
+    assert contents(preprocess("tuab", copied, tmp_path / "out", *MANY_SHARDS)) == one_go
+
+
+def test_running_again_touches_nothing(raw: Path, tmp_path: Path) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    answer = dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 1, *MANY_SHARDS)
+    assert answer.status == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_lost_shard_alone_is_built_again(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
+    lost, *others = sorted(folder.rglob("*.tar"))
+    before = {path: path.stat().st_mtime_ns for path in others}
+    lost.with_suffix(".json").unlink()
+    lost.unlink()
+    preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
+    assert contents(folder) == one_go
+    assert {path: path.stat().st_mtime_ns for path in others} == before
+
+
+DIE_AT_EACH_WRITE = """
+import contextlib, os, signal, sys
+import cli
+from manifests import durable
+
+*arguments, out = sys.argv[1:]
+sync = durable.sync
+
+def run(number):
+    sys.argv = ["dare", *arguments, "--out", f"{out}/{number}"]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):
+        cli.main()
+
+def dies_at(number):
+    left = number
+    def counted(path):
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync(path)
+    return counted
+
+run(0)
+number, status = 0, signal.SIGKILL
+while os.WIFSIGNALED(status):
+    number += 1
+    child = os.fork()
+    if not child:
+        durable.sync = dies_at(number)
+        run(number)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+print(number - 1)
+"""
+"""Runs a command whole, and then again and again, killed at its first, second ... sync of a file, until it lives."""
+
+
+def test_killed_at_any_write_and_run_again_gives_the_same_bytes(raw: Path, tmp_path: Path) -> None:
+    small = ("--set", "electrodes=C3,CZ,C4", "--subjects", "aaaaaaaq,aaaaaaar", *MANY_SHARDS)
+    command = ("preprocess", "tuab", "--src", raw / "tuab", "--workers", "1", *small)
+    run = subprocess.run(
+        [sys.executable, "-c", DIE_AT_EACH_WRITE, *command, tmp_path],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    num_deaths, unbroken = int(run.stdout), contents(tmp_path / "0" / "tuab")
+    assert num_deaths >= 2 * len(unbroken)
+    unlike = []
+    for number in range(1, num_deaths + 1):
+        again = dare(*command, "--out", tmp_path / str(number))
+        if again.status or contents(tmp_path / str(number) / "tuab") != unbroken:
+            unlike.append((number, again.err.splitlines()[-1:]))
+    assert unlike == []
+
+
+def test_partial_files_of_the_dead_are_swept(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
+    (folder / "train" / "000000.tar.partial-host-1-12345678").write_bytes(b"half")
+    (folder / "manifest.json").unlink()
+    preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
+    assert contents(folder) == one_go
+
+
+# --- choosing ---------------------------------------------------------------------------------------------------------
+
+
+def test_chosen_subjects_and_no_others_are_built(raw: Path, tmp_path: Path) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, "--subjects", "aaaaaaaq,aaaaaaar")
+    assert {row["subject"] for row in recordings(folder).values()} == {"tuh:aaaaaaaq", "tuh:aaaaaaar"}
+
+
+def test_limit_takes_the_first_recordings(raw: Path, tmp_path: Path) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, "--limit", 2)
+    everything = sorted(path.relative_to(raw / "tuab").as_posix() for path in (raw / "tuab").rglob("*.edf"))
+    assert sorted(recordings(folder)) == everything[:2]
+
+
+def test_dry_run_says_what_a_run_does_and_writes_nothing(raw: Path, shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    before = contents(raw / "physionetmi")
+    answer = dare("preprocess", "physionetmi", "--src", raw / "physionetmi", "--out", out, "--dry-run")
+    assert answer.status == 0
+    assert not out.exists()
+    assert contents(raw / "physionetmi") == before
+    for path, row in recordings(shards / "physionetmi").items():
+        (line,) = [line for line in answer.out.splitlines() if line.startswith(f"{path}  ")]
+        assert line.endswith("ok" if row["outcome"] == "ok" else f"{row['outcome']}: {row['reason']}")
+    assert "12 of 28 recordings to 1 shards; nothing was written" in answer.out
+
+
+def test_dry_run_as_json_is_the_plan_that_a_run_writes(raw: Path, shards: Path) -> None:
+    answer = dare("preprocess", "tuev", "--src", raw / "tuev", "--dry-run", "--json")
+    assert json.loads(answer.out) == json.loads((shards / "tuev" / "plan.json").read_text())
+
+
+def test_failed_recording_is_built_again_when_mended(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
+    path, *_ = sorted(folder.glob("*/*.json"))
+    receipt = json.loads(path.read_text())
+    receipt["recordings"][0] |= {"outcome": "failed", "reason": "the disk was away", "windows": 0}
+    path.write_text(json.dumps(receipt))
+    said = manifest(preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS))["outcomes"]["failed"]
+    assert said == {"the disk was away": 1}
+    preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS, "--retry-failed")
+    assert contents(folder) == one_go

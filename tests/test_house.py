@@ -1,0 +1,102 @@
+"""The house stands: who may import whom, how long a file is, and what a wheel installs."""
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from setuptools import find_packages
+
+HOUSE = Path(__file__).parents[1]
+ROOMS = ("manifests", "pipelines", "dare_eeg")
+FORBIDDEN = {
+    "manifests": {"pipelines", "dare_eeg", "cli", "torch", "mne", "dask", "distributed", "deepspeed"},
+    "pipelines": {"dare_eeg", "cli", "torch", "deepspeed"},
+    "dare_eeg": {"pipelines", "cli", "mne", "dask", "distributed"},
+}
+"""What a room knows nothing of; raw recordings are read in pipelines alone, and networks trained in dare_eeg."""
+
+MAX_LINES = 400
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def sources() -> list[Path]:
+    found = [HOUSE / "cli.py", *(path for room in ROOMS for path in sorted((HOUSE / room).rglob("*.py")))]
+    assert len(found) > 40
+    return found
+
+
+def nodes(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(path.read_text(encoding="utf-8"), path.name))
+
+
+def imports(path: Path) -> set[str]:
+    """Return the top-level names a file imports, anywhere in it."""
+    names = set()
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_room_imports_upward(room: str) -> None:
+    upward = {path.name: found for path in (HOUSE / room).rglob("*.py") if (found := imports(path) & FORBIDDEN[room])}
+    assert upward == {}
+
+
+def test_imports_are_seen_wherever_they_stand() -> None:
+    assert "dare_eeg" in imports(HOUSE / "cli.py")
+    assert "mne" in imports(HOUSE / "pipelines" / "signal.py")
+
+
+def test_no_file_is_long() -> None:
+    long = {path.name: length for path in sources() if (length := len(path.read_text().splitlines())) > MAX_LINES}
+    assert long == {}
+
+
+def test_no_file_is_a_drawer_of_odds_and_ends() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
+    assert [path for path in sources() if path.stem in drawers] == []
+
+
+def test_nothing_unpickles() -> None:
+    assert {path.name: found for path in sources() if (found := imports(path) & PICKLES)} == {}
+    for path in sources():
+        for node in nodes(path):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert ast.literal_eval(node.value) is False, f"{path}:{node.value.lineno}"
+
+
+def test_torch_loads_weights_only() -> None:
+    for path in sources():
+        for node in nodes(path):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert said.get("weights_only") == "True", f"{path}:{node.lineno}"
+
+
+def test_numpy_loads_name_their_distrust_of_pickles() -> None:
+    for path in sources():
+        for node in nodes(path):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "np.load":
+                assert "allow_pickle" in {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
+
+
+def test_wheel_holds_the_three_rooms_and_the_door() -> None:
+    settings = tomllib.loads((HOUSE / "pyproject.toml").read_text())
+    installed = settings["tool"]["setuptools"]
+    packages = find_packages(str(HOUSE), **installed["packages"]["find"])
+    assert {name.split(".")[0] for name in packages} | set(installed["py-modules"]) == {*ROOMS, "cli"}
+    assert {path.parent for path in sources()} - {HOUSE} == {HOUSE / name.replace(".", "/") for name in packages}
+    assert settings["project"]["scripts"] == {"dare": "cli:main"}
+
+
+def test_recipes_travel_with_the_package() -> None:
+    settings = tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["setuptools"]
+    (pattern,) = settings["package-data"]["manifests"]
+    assert len(list((HOUSE / "manifests").glob(pattern))) >= 5
