@@ -199,7 +199,7 @@ def split_entry(receipts: list[Receipt], manifest_hours_per_sample: float) -> Sp
     return SplitEntry(
         shards=[ShardEntry(**shard) for shard in shards],
         subjects=sorted({row.subject for row in rows}),
-        recordings=len(rows),
+        recordings=len({row.path for row in rows}),
         samples=samples,
         hours=round(samples * manifest_hours_per_sample, 6),
         labels=dict(sorted(labels.items())),

@@ -30,7 +30,7 @@ from pipelines import readers
 from pipelines.corpora import CORPORA
 from pipelines.plan import Task
 from pipelines.recording import Recording
-from pipelines.signal import condition
+from pipelines.signal import condition, margin_s
 from pipelines.source import Source
 from pipelines.windows import Window, at_cues, on_a_grid, thin
 
@@ -84,19 +84,21 @@ def build(task: Task, recipe: Recipe, src: Path, out: Path) -> Receipt:
 
 def _process(planned: dict[str, Any], recipe: Recipe, src: Path) -> tuple[RecordingRow, list[_Sample]]:
     path = src / planned["path"]
+    start_s = planned["piece"] * planned["piece_s"]
+    stop_s = start_s + planned["piece_s"] if planned["piece_s"] else float("inf")
     kept = ("path", "bytes", "subject", "session", "split", "channel_map", "sfreq", "duration_s")
     facts: dict[str, Any] = {name: planned[name] for name in kept} | {"sha256": "", "windows": 0}
     try:
         facts["sha256"] = sha256_file(path)
-        recording = readers.read(path, recipe.electrodes)
-        windows, present, notes = _windows(recording, planned, recipe, src)
+        around_s = margin_s(planned["sfreq"], recipe) + recipe.window_s
+        recording = readers.read(path, recipe.electrodes, start_s - around_s, stop_s + around_s)
+        windows, present, notes = _windows(recording, planned, (start_s, stop_s), recipe, src)
     except (DareError, OSError) as problem:
         reason = str(problem).removeprefix(f"{path}: ")
         return RecordingRow(**facts, outcome="failed", reason=reason), []
     except Exception as problem:
         reason = f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"
         return RecordingRow(**facts, outcome="failed", reason=reason), []
-    facts["duration_s"] = round(recording.data_uv.shape[1] / recording.sfreq, 6)
     if not windows:
         reason = "; ".join(["gives no window", *notes])
         return RecordingRow(**facts, outcome="skipped", reason=reason), []
@@ -104,16 +106,17 @@ def _process(planned: dict[str, Any], recipe: Recipe, src: Path) -> tuple[Record
 
 
 def _windows(
-    recording: Recording, planned: dict[str, Any], recipe: Recipe, src: Path
+    recording: Recording, planned: dict[str, Any], span_s: tuple[float, float], recipe: Recipe, src: Path
 ) -> tuple[list[Window], NDArray[np.bool_], list[str]]:
-    """Return (windows, electrodes present, notes) of one recording."""
+    """Return (windows, electrodes present, notes) of one recording or the piece of it that a span of time is."""
     notes = list(recording.notes)
-    stretches, present, absent = condition(recording, recipe)
+    stretches, present, absent = condition(recording, recipe, *span_s)
+    first = planned["piece"] * round(planned["piece_s"] / min(recipe.stride_s, recipe.window_s))
     notes.append(absent)
     if not recipe.classes:
-        windows = on_a_grid(stretches, -1, recipe)
+        windows = on_a_grid(stretches, -1, recipe, first)
     elif planned["label"]:
-        windows = on_a_grid(stretches, recipe.classes.index(planned["label"]), recipe)
+        windows = on_a_grid(stretches, recipe.classes.index(planned["label"]), recipe, first)
     else:
         source = Source(planned["path"], planned["subject"], planned["session"], label_file=planned["label_file"])
         labels = (src / source.label_file).read_bytes() if source.label_file else b""
@@ -145,15 +148,15 @@ def _quantised(
     scale = np.where(present, recipe.quantum_uv, 0).astype(np.float32)
     samples = [
         _Sample(
-            sample_key(recipe.corpus, slug, number),
-            counts,
-            scale,
-            round(window.start_s, 6),
-            window.label,
-            row,
-            number,
+            key=sample_key(recipe.corpus, slug, window.number),
+            counts=counts,
+            scale=scale,
+            start_s=round(window.start_s, 6),
+            label=window.label,
+            row=row,
+            window=window.number,
         )
-        for number, (window, (counts, _)) in enumerate(zip(windows, counted, strict=True))
+        for window, (counts, _) in zip(windows, counted, strict=True)
     ]
     return row, samples
 

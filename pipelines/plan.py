@@ -1,5 +1,6 @@
 """Plan: which recording goes to which split and shard, settled before any byte of signal is read."""
 
+import math
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
@@ -18,10 +19,16 @@ from pipelines.windows import count_on_a_grid
 CODE_VERSION = 1
 """Version of the way from raw bytes to shard bytes; raised by every change that alters a shard."""
 
+PIECE_SAMPLES = 1 << 26
+"""Samples, over all channels, that are read at once (256 MB as float32): a longer recording is cut into pieces."""
+
 
 @dataclass(frozen=True)
 class Task:
-    """One shard to build: its name (``train/000000``), its identity, and the rows of plan.json it is made of."""
+    """One shard to build: its name (``train/000000``), its identity, and what it is made of.
+
+    ``recordings`` are rows of plan.json, each with the ``piece`` of the recording that is meant.
+    """
 
     shard: str
     identity: str
@@ -49,6 +56,7 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
             "label": scanned.source.label,
             "label_file": scanned.source.label_file,
             "max_windows": limits.get(scanned.source.path, -1),
+            "piece_s": _piece_s(scanned, recipe),
             "sfreq": scanned.sfreq,
             "duration_s": round(scanned.duration_s, 6),
             "channel_map": scanned.channel_map or {},
@@ -79,10 +87,11 @@ def plan_hash(plan: dict[str, Any]) -> str:
 def tasks(plan: dict[str, Any]) -> list[Task]:
     """Return the shards a plan asks for."""
     rows = {row["path"]: row for row in plan["recordings"]}
-    return [
-        Task(shard, _identity(plan, [rows[path] for path in paths]), [rows[path] for path in paths])
-        for shard, paths in plan["shards"].items()
-    ]
+    found = []
+    for shard, members in plan["shards"].items():
+        recordings = [rows[path] | {"piece": piece} for path, piece in members]
+        found.append(Task(shard, _identity(plan, recordings), recordings))
+    return found
 
 
 def verdicts(plan: dict[str, Any], src: Path) -> list[RecordingRow]:
@@ -188,19 +197,43 @@ def _balance(recordings: list[Scanned], recipe: Recipe) -> dict[str, int]:
     return limits
 
 
-def _shards(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, list[str]]:
-    """Group each split's recordings, in a keyed order, into shards of about ``shard_mb``."""
+def _piece_s(scanned: Scanned, recipe: Recipe) -> float:
+    """Return the seconds of signal, whole strides, that a recording is read in at once; 0 where all of it is.
+
+    Recordings with events in them and balanced ones are short, and are cut and thinned as a whole.
+    """
+    second = max(1.0, scanned.sfreq * len(scanned.channel_map or {}))
+    has_events = bool(recipe.classes) and not scanned.source.label
+    if has_events or recipe.balance or scanned.duration_s * second <= PIECE_SAMPLES:
+        return 0.0
+    return max(1, int(PIECE_SAMPLES / second / recipe.stride_s)) * recipe.stride_s
+
+
+def _num_pieces(row: dict[str, Any], recipe: Recipe) -> int:
+    """Return how many pieces of a recording have a window that begins in them."""
+    if not row["piece_s"]:
+        return 1
+    return max(1, math.ceil(count_on_a_grid(row["duration_s"], recipe) * recipe.stride_s / row["piece_s"]))
+
+
+def _shards(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, list[tuple[str, int]]]:
+    """Group each split's recordings and pieces, in a keyed order, into shards of about ``shard_mb``."""
     window_bytes = len(recipe.electrodes) * recipe.window_samples * 2
-    shards: dict[str, list[str]] = {}
+    shards: dict[str, list[tuple[str, int]]] = {}
     for split in ("train", "valid", "test"):
-        planned = [row for row in rows if row["split"] == split and not row["outcome"]]
+        planned = [
+            (row["path"], piece, min(row["piece_s"] or row["duration_s"], row["duration_s"]))
+            for row in rows
+            if row["split"] == split and not row["outcome"]
+            for piece in range(_num_pieces(row, recipe))
+        ]
         room, number = 0.0, -1
         for position in keyed.permutation(keyed.key("shards", recipe.split_seed, split), len(planned)):
-            row = planned[position]
+            path, piece, duration_s = planned[position]
             if room <= 0:
                 room, number = recipe.shard_mb * 1e6, number + 1
-            room -= max(1, count_on_a_grid(row["duration_s"], recipe)) * window_bytes
-            shards.setdefault(f"{split}/{number:06d}", []).append(row["path"])
+            room -= max(1, count_on_a_grid(duration_s, recipe)) * window_bytes
+            shards.setdefault(f"{split}/{number:06d}", []).append((path, piece))
     return shards
 
 

@@ -1,5 +1,6 @@
 """Readers: any supported raw file -> its header, or its signal in µV with events and gaps in true time."""
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -41,8 +42,15 @@ def read_header(path: Path | str) -> Header:
     return Header(file.path, file.format, channels, file.num_records * file.record_s, file.num_records, file.notes)
 
 
-def read(path: Path | str, electrodes: Collection[str] | None = None) -> Recording:
+def read(
+    path: Path | str,
+    electrodes: Collection[str] | None = None,
+    start_s: float = 0.0,
+    stop_s: float = float("inf"),
+) -> Recording:
     """Return the signal of the wanted electrodes in µV, in the order of the file, and all its events.
+
+    Of a long file, whole records that hold the signal from ``start_s`` to ``stop_s``, gaps not counted, are enough.
 
     ``electrodes`` are canonical names; None takes every channel at the rate of the EEG. Those that the file
     lacks are absent from the result; where two channels name one electrode the first is read. Raises
@@ -52,12 +60,13 @@ def read(path: Path | str, electrodes: Collection[str] | None = None) -> Recordi
         file = _open(Path(path))
         signals, choice_notes = _choose(file, electrodes)
         timeline = file.timeline()
-        data_uv, missing, unit_notes = _decode(file, signals)
+        span = _records(file, start_s, stop_s)
+        data_uv, missing, unit_notes = _decode(file, signals, span)
     if not signals:
         notes = (*file.notes, *timeline.notes, *choice_notes)
         return Recording((), data_uv, 0.0, timeline.events, (), notes)
     sfreq = signals[0].channel.sfreq
-    segments = _segments(timeline.record_onsets_s, file.record_s, sfreq, missing)
+    segments = _segments(timeline.record_onsets_s[span], file.record_s, sfreq, missing)
     gap_notes = [f"{len(segments)} segments of contiguous signal"] if len(segments) != 1 else []
     return Recording(
         electrodes=tuple(signal.channel.electrode for signal in signals),
@@ -66,7 +75,17 @@ def read(path: Path | str, electrodes: Collection[str] | None = None) -> Recordi
         events=timeline.events,
         segments=segments,
         notes=(*file.notes, *timeline.notes, *choice_notes, *unit_notes, *gap_notes),
+        first_sample=span.start * signals[0].num_samples,
     )
+
+
+def _records(file: RecordFile, start_s: float, stop_s: float) -> slice:
+    """Return the records that hold a span of the signal, at least one."""
+    if not file.record_s:
+        return slice(0, file.num_records)
+    first = min(max(0, int(start_s / file.record_s)), file.num_records - 1)
+    end = file.num_records if stop_s == float("inf") else math.ceil(stop_s / file.record_s)
+    return slice(first, min(max(first + 1, end), file.num_records))
 
 
 def _open(path: Path) -> RecordFile:
@@ -129,14 +148,16 @@ def _eeg_sfreq(signals: tuple[Signal, ...]) -> float:
     return max((channel.sfreq for channel in eeg or channels), default=0.0)
 
 
-def _decode(file: RecordFile, signals: list[Signal]) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[str]]:
+def _decode(
+    file: RecordFile, signals: list[Signal], span: slice
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], list[str]]:
     """Return (µV, electrodes × samples; where no electrode has a sample; notes on guessed units)."""
-    num_samples = file.num_records * signals[0].num_samples if signals else 0
+    num_samples = (span.stop - span.start) * signals[0].num_samples if signals else 0
     data_uv = np.empty((len(signals), num_samples), np.float32)
     missing = np.ones(num_samples, np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):
         for row, signal in zip(data_uv, signals, strict=True):
-            digital = file.digital(signal)
+            digital = file.digital(signal, span)
             scale = signal.channel.scale_to_uv
             row[:] = signal.physical(digital) * (1.0 if np.isnan(scale) else scale)
             # Not greater, rather than equal, so that NaN is missing too.

@@ -76,7 +76,8 @@ class Header:
 class Recording:
     """Signal and events: ``data_uv`` is float32, electrodes × samples; ``sfreq`` is 0 where none was read.
 
-    Samples in no segment (gaps between runs) are never to be used. Events are sorted by onset.
+    ``first_sample`` is the file's sample that the data begin with. Samples in no segment (gaps between runs) are never
+    to be used. Events are sorted by onset.
     """
 
     electrodes: tuple[str, ...]
@@ -85,6 +86,7 @@ class Recording:
     events: tuple[Event, ...]
     segments: tuple[Segment, ...]
     notes: tuple[str, ...]
+    first_sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,11 +157,11 @@ class RecordFile(ABC):
         """Return when each record begins if none is missing, (num_records,)."""
         return np.arange(self.num_records, dtype=np.float64) * self.record_s
 
-    def digital(self, signal: Signal) -> NDArray[Any]:
-        """Return the samples of a channel as stored, (num_records × num_samples,)."""
+    def digital(self, signal: Signal, span: slice) -> NDArray[Any]:
+        """Return the samples of a channel in a span of records as stored, (records × num_samples,)."""
         width = int(signal.dtype[-1])
         stop = signal.byte_offset + signal.num_samples * width
-        block = np.ascontiguousarray(self.records[:, signal.byte_offset : stop])
+        block = np.ascontiguousarray(self.records[span, signal.byte_offset : stop])
         if width != 3:
             return block.reshape(-1).view(signal.dtype)
         # The three bytes go to the top of an int32, so that shifting down extends the sign.

@@ -69,8 +69,7 @@ def fold(folder: Path, plan: dict[str, Any], recipe: Recipe, src: Path) -> Manif
     """Write recordings.jsonl and, last, manifest.json, from the receipts of all planned shards."""
     receipts = [_receipt(folder / f"{task.shard}.json") for task in planning.tasks(plan)]
     sweep(folder)
-    rows = [row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan, src)
-    rows.sort(key=lambda row: row.path)
+    rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan, src))
     if not any(row.windows for row in rows):
         raise DareError(f"{folder}: no recording gave a window ({_commonest(rows)})")
     table = json_lines([row.model_dump(mode="json") for row in rows])
@@ -103,6 +102,21 @@ def fold(folder: Path, plan: dict[str, Any], recipe: Recipe, src: Path) -> Manif
     )
     write_bytes(folder / "manifest.json", manifest.dump(whole))
     return whole
+
+
+def _whole(rows: list[RecordingRow]) -> list[RecordingRow]:
+    """Return one row a recording, in order of path: that of its pieces together, where it was cut."""
+    pieces: dict[str, list[RecordingRow]] = {}
+    for row in rows:
+        pieces.setdefault(row.path, []).append(row)
+    return [_together(pieces[path]) for path in sorted(pieces)]
+
+
+def _together(rows: list[RecordingRow]) -> RecordingRow:
+    """Return the sum of a recording's pieces; it is ok as soon as one is, and keeps what befell the others."""
+    worst_last = sorted(rows, key=lambda row: ("ok", "skipped", "failed").index(row.outcome))
+    reasons = dict.fromkeys(row.reason for row in worst_last if row.reason)
+    return worst_last[0].model_copy(update={"windows": sum(row.windows for row in rows), "reason": "; ".join(reasons)})
 
 
 def _done(task: Task, folder: Path, retry_failed: bool) -> bool:

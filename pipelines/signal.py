@@ -1,5 +1,6 @@
 """Signal: from a recording as read to conditioned stretches. Pure functions of arrays, µV in, µV out."""
 
+import math
 from fractions import Fraction
 from functools import lru_cache
 
@@ -19,12 +20,20 @@ _MARGIN_S = 2.0
 """Seconds by which blocks overlap beyond the filters' own length, for the resampling to settle."""
 
 
-def condition(recording: Recording, recipe: Recipe) -> tuple[list[Stretch], NDArray[np.bool_], str]:
+def margin_s(sfreq_hz: float, recipe: Recipe) -> float:
+    """Return how many seconds to either side the filters and the resampling of a sample look."""
+    return sum(len(taps) // 2 for taps in _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz)) / sfreq_hz + _MARGIN_S
+
+
+def condition(
+    recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")
+) -> tuple[list[Stretch], NDArray[np.bool_], str]:
     """Return (gapless stretches at the recipe's rate, which of its electrodes are present, a note on the absent).
 
     Every stretch holds all the recipe's electrodes, zeros where one is absent: not in the file, flat, or not finite.
     Each gap in the recording ends a stretch, so no filter rings across one; a stretch shorter than a window is left
-    out. Raises DareError where no electrode is usable.
+    out. Cores lie between ``start_s`` and ``stop_s`` of the file's signal, gaps not counted. Raises DareError where no
+    electrode is usable.
     """
     rows = {name: row for row, name in enumerate(recording.electrodes)}
     spans = [slice(segment.start, segment.stop) for segment in recording.segments]
@@ -37,13 +46,19 @@ def condition(recording: Recording, recipe: Recipe) -> tuple[list[Stretch], NDAr
         raise DareError(f"an electrode is required: {note}; take the recording with --set missing=mask")
     order = [rows[name] for name in np.array(recipe.electrodes)[present]]
     stretches = []
-    for segment, span in zip(recording.segments, spans, strict=True):
+    for segment in recording.segments:
         if (segment.stop - segment.start) / recording.sfreq < recipe.window_s:
             continue
-        conditioned = _filter_and_resample(recording.data_uv[order, span], recording.sfreq, recipe)
+        # Pieces of one recording share a grid of samples if each begins where both rates have one.
+        shift = -recording.first_sample % _ratio(recording.sfreq, recipe).denominator if segment.start == 0 else 0
+        begin = segment.start + shift
+        conditioned = _filter_and_resample(recording.data_uv[order, begin : segment.stop], recording.sfreq, recipe)
         data_uv = np.zeros((len(present), conditioned.shape[1]), np.float32)
         data_uv[present] = conditioned
-        stretches.append(Stretch(segment.onset_s, data_uv))
+        before_s = (recording.first_sample + begin) / recording.sfreq
+        core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, data_uv) for edge_s in (start_s, stop_s)))
+        if core:
+            stretches.append(Stretch(segment.onset_s + shift / recording.sfreq, data_uv, core))
     return stretches, present, note
 
 
@@ -55,6 +70,11 @@ def too_slow(sfreq_hz: float, recipe: Recipe) -> str:
         f"sampled at {sfreq_hz:g} Hz, which holds nothing above {sfreq_hz / 2:g} Hz, where the recipe's band ends at "
         f"{recipe.band_hz[1]:g} Hz; lower it with --set band_hz={recipe.band_hz[0]:g},{sfreq_hz / 2 - 4:g}"
     )
+
+
+def _inside(sample: float, data_uv: NDArray[np.float32]) -> int:
+    """Return the next whole sample that the data have, or an end of theirs."""
+    return math.ceil(min(max(sample - 1e-6, 0), data_uv.shape[1]))
 
 
 def _fault(channel_uv: NDArray[np.float32], spans: list[slice]) -> str:
@@ -75,8 +95,7 @@ def _filter_and_resample(data_uv: NDArray[np.float32], sfreq_hz: float, recipe: 
     if recipe.reference == "average":
         data_uv = data_uv - data_uv.mean(axis=0, dtype=np.float64)
     centred = (data_uv - data_uv.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
-    ratio = Fraction(recipe.sfreq_hz / sfreq_hz).limit_denominator(10_000)
-    up, down = ratio.numerator, ratio.denominator
+    up, down = _ratio(sfreq_hz, recipe).as_integer_ratio()
     filters = _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz)
     margin = -(-(sum(len(taps) // 2 for taps in filters) + round(_MARGIN_S * sfreq_hz)) // down) * down
     length = next_fast_len(min(_BLOCK, centred.shape[1]) // down + 2 * margin // down + 1, real=True) * down
@@ -88,6 +107,10 @@ def _filter_and_resample(data_uv: NDArray[np.float32], sfreq_hz: float, recipe: 
         filtered = irfft(spectrum[:, : length * up // down // 2 + 1], n=length * up // down, axis=1) * (up / down)
         pieces.append(filtered[:, margin * up // down : (margin + block) * up // down])
     return np.concatenate(pieces, axis=1)[:, : centred.shape[1] * up // down].astype(np.float32, copy=False)
+
+
+def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:
+    return Fraction(recipe.sfreq_hz / sfreq_hz).limit_denominator(10_000)
 
 
 @lru_cache(maxsize=32)

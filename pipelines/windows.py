@@ -19,28 +19,44 @@ class Cue:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A gapless piece of conditioned signal: µV, float32, electrodes × samples at the recipe's rate."""
+    """A gapless stretch of conditioned signal: µV, float32, electrodes × samples at the recipe's rate.
+
+    Windows begin at, or are cued by, the samples of its ``core``; what lies around is there for them to reach into.
+    """
 
     onset_s: float
     data_uv: NDArray[np.float32]
+    core: range
 
 
 @dataclass(frozen=True)
 class Window:
-    """One sample: µV, float32, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none."""
+    """One sample: µV, float32, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none.
 
+    ``number`` tells it from the recording's others.
+    """
+
+    number: int
     start_s: float
     label: int
     data_uv: NDArray[np.float32]
 
 
-def on_a_grid(stretches: list[Stretch], label: int, recipe: Recipe) -> list[Window]:
-    """Return the windows of ``window_s`` that fit at every ``stride_s`` of each gapless stretch."""
+def on_a_grid(stretches: list[Stretch], label: int, recipe: Recipe, first: int = 0) -> list[Window]:
+    """Return the windows of ``window_s`` that fit at every ``stride_s`` of each gapless stretch, numbered from first.
+
+    Of windows that do not overlap none reaches beyond the core, where the next piece's grid begins.
+    """
     length, stride = recipe.window_samples, round(recipe.stride_s * recipe.sfreq_hz)
-    return [
-        Window(stretch.onset_s + start / recipe.sfreq_hz, label, stretch.data_uv[:, start : start + length])
+    starts = [
+        (stretch, start)
         for stretch in stretches
-        for start in range(0, stretch.data_uv.shape[1] - length + 1, stride)
+        for start in stretch.core[::stride]
+        if start + length <= stretch.data_uv.shape[1] and start + min(length, stride) <= stretch.core.stop
+    ]
+    return [
+        Window(number, stretch.onset_s + start / recipe.sfreq_hz, label, stretch.data_uv[:, start : start + length])
+        for number, (stretch, start) in enumerate(starts, first)
     ]
 
 
@@ -51,7 +67,7 @@ def at_cues(stretches: list[Stretch], cues: list[Cue], recipe: Recipe) -> tuple[
     what is missing from the stretch's other end (``wrap``, as published for TUEV).
     """
     windows, lost = [], Counter[str]()
-    for cue in cues:
+    for number, cue in enumerate(cues):
         stretch = next((s for s in stretches if _holds(s, cue.onset_s, recipe.sfreq_hz)), None)
         if stretch is None:
             lost["lie outside the signal or in a gap"] += 1
@@ -61,7 +77,7 @@ def at_cues(stretches: list[Stretch], cues: list[Cue], recipe: Recipe) -> tuple[
         if window is None:
             lost["reach beyond an end of the signal or into a gap"] += 1
         else:
-            windows.append(Window(stretch.onset_s + start / recipe.sfreq_hz, cue.label, window))
+            windows.append(Window(number, stretch.onset_s + start / recipe.sfreq_hz, cue.label, window))
     return windows, "; ".join(f"{count} of {len(cues)} events {why}: dropped" for why, count in sorted(lost.items()))
 
 
@@ -79,7 +95,7 @@ def count_on_a_grid(duration_s: float, recipe: Recipe) -> int:
 
 
 def _holds(stretch: Stretch, onset_s: float, sfreq_hz: float) -> bool:
-    return stretch.onset_s <= onset_s < stretch.onset_s + stretch.data_uv.shape[1] / sfreq_hz
+    return stretch.core.start <= (onset_s - stretch.onset_s) * sfreq_hz < stretch.core.stop
 
 
 def _cut(data_uv: NDArray[np.float32], start: int, length: int, edges: str) -> NDArray[np.float32] | None:

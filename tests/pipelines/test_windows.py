@@ -21,7 +21,7 @@ def recipe(*settings: str) -> Recipe:
 def ramp(num_samples: int, onset_s: float = 0.0) -> Stretch:
     """Return a stretch whose first row counts its samples."""
     count = np.arange(num_samples, dtype=np.float32)
-    return Stretch(onset_s, np.stack([count, -count]))
+    return Stretch(onset_s, np.stack([count, -count]), range(len(count)))
 
 
 def starts(windows: list[Window]) -> list[float]:
@@ -90,7 +90,7 @@ def test_event_in_a_later_stretch_is_cut_at_its_true_time() -> None:
 
 @given(st.integers(0, 60), st.integers(0, 80))
 def test_thinned_windows_are_spread_evenly_and_in_order(count: int, limit: int) -> None:
-    windows = [Window(float(number), 0, np.zeros((1, 1), np.float32)) for number in range(count)]
+    windows = [Window(number, float(number), 0, np.zeros((1, 1), np.float32)) for number in range(count)]
     kept = [round(window.start_s) for window in thin(windows, limit)]
     assert len(kept) == min(count, limit)
     assert kept == sorted(set(kept))

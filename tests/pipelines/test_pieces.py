@@ -1,0 +1,33 @@
+"""A recording too long to be read at once gives the windows it would give whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import plan
+from tests.commands import preprocess, recordings
+from tests.judges import noise_uv, samples, write_edf
+
+QUANTUM_UV = 2**-5
+LABELS = [f"EEG {name}" for name in "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz".split()]
+
+
+@pytest.mark.parametrize("options", [(), ("--set", "stride_s=2.5"), ("--set", "sfreq_hz=250")])
+def test_pieces_together_are_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    write_edf(tmp_path / "raw" / "Subject91_1.edf", noise_uv(LABELS, 173, 500), 500)
+    command = ("eegmat", tmp_path / "raw")
+    whole = preprocess(*command, tmp_path / "whole", "--for", "pretrain", *options)
+    monkeypatch.setattr(plan, "PIECE_SAMPLES", len(LABELS) * 500 * 47)
+    pieces = preprocess(*command, tmp_path / "pieces", "--for", "pretrain", "--set", "shard_mb=0.2", *options)
+    expected, found = samples(whole), samples(pieces)
+    assert len(list(pieces.rglob("*.tar"))) > 1
+    assert sorted(found) == sorted(expected)
+    for key, sample in found.items():
+        assert sample.start_s == expected[key].start_s
+        # A sample that lies within 0.001 µV of the middle between two counts may be rounded either way.
+        np.testing.assert_allclose(sample.data_uv, expected[key].data_uv, rtol=0, atol=QUANTUM_UV)
+        assert np.mean(sample.data_uv != expected[key].data_uv) < 0.02
+    assert recordings(pieces) == recordings(whole)
