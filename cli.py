@@ -6,13 +6,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import click
-
-if TYPE_CHECKING:
-    from manifests.manifest import Manifest
-    from pipelines.scan import Tree
 
 Folder = click.Path(file_okay=False, path_type=Path)
 File = click.Path(dir_okay=False, path_type=Path)
@@ -36,21 +32,28 @@ def main() -> None:
 
     try:
         sys.exit(dare(standalone_mode=False) or OK)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
     except click.ClickException as problem:
         _fail(problem.format_message(), problem.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; run the same command again to go on from what is finished", INTERRUPTED)
-    except DareError as problem:
-        _fail(str(problem), UNUSABLE)
+        _fail("interrupted; what is finished is kept: run the same command again (pretrain with --resume)", INTERRUPTED)
     except BrokenPipeError:
         sys.exit(OK)
+    except DareError as problem:
+        _fail(str(problem), UNUSABLE)
+    except OSError as problem:
+        _fail(f"{problem.filename or 'the system'}: {problem.strerror or problem}", UNUSABLE)
 
 
 @dare.command()
 @click.argument("corpus")
 @click.option("--out", type=Folder, required=True, help="Folder to write the raw tree into; must be empty.")
 @click.option("--subjects", type=click.IntRange(1), default=8, show_default=True, help="How many subjects.")
-@click.option("--seconds", type=float, default=60.0, show_default=True, help="Length of a recording.")
+@click.option(
+    "--seconds", type=click.FloatRange(1, 86400), default=60.0, show_default=True, help="Length of a recording."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
 def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> None:
     """Write a small synthetic CORPUS in its real tree and format, with classes that a probe can learn."""
@@ -67,7 +70,7 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 @click.option("--out", type=Folder, default=Path("shards"), show_default=True, help="The set lands in OUT/CORPUS.")
 @click.option("--for", "purpose", type=click.Choice(["probe", "pretrain"]), default="probe", show_default=True,
               help="Labelled windows, or the model's own unlabelled ones in OUT/CORPUS-pretrain.")  # fmt: skip
-@click.option("--recipe", "file", type=File, help="A recipe of your own instead of the one that comes with CORPUS.")
+@click.option("--recipe", "file", type=File, help="A recipe of your own for CORPUS instead of the one it comes with.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One recipe field; preset=published.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Processes.")
 @click.option("--scheduler", default="", help="A running dask scheduler: its address or scheduler file.")
@@ -77,7 +80,7 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 @click.option(
     "--dry-run", is_flag=True, help="Read headers, print a verdict per recording and the plan; write nothing."
 )
-@click.option("--retry-failed", is_flag=True, help="Build the shards again in which a recording failed.")
+@click.option("--retry-failed", is_flag=True, help="Build again the shards in which a recording could not be read.")
 @click.option("--strict", is_flag=True, help="Status 1 if any recording failed.")
 @click.option("--overwrite", is_flag=True, help="Replace a set that another plan made.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the plan with --dry-run.")
@@ -100,6 +103,7 @@ def preprocess(
     as_json: bool,
 ) -> int:
     """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
+    from manifests import manifest
     from manifests import recipe as recipes
     from pipelines import plan, run, scan
 
@@ -107,7 +111,8 @@ def preprocess(
     tree = scan.scan(src, recipe, _progress("scan", "recordings"))
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
     if dry_run:
-        _show_plan(plan.make(tree, recipe), tree, as_json)
+        made = plan.make(tree, recipe)
+        click.echo(json.dumps(made, indent=1) if as_json else plan.text(made))
         return OK
     folder = out / recipe.set_name
     whole = run.preprocess(
@@ -126,7 +131,7 @@ def preprocess(
     if as_json:
         click.echo(whole.model_dump_json(indent=1))
     else:
-        _show_set(folder, whole)
+        click.echo(manifest.text(folder, whole))
         if tree.num_others:
             click.echo(
                 f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone"
@@ -161,7 +166,7 @@ def inspect(path: Path, as_json: bool) -> None:
         if as_json or isinstance(whole, manifest.Merged):
             click.echo(whole.model_dump_json(indent=1))
         else:
-            _show_set(path, whole)
+            click.echo(manifest.text(path, whole))
         return
     from pipelines import inspect as raw
 
@@ -205,11 +210,14 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     from dare_eeg import config as configs
     from dare_eeg import pretrain as training
 
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items() if value}
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    given = {name: value for name, value in given.items() if value is not None and value != ()}
     config = configs.load(file, given)
     if strange := training.left_out(config):
         click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
     done = training.pretrain(config, _training_progress(), resume, stop_after or 0)
+    if os.environ.get("RANK", "0") != "0":
+        return
     if as_json:
         click.echo(json.dumps(dict(vars(done)), default=str))
         return
@@ -249,24 +257,35 @@ def probe(
     if strange := [name for name in modes if name not in ("conv-linear", "linear", "finetune")]:
         raise click.UsageError(f"--mode {strange[0]}: choose among conv-linear, linear, finetune")
     from dare_eeg import probe as probing
+    from dare_eeg import report
+    from dare_eeg.weights import ENCODER_FILE
 
     encoder = encoder or probing.newest_run(Path("runs"))
-    name = f"scratch-{size}" if encoder == probing.SCRATCH else Path(encoder).resolve().stem
+    path = Path(encoder).resolve()
+    run = path.parent.name if path.name == ENCODER_FILE else path.name
+    name = f"scratch-{size}" if encoder == probing.SCRATCH else run
     for one in modes:
         folder = out if out and len(modes) == 1 else (out or Path("probes")) / f"{corpus}-{name}-{one}"
         asked = probing.Question(
-            shards or Path("shards") / corpus, encoder, cast(Any, one), protocol, seeds, folder, size, epochs or 0
+            corpus,
+            shards or Path("shards") / corpus,
+            encoder,
+            cast(Any, one),
+            protocol,
+            seeds,
+            folder,
+            size,
+            epochs or 0,
         )
         results = probing.probe(asked, _progress(f"probe {one}", "fits"))
         if as_json:
             click.echo(json.dumps(results))
         else:
-            _show_results(folder, results)
+            click.echo(report.text(folder, results))
 
 
 def _fail(message: str, status: int) -> None:
-    context = click.get_current_context(silent=True)
-    if "-v" in sys.argv or "--verbose" in sys.argv or (context and context.params.get("verbose")):
+    if {"-v", "--verbose"} & set(sys.argv):
         traceback.print_exc()
     click.echo(f"dare: {' '.join(message.split())}", err=True)
     sys.exit(status)
@@ -329,55 +348,3 @@ def _training_progress() -> Callable[[int, int, dict[str, Any]], None]:
             click.echo(f"step {done} of {total}  {parts}  {metrics['samples_per_s']:.0f} windows/s", err=True)
 
     return step
-
-
-def _show_set(folder: Path, whole: "Manifest") -> None:
-    electrodes, length = len(whole.electrodes), whole.window_samples / whole.sfreq
-    click.echo(
-        f"{folder}: {whole.corpus} {whole.corpus_version}, {electrodes} electrodes, {whole.sfreq:g} Hz, {length:g} s"
-    )
-    for name, split in whole.splits.items():
-        labels = ", ".join(f"{label} {count}" for label, count in split.labels.items())
-        click.echo(
-            f"  {name:5} {split.samples:7} windows  {len(split.subjects):4} subjects  {split.recordings:5} recordings"
-            f"  {split.hours:8.2f} h  {len(split.shards):4} shards  {labels}"
-        )
-    for outcome, reasons in whole.outcomes.items():
-        click.echo(f"  {outcome}: {sum(reasons.values())} recordings")
-        for reason, count in reasons.items():
-            if reason:
-                click.echo(f"    {count}: {reason}")
-    for note in whole.notes:
-        click.echo(f"  {note}")
-
-
-def _show_results(folder: Path, results: dict[str, Any]) -> None:
-    windows = sum(sum(row) for row in results["confusion"]["counts"])
-    click.echo(
-        f"{folder}: {results['corpus']} by {results['mode']}, {results['protocol']}, {len(results['folds'])} folds, "
-        f"{windows} test windows"
-    )
-    for level, table in results["metrics"].items():
-        for name, value in table.items():
-            ci95 = "" if value["ci95"] is None else "  95 % {:.3f} to {:.3f}".format(*value["ci95"])
-            click.echo(f"  {level:9} {name:17} {value['mean']:.4f} ± {value['sd']:.4f}{ci95}")
-    if results["electrodes_left_out"]:
-        click.echo(f"  left out, the network has no embedding for them: {', '.join(results['electrodes_left_out'])}")
-    click.echo(f"  {results['contamination']['note']}")
-    click.echo(f"  {folder / 'report.html'}")
-
-
-def _show_plan(plan: dict[str, Any], tree: "Tree", as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(plan, indent=1, ensure_ascii=False))
-        return
-    for row in plan["recordings"]:
-        verdict = f"{row['outcome']}: {row['reason']}" if row["outcome"] else "ok"
-        click.echo(
-            f"{row['path']}  {row['subject']}  {row['split']}  {row['sfreq']:g} Hz  {row['duration_s']:g} s  "
-            f"{len(row['channel_map'])} electrodes  {verdict}"
-        )
-    planned = sum(not row["outcome"] for row in plan["recordings"])
-    click.echo(
-        f"{planned} of {len(plan['recordings'])} recordings to {len(plan['shards'])} shards; nothing was written"
-    )

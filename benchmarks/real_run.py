@@ -76,13 +76,12 @@ def baselines(folder: Path) -> dict[str, dict[str, Any]]:
     whole = manifest.load_set(folder)
     windows = Windows(folder, whole, SPLITS)
     labels = windows.labels.astype(np.int64)
-    splits = np.repeat(SPLITS, [whole.splits[name].samples for name in SPLITS])
     table = band_power(windows)
     told = {name: np.zeros((len(windows), len(windows.classes))) for name in ("majority class", "band power")}
-    for fold in folds(windows, splits, "loso"):
+    for fold in folds(windows, "loso"):
         majority = np.bincount(labels[fold.train], minlength=len(windows.classes)).argmax()
         told["majority class"][fold.test, majority] = 1.0
-        told["band power"][fold.test] = linear(table, labels, fold).probabilities
+        told["band power"][fold.test] = linear(table, labels, fold, len(windows.classes)).probabilities
     return {name: levels(windows, labels, probabilities) for name, probabilities in told.items()}
 
 

@@ -51,7 +51,8 @@ def resume(run: Path, engine: Any, plan: dict[str, Any]) -> tuple[int, float | N
     except Exception as problem:
         reason = str(problem).strip().splitlines()[:1] or [type(problem).__name__]
         raise DareError(
-            f"{folder / pointer['last']}: cannot be loaded ({reason[0][:120]}); remove {run} and start anew"
+            f"{folder / pointer['last']}: cannot be loaded ({reason[0][:120]}); if it is damaged, start anew with "
+            "another --out"
         ) from problem
     if loaded is None or state.get("step") != pointer["step"]:
         raise DareError(

@@ -17,7 +17,7 @@ from dare_eeg.resample import resample
 from dare_eeg.shards import Windows
 from dare_eeg.splits import Fold
 from manifests import keyed
-from manifests.electrodes import VOCABULARY, ids
+from manifests.electrodes import ids, in_vocabulary
 
 _TIME_KERNEL = 15
 _LAYER_DECAY = 0.9
@@ -46,9 +46,10 @@ class Training:
 def features(encoder: PretrainedEncoder, windows: Windows, batch: int) -> NDArray[np.float32]:
     """Return frozen features of all windows, averaged over time patches: windows × (S × D).
 
-    Electrodes that the network has no embedding for are left out.
+    They are computed on a GPU where there is one. Electrodes that the network has no embedding for are left out.
     """
-    known = [row for row, name in enumerate(windows.electrodes) if name in VOCABULARY]
+    encoder = encoder.to(_device())
+    known = in_vocabulary(windows.electrodes)
     electrodes = [windows.electrodes[row] for row in known]
     parts = []
     with torch.inference_mode():
@@ -60,13 +61,12 @@ def features(encoder: PretrainedEncoder, windows: Windows, batch: int) -> NDArra
     return np.concatenate(parts)
 
 
-def linear(table: NDArray[np.float32], labels: NDArray[np.int64], fold: Fold) -> Fit:
+def linear(table: NDArray[np.float32], labels: NDArray[np.int64], fold: Fold, num_classes: int) -> Fit:
     """Fit a logistic regression on features; its penalty is the one that does best on valid."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    num_classes = int(labels.max()) + 1
     best: tuple[float, float, Any] | None = None
     for penalty in _PENALTIES:
         regression = LogisticRegression(C=penalty, class_weight="balanced", max_iter=1000)
@@ -137,7 +137,7 @@ def trained(network: ProbeNetwork, windows: Windows, fold: Fold, training: Train
 
     Cross entropy with weights sqrt(mean frequency / frequency), smoothed by 0.1 for more than two classes.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     network.to(device)
     labels = windows.labels.astype(np.int64)
     weights = _class_weights(labels[fold.train], len(windows.classes)).to(device)
@@ -185,6 +185,10 @@ def predict(network: nn.Module, windows: Windows, numbers: NDArray[np.int64], ba
         for start in range(0, len(numbers), batch)
     ]
     return torch.cat(parts).cpu().numpy()
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _layer(name: str, depth: int) -> int:

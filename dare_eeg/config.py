@@ -27,7 +27,7 @@ class PretrainConfig(BaseModel):
     weight_decay: float = Field(1e-6, ge=0)
     unit_scale: float = Field(0.01, gt=0)
     init: Literal["fan_in", "published"] = "fan_in"
-    targets: tuple[int, ...] = (36, 12)
+    targets: tuple[int, int] | tuple[()] = (36, 12)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 2025
     checkpoint_every: int = Field(0, ge=0)
@@ -51,6 +51,10 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
             fields = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
             raise DareError(f"{file}: not a config ({problem}); see the config.toml of a run") from None
+    if given.get("steps") and given.get("epochs"):
+        raise DareError("--steps and --epochs: each fixes the length of the run; give one")
+    if "epochs" in given:
+        fields["steps"] = 0
     fields |= given
     if "shards" in fields and "out" not in fields:
         fields["out"] = f"runs/{Path(fields['shards']).resolve().name}-{fields.get('size', 'base')}"

@@ -84,7 +84,7 @@ class PretrainedEncoder(nn.Module):
 def _look_up(electrodes: Sequence[str]) -> tuple[list[int], list[int]]:
     """Return the columns whose electrode the vocabulary holds, and their ids there."""
     canonical = [names.canonical(name) for name in electrodes]
-    columns = [column for column, name in enumerate(canonical) if name in names.VOCABULARY]
+    columns = names.in_vocabulary(canonical)
     known = [canonical[column] for column in columns]
     if not known:
         raise ValueError(f"none of {', '.join(electrodes) or 'no electrodes'} is among the network's electrodes")

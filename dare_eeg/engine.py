@@ -23,7 +23,6 @@ def start(network: nn.Module, config: PretrainConfig) -> Any:
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
-    os.environ.setdefault("LOCAL_RANK", "0")
     os.environ.setdefault("DS_LOG_LEVEL", "error")
     import deepspeed
     from deepspeed.utils import logger
@@ -31,6 +30,7 @@ def start(network: nn.Module, config: PretrainConfig) -> Any:
     logger.setLevel("ERROR")
     # The shared-memory op is compiled on first use and brings nothing; gloo needs no compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    os.environ.setdefault("LOCAL_RANK", "0")
     world = _join(deepspeed, "nccl" if on_gpu else "gloo")
     if config.global_batch % (config.micro_batch * world):
         raise DareError(
@@ -76,12 +76,24 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
 def _join(deepspeed: Any, backend: str) -> int:
     import torch.distributed as dist
 
+    _from_slurm()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
     elif not dist.is_initialized():
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
         deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
     return dist.get_world_size()
+
+
+def _from_slurm() -> None:
+    """Take ranks from what ``srun`` sets, where no launcher has set them."""
+    if "WORLD_SIZE" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) == 1 or "SLURM_PROCID" not in os.environ:
+        return
+    if "MASTER_ADDR" not in os.environ:
+        raise DareError("srun: MASTER_ADDR is not set; export it in the job script (the first node of the job)")
+    names = {"WORLD_SIZE": "SLURM_NTASKS", "RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID"}
+    os.environ |= {ours: os.environ[theirs] for ours, theirs in names.items()}
+    os.environ.setdefault("MASTER_PORT", "29500")
 
 
 def _users(config: PretrainConfig) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from dare_eeg.order import Plan
 from dare_eeg.resample import resample
 from dare_eeg.shards import TrainingSet, Windows
 from manifests import keyed
-from manifests.electrodes import VOCABULARY, ids
+from manifests.electrodes import VOCABULARY, ids, in_vocabulary
 
 SFREQ = 256.0
 """The rate, in Hz, that the network works at."""
@@ -67,7 +67,7 @@ class _Reader:
     """Reads the rows of one set into micro-batches: the vocabulary's electrodes, cropped where no resampling is due."""
 
     def __init__(self, windows: Windows) -> None:
-        known = [row for row, name in enumerate(windows.electrodes) if name in VOCABULARY]
+        known = in_vocabulary(windows.electrodes)
         self.windows = windows
         self.channels = slice(None) if len(known) == len(windows.electrodes) else known
         self.ids = np.array(ids([windows.electrodes[row] for row in known]), np.int64)

@@ -27,7 +27,8 @@ BLOCK_SHARDS = 16
 class Source:
     """One set as the order sees it: the rows of each shard, its weight, and what must agree within a batch.
 
-    ``shards`` are names that change when the content does; ``signature`` is (electrodes, rate, samples).
+    ``shards`` are names that change when the content does, and ``taken`` changes when other rows of them count;
+    ``signature`` is (electrodes, rate, samples).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     rows: tuple[int, ...]
     weight: float
     signature: str
+    taken: str = ""
 
     @cached_property
     def total(self) -> int:
@@ -87,7 +89,7 @@ class Plan:
             "micro_batch": self.micro_batch,
             "steps": self.steps,
             "sources": [
-                [one.name, sha256_bytes(canonical_json([one.shards, one.rows])), one.weight, one.signature]
+                [one.name, sha256_bytes(canonical_json([one.shards, one.rows, one.taken])), one.weight, one.signature]
                 for one in self.sources
             ],
         }

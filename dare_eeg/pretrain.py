@@ -22,7 +22,8 @@ from dare_eeg.order import Plan, Source
 from dare_eeg.shards import TrainingSet, training_sets
 from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
 from manifests import manifest
-from manifests.electrodes import VOCABULARY
+from manifests.durable import sha256_bytes
+from manifests.electrodes import VOCABULARY, in_vocabulary
 from manifests.errors import DareError
 
 Report = Callable[[int, int, dict[str, Any]], None]
@@ -54,13 +55,15 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
     torch.manual_seed(config.seed)
     network = Network(SIZES[config.size], config.init)
     ds = engine.start(network, config)
+    every = config.checkpoint_every or max(1, plan.steps // 20)
+    resolved = {"steps": plan.steps, "precision": engine.precision(config), "checkpoint_every": every}
+    config = config.model_copy(update=resolved)
     fields = plan_fields(config, plan)
     done, best_valid = checkpoint.resume(run, ds, fields) if resume else (0, None)
     if ds.global_rank == 0:
         config.save(run / "config.toml")
         checkpoint.cut_metrics(run / "metrics.jsonl", done)
     stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
-    every = config.checkpoint_every or max(1, plan.steps // 20)
     loader = Loader(plan, trained_on, _targets(config), done, ds.global_rank, ds.world_size)
     provenance = _provenance(config, sets, run)
     began = time.perf_counter()
@@ -68,7 +71,8 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(ds, network, config, plan, step, batches)
-            if (step + 1) % every == 0 or step + 1 == stop_at or stop.asked:
+            stopping = _any_rank(ds, stop.asked)
+            if (step + 1) % every == 0 or step + 1 == stop_at or stopping:
                 valid = validate(ds, network, config, sets)
                 # A run without valid windows has no best step: its last is what it has to give.
                 is_best = valid is None or best_valid is None or valid["loss"] <= best_valid
@@ -83,8 +87,9 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
             metrics["samples_per_s"] = round(config.global_batch / (now - began), 3)
             began = now
             log(metrics)
-            report(step + 1, plan.steps, metrics)
-            if stop.asked:
+            if ds.global_rank == 0:
+                report(step + 1, plan.steps, metrics)
+            if stopping:
                 stop_at = step + 1
                 break
     loader.close()
@@ -100,6 +105,7 @@ def train_step(
     for group in ds.optimizer.param_groups:
         group["lr"], group["betas"] = lr, (beta1, group["betas"][1])
     parts: list[dict[str, float]] = []
+    spoiled: MicroBatch | None = None
     waited = 0.0
     for _ in range(plan.global_batch // plan.micro_batch // ds.world_size):
         asked = time.perf_counter()
@@ -107,17 +113,22 @@ def train_step(
         waited += time.perf_counter() - asked
         outputs, measured = _forward(ds, network, config, batch)
         loss = losses.total(measured)
-        if not math.isfinite(loss.item()):
-            raise DareError(
-                f"{config.out}: the loss is {loss.item()} at step {step + 1}; look at {batch.windows[0]} and the "
-                f"{len(batch.windows) - 1} windows after it with dare inspect, or lower --lr"
-            )
         ds.backward(loss)
         ds.step()
-        parts.append(_numbers(measured) | {"loss": loss.item()} | _health(outputs))
+        parts.append(_numbers(measured) | {"loss": loss.item()})
+        if not math.isfinite(parts[-1]["loss"]):
+            spoiled = spoiled or batch
+    means = _mean_over_ranks(ds, parts)
+    # Every rank sees the mean, so that all stop and none waits for one that did.
+    if not math.isfinite(means["loss"]):
+        where = f"{spoiled.windows[0]} and the {len(spoiled.windows) - 1} windows of its batch" if spoiled else "a rank"
+        raise DareError(
+            f"{config.out}: the loss is not finite at step {step + 1}; look at {where}, or lower --lr; the last "
+            "checkpoint is whole"
+        )
     momentum = schedule.momentum(step, plan.steps)
     network.update_target(momentum)
-    means = _mean_over_ranks(ds, parts)
+    means |= _health(outputs, batch)
     return {"step": step + 1} | means | {"lr": lr, "momentum": momentum, "data_wait_s": round(waited, 6)}
 
 
@@ -130,7 +141,7 @@ def validate(ds: Any, network: Network, config: PretrainConfig, sets: list[Train
         if batch.number % ds.world_size != ds.global_rank:
             continue
         outputs, measured = _forward(ds, network, config, batch)
-        numbers = _numbers(measured) | {"loss": losses.total(measured).item()} | _health(outputs)
+        numbers = _numbers(measured) | {"loss": losses.total(measured).item()} | _health(outputs, batch)
         counted = float(batch.weight.sum())
         weight += counted
         for name, value in numbers.items():
@@ -153,6 +164,7 @@ def make_plan(config: PretrainConfig, sets: list[TrainingSet]) -> Plan:
             name=one.name,
             shards=tuple(entry.sha256 for entry in one.train.entries),
             rows=tuple(len(rows) for rows in one.train.rows),
+            taken=sha256_bytes(b"".join(rows.tobytes() for rows in one.train.rows)),
             weight=one.weight,
             signature=_signature(one),
         )
@@ -185,12 +197,22 @@ def _numbers(measured: Losses) -> dict[str, float]:
     return {name: value.item() for name, value in vars(measured).items()}
 
 
-def _health(outputs: Outputs) -> dict[str, float]:
+def _health(outputs: Outputs, batch: MicroBatch) -> dict[str, float]:
     """Return what tells an anchor loss that falls by learning from one that falls because features collapse."""
+    h_raw = outputs.h_raw[torch.from_numpy(batch.weight > 0)]
     return {
-        "target_variance": float(losses.target_variance(outputs.h_raw)),
-        "effective_rank": float(losses.effective_rank(outputs.h_raw)),
+        "target_variance": round(losses.target_variance(h_raw).item(), 8),
+        "effective_rank": round(losses.effective_rank(h_raw).item(), 8),
     }
+
+
+def _any_rank(ds: Any, asked: bool) -> bool:
+    """Return whether any rank was asked to stop: signals reach the ranks in different steps."""
+    if ds.world_size == 1:
+        return asked
+    flag = torch.tensor(float(asked), device=ds.device)
+    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+    return bool(flag)
 
 
 def _mean_over_ranks(ds: Any, parts: list[dict[str, float]]) -> dict[str, float]:
@@ -204,11 +226,11 @@ def _mean_over_ranks(ds: Any, parts: list[dict[str, float]]) -> dict[str, float]
 
 
 def _targets(config: PretrainConfig) -> tuple[int, int] | None:
-    return (config.targets[0], config.targets[1]) if config.targets else None
+    return config.targets or None
 
 
 def _signature(one: TrainingSet) -> str:
-    known = [name for name in one.train.electrodes if name in VOCABULARY]
+    known = [one.train.electrodes[row] for row in in_vocabulary(one.train.electrodes)]
     if not known:
         raise DareError(f"{one.name}: none of its electrodes is among the {len(VOCABULARY)} of the network")
     return f"{','.join(known)} {one.train.sfreq:g} Hz {one.train.shape[1]}"

@@ -43,8 +43,9 @@ PUBLISHED: dict[str, Training] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: which set, encoder (a path, or ``scratch`` of ``size``), mode, protocol, how many seeds."""
+    """What is asked: which corpus and set, encoder (a path, or ``scratch`` of ``size``), mode, protocol, seeds."""
 
+    corpus: str
     shards: Path
     encoder: str
     mode: Mode
@@ -69,19 +70,21 @@ def probe(asked: Question, progress: Callable[[int, int], None]) -> dict[str, An
     Raises DareError for a set without labels, an encoder that cannot be loaded, and a protocol the set is not made for.
     """
     whole = manifest.load_set(asked.shards)
+    if whole.corpus != asked.corpus:
+        raise DareError(f"{asked.shards}: is a set of {whole.corpus}, not of {asked.corpus}; name that corpus")
     if not whole.recipe.classes:
         raise DareError(
             f"{asked.shards}: has no labels; probe the set that dare preprocess makes without --for pretrain"
         )
     windows = Windows(asked.shards, whole, SPLITS)
-    splits = np.repeat(SPLITS, [whole.splits[name].samples for name in SPLITS])
     protocol: Protocol = asked.protocol or whole.recipe.protocol
-    parts = folds(windows, splits, protocol)
+    parts = folds(windows, protocol)
     told = np.zeros((asked.seeds, len(windows), len(windows.classes)))
     fits: list[tuple[int, int, Fit]] = []
     for seed in range(asked.seeds):
-        encoder = _encoder(asked, seed)
-        fit = _fitter(asked, encoder, windows)
+        if seed == 0 or asked.encoder == SCRATCH:
+            encoder = _encoder(asked, seed)
+            fit = _fitter(asked, encoder, windows)
         for number, fold in enumerate(parts):
             torch.manual_seed(keyed.key("fold", seed, number) >> 1)
             done = fit(fold, keyed.key("order", seed, number))
@@ -113,7 +116,7 @@ def _fitter(asked: Question, encoder: PretrainedEncoder, windows: Windows) -> Ca
                 f"{asked.shards}: none of its electrodes is the network's; probe it with --mode conv-linear"
             )
         table = classifiers.features(encoder, windows, batch=32)
-        return lambda fold, seed: classifiers.linear(table, labels, fold)
+        return lambda fold, seed: classifiers.linear(table, labels, fold, len(windows.classes))
     published = PUBLISHED[asked.mode]
     training = Training(asked.epochs or published.epochs, published.batch, published.lr, published.weight_decay)
     electrodes = ADAPTED.get(windows.manifest.corpus, encoder.electrodes)
@@ -161,7 +164,7 @@ def _results(
             ).tolist(),
         },
         "folds": [_fold(windows, fold, number, fits) for number, fold in enumerate(parts)],
-        "contamination": _contamination(encoder, sorted({*subjects.tolist()})),
+        "contamination": _contamination(asked, encoder, sorted({*subjects.tolist()})),
     }
 
 
@@ -178,6 +181,7 @@ def _identity(asked: Question, encoder: PretrainedEncoder) -> dict[str, Any]:
         "size": encoder.size.name,
         "step": encoder.provenance.step,
         "pretrained_on": encoder.provenance.manifest_sha256,
+        "notes": list(encoder.notes),
     }
 
 
@@ -204,10 +208,10 @@ def _fold(windows: Windows, fold: Fold, number: int, fits: list[tuple[int, int, 
     }
 
 
-def _contamination(encoder: PretrainedEncoder, tested: list[str]) -> dict[str, Any]:
+def _contamination(asked: Question, encoder: PretrainedEncoder, tested: list[str]) -> dict[str, Any]:
     """Return which test subjects the encoder has seen, unlabelled, in pretraining, as far as can be known."""
     provenance = encoder.provenance
-    if not provenance.step:
+    if asked.encoder == SCRATCH:
         return {"known": True, "seen_in_pretraining": [], "note": "the encoder was not pretrained"}
     if not provenance.subjects:
         return {"known": False, "seen_in_pretraining": [], "note": "the encoder does not say whom it was trained on"}

@@ -16,9 +16,29 @@ def draw(folder: Path, results: dict[str, Any], curves: Curves) -> None:
     pictures = {"confusion.png": _confusion(results)}
     if any(points for _, _, points in curves):
         pictures["curves.png"] = _curves(curves)
+    else:
+        (folder / "curves.png").unlink(missing_ok=True)
     for name, content in pictures.items():
         write_bytes(folder / name, content)
     write_bytes(folder / "report.html", _page(results, pictures).encode())
+
+
+def text(folder: Path, results: dict[str, Any]) -> str:
+    """Return the results as lines a person reads."""
+    windows = sum(sum(row) for row in results["confusion"]["counts"])
+    lines = [
+        f"{folder}: {results['corpus']} by {results['mode']}, {results['protocol']}, {len(results['folds'])} folds, "
+        f"{windows} test windows"
+    ]
+    for level, table in results["metrics"].items():
+        for name, value in table.items():
+            bounds = f"  95 % {_bounds(value)}" if value["ci95"] else ""
+            lines.append(f"  {level:9} {name:17} {value['mean']:.4f} ± {value['sd']:.4f}{bounds}")
+    if results["electrodes_left_out"]:
+        names = ", ".join(results["electrodes_left_out"])
+        lines.append(f"  left out, the network has no embedding for them: {names}")
+    lines += [f"  {note}" for note in (*results["encoder"]["notes"], results["contamination"]["note"])]
+    return "\n".join([*lines, f"  {folder / 'report.html'}"])
 
 
 def _confusion(results: dict[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ class Windows:
     """The windows of one split of a set. Follows the protocol of a torch Dataset: ``len`` and ``[i]``.
 
     ``[i]`` is (µV, float32, electrodes × samples; label, -1 where there is none). Beside it lie, for all windows,
-    ``labels``, ``subjects``, ``recordings``, ``start_s`` and ``present`` (electrodes that the window has).
+    ``labels``, ``subjects``, ``recordings``, ``split``, ``start_s`` and ``present`` (electrodes that the window has).
     """
 
     def __init__(self, folder: Path, whole: Manifest, splits: Collection[str], exclude: Collection[str] = ()) -> None:
@@ -38,7 +37,8 @@ class Windows:
         self.electrodes, self.sfreq = tuple(whole.electrodes), whole.sfreq
         self.classes = whole.recipe.classes
         self.shape = (len(whole.electrodes), whole.window_samples)
-        self.entries = [entry for split in splits for entry in whole.splits[split].shards]
+        placed = [(split, entry) for split in splits for entry in whole.splits[split].shards]
+        self.entries = [entry for _, entry in placed]
         self._paths = [folder / entry.path for entry in self.entries]
         self._indexes = [
             self._index(path, entry.samples) for path, entry in zip(self._paths, self.entries, strict=True)
@@ -47,6 +47,8 @@ class Windows:
         self.rows = tuple(np.flatnonzero(mask) for mask in kept)
         self.shard = np.repeat(np.arange(len(kept)), [len(rows) for rows in self.rows])
         self.row = _joined(list(self.rows), np.int64)
+        self.split = np.repeat(np.array([split for split, _ in placed], np.str_), [len(rows) for rows in self.rows])
+        self._mapped: dict[int, NDArray[np.uint8]] = {}
         pairs = list(zip(self._indexes, self.rows, strict=True))
         self.labels = _joined([index.label[rows] for index, rows in pairs], np.int32)
         self.start_s = _joined([index.start_s[rows] for index, rows in pairs], np.float64)
@@ -79,9 +81,9 @@ class Windows:
 
         Raises DareError naming shard, window and reason where the bytes are not those that were written.
         """
-        index, path = self._indexes[shard], self._paths[shard]
+        index = self._indexes[shard]
         start, num_bytes = int(index.offset[row]), counts.nbytes
-        content = _mapped(path)[start : start + num_bytes]
+        content = self._bytes(shard)[start : start + num_bytes]
         if len(content) != num_bytes:
             raise self._damaged(shard, row, f"ends after {len(content)} of {num_bytes} bytes")
         if zlib.crc32(content.data) != index.crc32[row]:
@@ -93,6 +95,15 @@ class Windows:
         """Return which window a row is: recording and start."""
         index = self._indexes[shard]
         return f"{index.recordings[index.recording[row]]} at {index.start_s[row]:g} s"
+
+    def _bytes(self, shard: int) -> NDArray[np.uint8]:
+        if shard not in self._mapped:
+            try:
+                self._mapped[shard] = np.memmap(self._paths[shard], np.uint8, mode="r")
+            except (OSError, ValueError) as problem:
+                remedy = "make the set again with dare preprocess"
+                raise DareError(f"{self._paths[shard]}: cannot be read ({problem}); {remedy}") from problem
+        return self._mapped[shard]
 
     def _damaged(self, shard: int, row: int, reason: str) -> DareError:
         remedy = f"see dare verify {self.folder}, then make the set again"
@@ -147,14 +158,6 @@ def _training_set(
         Windows(folder, whole, [split], banned | set(left_out.get(split, ()))) for split in ("train", "valid")
     )
     return TrainingSet(name, whole, weight, train, valid)
-
-
-@lru_cache(maxsize=256)
-def _mapped(path: Path) -> NDArray[np.uint8]:
-    try:
-        return np.memmap(path, np.uint8, mode="r")
-    except (OSError, ValueError) as problem:
-        raise DareError(f"{path}: cannot be read ({problem}); make the set again with dare preprocess") from problem
 
 
 def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:

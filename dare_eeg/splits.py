@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dare_eeg.shards import Windows
 from manifests import keyed
 from manifests.errors import DareError
+from manifests.manifest import SPLITS
 
 NUM_FOLDS = 5
 VALID_SHARE = 0.2
@@ -26,21 +27,33 @@ class Fold:
     test: NDArray[np.int64]
 
 
-def folds(windows: Windows, splits: NDArray[np.str_], protocol: Protocol) -> list[Fold]:
-    """Return the folds of a protocol; ``splits`` (n) is each window's split on disk.
+def folds(windows: Windows, protocol: Protocol) -> list[Fold]:
+    """Return the folds of a protocol.
 
     ``official`` is the corpus's own split; ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or
     each in turn, whatever the split on disk; ``within`` trains and tests on each subject's own official parts.
-    Raises DareError where the set has not what the protocol needs.
+    Raises DareError where the set has not what the protocol needs: parts, subjects, or two classes to train on.
     """
+    found = _folds(windows, protocol)
+    for fold in found:
+        if len(set(windows.labels[fold.train].tolist())) < 2:
+            tested = ", ".join(sorted({*windows.subjects[fold.test].tolist()})[:3])
+            raise DareError(
+                f"{windows.folder}: only one class is left to train on when {tested} are tested; "
+                "probe a larger set, or with another --protocol"
+            )
+    return found
+
+
+def _folds(windows: Windows, protocol: Protocol) -> list[Fold]:
     subjects = windows.subjects
     if protocol == "within":
-        found = [_within(windows, splits, subject) for subject in sorted({*subjects[splits == "test"]})]
+        found = [_within(windows, subject) for subject in sorted({*subjects[windows.split == "test"]})]
         if not found:
             raise DareError(f"{windows.folder}: has no official test part; probe it with --protocol kfold")
         return found
     if protocol == "official":
-        return [_official(windows, splits)]
+        return [_official(windows)]
     ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, 0))
     if len(ordered) < 3:
         raise DareError(f"{windows.folder}: {len(ordered)} subjects are too few for {protocol}; it needs 3")
@@ -48,8 +61,8 @@ def folds(windows: Windows, splits: NDArray[np.str_], protocol: Protocol) -> lis
     return [_held_out(subjects, ordered, ordered[number::num_folds]) for number in range(num_folds)]
 
 
-def _official(windows: Windows, splits: NDArray[np.str_]) -> Fold:
-    train, valid, test = (np.flatnonzero(splits == name) for name in ("train", "valid", "test"))
+def _official(windows: Windows) -> Fold:
+    train, valid, test = (np.flatnonzero(windows.split == name) for name in SPLITS)
     missing = [name for name, part in (("train", train), ("valid", valid), ("test", test)) if not len(part)]
     if missing:
         raise DareError(
@@ -68,9 +81,9 @@ def _held_out(subjects: NDArray[np.str_], ordered: list[str], tested: list[str])
     return Fold(np.flatnonzero(~test & ~valid), np.flatnonzero(valid), np.flatnonzero(test))
 
 
-def _within(windows: Windows, splits: NDArray[np.str_], subject: str) -> Fold:
+def _within(windows: Windows, subject: str) -> Fold:
     mine = windows.subjects == subject
-    test, rest = mine & (splits == "test"), mine & (splits != "test")
+    test, rest = mine & (windows.split == "test"), mine & (windows.split != "test")
     recordings = sorted({*windows.recordings[rest]}, key=lambda path: keyed.share(str(path), 0))
     if len(recordings) < 2:
         raise DareError(f"{windows.folder}: {subject} has {len(recordings)} training recordings, within needs 2")

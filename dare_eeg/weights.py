@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from dare_eeg.model import PATCH, Encoder, Size, infer_size
-from manifests.durable import atomic_write
+from manifests.durable import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DareError
 
@@ -49,8 +49,7 @@ def save_encoder(path: Path, encoder_state: dict[str, Tensor], provenance: Prove
     flat = {**asdict(provenance), **asdict(provenance.size)}
     metadata = {name: json.dumps(value) for name, value in flat.items() if name != "size"}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_state.items()}
-    with atomic_write(path) as partial:
-        save_file(state, partial, metadata)
+    write_bytes(path, save(state, metadata))
 
 
 def read_weights(path: Path) -> Weights:

@@ -5,6 +5,7 @@ electrodes (``FP1-F7``) keeps its name whole; a common reference (``-REF``, ``-L
 """
 
 import re
+from collections.abc import Sequence
 
 VOCABULARY: tuple[str, ...] = tuple(
     """FP1 FPZ FP2 AF7 AF3 AF4 AF8 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ
@@ -51,7 +52,12 @@ def canonical(label: str) -> str:
     return split_reference(label)[0]
 
 
-def ids(names: list[str] | tuple[str, ...]) -> list[int]:
+def in_vocabulary(names: Sequence[str]) -> list[int]:
+    """Return the positions of the canonical names that the network has an embedding for."""
+    return [position for position, name in enumerate(names) if name in _IDS]
+
+
+def ids(names: Sequence[str]) -> list[int]:
     """Return the embedding ids of electrode names, aliases resolved.
 
     Raises KeyError naming every electrode the vocabulary lacks.

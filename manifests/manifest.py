@@ -174,6 +174,24 @@ def subjects_of(text: str) -> set[str]:
     return {subject for each in ([split] if split else SPLITS) for subject in whole.splits[each].subjects}
 
 
+def text(folder: Path, whole: Manifest) -> str:
+    """Return what a set holds as lines a person reads."""
+    lines = [
+        f"{folder}: {whole.corpus} {whole.corpus_version}, {len(whole.electrodes)} electrodes, {whole.sfreq:g} Hz, "
+        f"{whole.window_samples / whole.sfreq:g} s"
+    ]
+    for name, split in whole.splits.items():
+        labels = ", ".join(f"{label} {count}" for label, count in split.labels.items())
+        lines.append(
+            f"  {name:5} {split.samples:7} windows  {len(split.subjects):4} subjects  {split.recordings:5} recordings"
+            f"  {split.hours:8.2f} h  {len(split.shards):4} shards  {labels}".rstrip()
+        )
+    for outcome, reasons in whole.outcomes.items():
+        lines.append(f"  {outcome}: {sum(reasons.values())} recordings")
+        lines += [f"    {count}: {reason}" for reason, count in reasons.items() if reason]
+    return "\n".join([*lines, *(f"  {note}" for note in whole.notes)])
+
+
 def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:
     """Return how many recordings ended ok, skipped and failed, by reason."""
     counts = {outcome: Counter(row.reason for row in rows if row.outcome == outcome) for outcome in _OUTCOMES}

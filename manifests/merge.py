@@ -27,7 +27,8 @@ def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tu
     banned = {subject for text in exclude for subject in manifest.subjects_of(text)}
     _refuse_leaks(sets, banned)
     held_out = {subject for _, whole in sets.values() for subject in whole.splits["valid"].subjects}
-    notes, sources = [], []
+    notes, sources = [_unmatched(text, sets) for text in exclude], []
+    notes = [note for note in notes if note]
     for name, (folder, whole) in sorted(sets.items()):
         left_out = {split: sorted(banned & set(whole.splits[split].subjects)) for split in SPLITS}
         left_out["train"] = sorted((banned | held_out) & set(whole.splits["train"].subjects))
@@ -56,3 +57,16 @@ def _refuse_leaks(sets: dict[str, tuple[Path, Manifest]], banned: set[str]) -> N
                     f"{name}: {len(shared)} subjects of its train are in the test of {other_name} "
                     f"({sorted(shared)[0]} ...); leave them out with --exclude {other_name}:test, given its folder"
                 )
+
+
+def _unmatched(text: str, sets: dict[str, tuple[Path, Manifest]]) -> str:
+    """Return a warning where an exclusion takes nobody out, "" where it does."""
+    known = {subject for _, whole in sets.values() for split in whole.splits.values() for subject in split.subjects}
+    subjects = manifest.subjects_of(text)
+    if subjects & known:
+        return ""
+    unlinkable = any(subject.startswith("tueveval:") for subject in subjects)
+    reason = (
+        "the ids of TUEV's eval part cannot be linked to TUH's" if unlinkable else "none of its subjects is in them"
+    )
+    return f"--exclude {text} takes nobody out of the sets: {reason}"

@@ -199,7 +199,7 @@ def _label_name(label: int, recipe: Recipe) -> str:
 
 
 def _index(samples: list[_Sample], recipe: Recipe) -> Index:
-    """Return where each sample lies: pure arithmetic on member sizes, the last offset being the content's end."""
+    """Return where each sample lies: pure arithmetic on member sizes, the last offset being the file's size."""
     recordings = sorted({sample.row.path for sample in samples})
     numbers = {path: number for number, path in enumerate(recordings)}
     subjects = {sample.row.path: sample.row.subject for sample in samples}

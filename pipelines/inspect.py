@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from manifests import recipe as recipes
+from manifests.errors import DareError
 from pipelines import readers
 from pipelines.corpora import CORPORA
 from pipelines.scan import list_files
@@ -30,7 +31,9 @@ def recording(path: Path) -> dict[str, Any]:
     if not header.channels:
         return facts | {"notes": list(header.notes)}
     read = readers.read(path)
-    sd_uv = dict(zip(read.electrodes, np.nanstd(read.data_uv, axis=1).round(2).tolist(), strict=True))
+    signal_uv = np.concatenate([read.data_uv[:, s.start : s.stop] for s in read.segments] or [read.data_uv], axis=1)
+    spread_uv = [round(float(row.std()), 2) if np.isfinite(row).all() else None for row in signal_uv]
+    sd_uv = dict(zip(read.electrodes, spread_uv, strict=True))
     for channel in facts["channels"]:
         channel["sd_uv"] = sd_uv.get(channel["electrode"])
     return facts | {
@@ -41,7 +44,12 @@ def recording(path: Path) -> dict[str, Any]:
 
 
 def tree(src: Path) -> dict[str, Any]:
-    """Return the facts of a raw tree: its files by ending, and what of which corpus is in it."""
+    """Return the facts of a raw tree: its files by ending, and what of which corpus is in it.
+
+    Raises DareError for a folder that is missing or empty, and for a shard set that is not finished.
+    """
+    if (src / "plan.json").exists():
+        raise DareError(f"{src}: is a shard set that is not finished; run dare preprocess again")
     paths = list_files(src)
     corpora = {}
     for name, corpus in CORPORA.items():

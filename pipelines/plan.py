@@ -19,8 +19,8 @@ from pipelines.windows import count_on_a_grid
 CODE_VERSION = 1
 """Version of the way from raw bytes to shard bytes; raised by every change that alters a shard."""
 
-PIECE_SAMPLES = 1 << 26
-"""Samples, over all channels, that are read at once (256 MB as float32): a longer recording is cut into pieces."""
+PIECE_SAMPLES = 1 << 25
+"""Samples, over all channels, that are read at once (128 MB as float32): a longer recording is cut into pieces."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
     """
     splits, notes = _splits(tree.recordings, recipe)
     names = slugs(recipe.corpus, [scanned.source.path for scanned in tree.recordings])
-    limits = _balance(tree.recordings, recipe) if recipe.balance else {}
+    limits, balance_notes = _balance(tree.recordings, recipe) if recipe.balance else ({}, [])
     rows = [
         {
             "path": scanned.source.path,
@@ -55,6 +55,7 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
             "split": splits[scanned.source.path],
             "label": scanned.source.label,
             "label_file": scanned.source.label_file,
+            "label_sha256": scanned.label_sha256,
             "max_windows": limits.get(scanned.source.path, -1),
             "piece_s": _piece_s(scanned, recipe),
             "sfreq": scanned.sfreq,
@@ -65,8 +66,6 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
         }
         for scanned in tree.recordings
     ]
-    if limits:
-        notes.append("windows are balanced within each subject: as many of each class as of its rarest")
     return {
         "corpus": recipe.corpus,
         "corpus_version": tree.version,
@@ -75,8 +74,20 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
         "recipe_sha256": recipe.sha256(),
         "recordings": rows,
         "shards": _shards(rows, recipe),
-        "notes": notes,
+        "notes": notes + balance_notes,
     }
+
+
+def text(plan: dict[str, Any]) -> str:
+    """Return a verdict for each recording and what is planned, as lines a person reads."""
+    lines = [
+        f"{row['path']}  {row['subject']}  {row['split']}  {row['sfreq']:g} Hz  {row['duration_s']:g} s  "
+        f"{len(row['channel_map'])} electrodes  {': '.join(filter(None, (row['outcome'] or 'ok', row['reason'])))}"
+        for row in plan["recordings"]
+    ]
+    planned = sum(not row["outcome"] for row in plan["recordings"])
+    told = f"{planned} of {len(plan['recordings'])} recordings to {len(plan['shards'])} shards; nothing was written"
+    return "\n".join([*lines, told])
 
 
 def plan_hash(plan: dict[str, Any]) -> str:
@@ -125,7 +136,9 @@ def settle(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise DareError(f"{folder}: is a file; choose another --out")
     if not path.exists():
-        if folder.exists() and any(PARTIAL not in found.name for found in folder.iterdir()):
+        strange = folder.exists() and [found for found in folder.iterdir() if PARTIAL not in found.name]
+        # Another part of the same run may have written its plan in between.
+        if strange and not path.exists():
             raise DareError(f"{folder}: holds files that are no shard set; choose another --out or empty it")
     else:
         old = read_json(path, "choose another --out or remove the folder")
@@ -183,18 +196,27 @@ def _splits(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, str], 
     return {one.source.path: split(one) for one in recordings}, notes
 
 
-def _balance(recordings: list[Scanned], recipe: Recipe) -> dict[str, int]:
-    """Return how many windows each recording may give, so that a subject has as many of each class."""
-    by_class: defaultdict[str, defaultdict[str, list[Scanned]]] = defaultdict(lambda: defaultdict(list))
+def _balance(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, int], list[str]]:
+    """Return how many windows each recording may give, so that a subject has as many of each class, and notes.
+
+    A subject without a recording of some class has nothing to be balanced against and keeps all windows.
+    """
+    if any(not one.source.label for one in recordings):
+        raise DareError(f"balance: the classes of {recipe.corpus} come from events; leave it false")
+    subjects: defaultdict[str, defaultdict[str, list[Scanned]]] = defaultdict(lambda: defaultdict(list))
     for one in recordings:
         if not one.outcome:
-            by_class[one.source.subject][one.source.label].append(one)
+            subjects[one.source.subject][one.source.label].append(one)
     limits: dict[str, int] = {}
-    for classes in by_class.values():
-        totals = [sum(count_on_a_grid(one.duration_s, recipe) for one in group) for group in classes.values()]
+    notes = ["windows are balanced within each subject: as many of each class as of its rarest"]
+    for subject, classes in subjects.items():
+        if lacking := [name for name in recipe.classes if name not in classes]:
+            notes.append(f"{subject} has no {', '.join(lacking)}: not balanced")
+            continue
+        rarest = min(sum(count_on_a_grid(one.duration_s, recipe) for one in group) for group in classes.values())
         for group in classes.values():
-            limits |= {one.source.path: min(totals) // len(group) for one in group}
-    return limits
+            limits |= {one.source.path: rarest // len(group) for one in group}
+    return limits, notes
 
 
 def _piece_s(scanned: Scanned, recipe: Recipe) -> float:

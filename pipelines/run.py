@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from manifests import manifest
-from manifests.durable import json_lines, read_json, sha256_bytes, sweep, write_bytes
+from manifests.durable import json_lines, read_json, sha256_bytes, sha256_file, sweep, write_bytes
 from manifests.errors import DareError
 from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow
 from manifests.recipe import Recipe
@@ -52,15 +52,19 @@ def preprocess(
     shards or cannot be written, and where no recording gave a window.
     """
     plan = planning.make(tree, recipe)
+    if not plan["shards"]:
+        raise DareError(f"{src}: no recording can be used ({_commonest(planning.verdicts(plan, src))})")
     planning.settle(folder, plan, overwrite)
     tasks = planning.tasks(plan)
-    done = {task.shard for task in tasks if _done(task, folder, retry_failed)}
+    if retry_failed:
+        _withdraw_failed(tasks, folder)
+    done = {task.shard for task in tasks if _done(task, folder, src)}
     index, parts = workers.part
     mine = [task for number, task in enumerate(tasks) if number % parts == index - 1 and task.shard not in done]
     for receipt in _built(mine, recipe, src.resolve(), folder.resolve(), workers):
         done.add(receipt.shard)
         progress(len(done), len(tasks))
-    if not all(_done(task, folder, False) for task in tasks):
+    if not all((folder / f"{task.shard}.json").exists() for task in tasks):
         return None
     return fold(folder, plan, recipe, src)
 
@@ -119,14 +123,32 @@ def _together(rows: list[RecordingRow]) -> RecordingRow:
     return worst_last[0].model_copy(update={"windows": sum(row.windows for row in rows), "reason": "; ".join(reasons)})
 
 
-def _done(task: Task, folder: Path, retry_failed: bool) -> bool:
+def _done(task: Task, folder: Path, src: Path) -> bool:
+    """Return whether a shard has its receipt; a recording touched since is hashed to see that it is the same."""
     path = folder / f"{task.shard}.json"
     if not path.exists():
         return False
     receipt = _receipt(path)
     if receipt.identity != task.identity:
         raise DareError(f"{path}: receipt of another plan; make the set again with --overwrite")
-    return not (retry_failed and any(row.outcome == "failed" for row in receipt.recordings))
+    for row in receipt.recordings:
+        raw = src / row.path
+        touched = raw.exists() and raw.stat().st_mtime_ns > path.stat().st_mtime_ns
+        if touched and row.sha256 and sha256_file(raw) != row.sha256:
+            raise DareError(f"{raw}: has changed since {path} was written; remove {folder} and make the set again")
+    return True
+
+
+def _withdraw_failed(tasks: list[Task], folder: Path) -> None:
+    """Remove the receipts, and first the manifest, of shards in which a recording failed: they are built anew."""
+    paths = [folder / f"{task.shard}.json" for task in tasks]
+    failed = [
+        path for path in paths if path.exists() and any(row.outcome == "failed" for row in _receipt(path).recordings)
+    ]
+    if failed:
+        (folder / "manifest.json").unlink(missing_ok=True)
+    for path in failed:
+        path.unlink()
 
 
 def _receipt(path: Path) -> Receipt:
@@ -141,7 +163,7 @@ def _built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: 
     """Yield receipts as shards get done: here where one worker is asked for, else on dask."""
     if not tasks:
         return
-    if not workers.scheduler and (workers.count == 1 or len(tasks) == 1 or workers.part != (1, 1)):
+    if not workers.scheduler and min(workers.count, len(tasks)) == 1:
         yield from (build(task, recipe, src, folder) for task in tasks)
         return
     from distributed import KilledWorker, as_completed
@@ -157,7 +179,7 @@ def _built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: 
     if lost:
         raise DareError(
             f"{folder / lost[0]}: {len(lost)} shards killed every worker that built them, most likely for want of "
-            "memory; run the same command again with --workers 1, what is finished is kept"
+            "memory; run the same command again with fewer --workers, what is finished is kept"
         )
 
 

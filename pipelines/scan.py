@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from manifests.durable import unwritable
+from manifests.durable import sha256_file, unwritable
 from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines import readers
@@ -30,6 +30,7 @@ class Scanned:
     sfreq: float = 0.0
     duration_s: float = 0.0
     channel_map: dict[str, str] | None = None
+    label_sha256: str = ""
     outcome: str = ""
     reason: str = ""
 
@@ -64,6 +65,8 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     if recipe.corpus not in CORPORA:
         raise DareError(f"{recipe.corpus}: its file tree is not known; there are {', '.join(CORPORA)}")
     corpus = CORPORA[recipe.corpus]
+    if recipe.classes and recipe.classes != corpus.CLASSES:
+        raise DareError(f"classes: those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none")
     sources = corpus.find(paths, recipe)
     if not sources:
         raise DareError(f"{src}: {_nothing_found(paths, recipe)}")
@@ -80,7 +83,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
 def list_files(src: Path) -> list[str]:
     """Return every file below a folder as a sorted relative path; links are followed, as TUH trees are made of them."""
     if not src.is_dir():
-        raise DareError(f"{src}: no such folder; --src names the folder that holds the raw recordings")
+        raise DareError(f"{src}: no such folder; --src names the one that holds the raw recordings")
     try:
         found = [
             (Path(folder) / name).relative_to(src).as_posix()
@@ -122,6 +125,7 @@ def _scan_one(src: Path, source: Source, recipe: Recipe) -> Scanned:
     path = src / source.path
     try:
         num_bytes, fingerprint = path.stat().st_size, _fingerprint(path)
+        label_sha256 = sha256_file(src / source.label_file) if source.label_file else ""
     except OSError as problem:
         return Scanned(source, 0, "", outcome="failed", reason=f"cannot be opened: {problem.strerror}")
     if source.skip:
@@ -135,14 +139,15 @@ def _scan_one(src: Path, source: Source, recipe: Recipe) -> Scanned:
     rates = {channel.sfreq for channel in header.channels if channel.electrode in electrodes}
     outcome, reason = _verdict(source, header, electrodes, max(rates, default=0.0), recipe)
     return Scanned(
-        source,
-        num_bytes,
-        fingerprint,
-        max(rates, default=0.0),
-        header.duration_s,
-        electrodes,
-        outcome,
-        reason,
+        source=source,
+        bytes=num_bytes,
+        fingerprint=fingerprint,
+        sfreq=max(rates, default=0.0),
+        duration_s=header.duration_s,
+        channel_map=electrodes,
+        label_sha256=label_sha256,
+        outcome=outcome,
+        reason=reason,
     )
 
 

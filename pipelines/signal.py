@@ -93,8 +93,8 @@ def _filter_and_resample(data_uv: NDArray[np.float32], sfreq_hz: float, recipe: 
     a high-pass int16 should hold the signal and not the amplifier's offset.
     """
     if recipe.reference == "average":
-        data_uv = data_uv - data_uv.mean(axis=0, dtype=np.float64)
-    centred = (data_uv - data_uv.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
+        data_uv = data_uv - data_uv.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = data_uv - data_uv.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     up, down = _ratio(sfreq_hz, recipe).as_integer_ratio()
     filters = _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz)
     margin = -(-(sum(len(taps) // 2 for taps in filters) + round(_MARGIN_S * sfreq_hz)) // down) * down

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines.recording import Recording
 from pipelines.windows import Cue
@@ -26,8 +27,15 @@ class Source:
     lacks: str = ""
 
 
+def no_cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    """Raise DareError: the `Corpus.cues` of a corpus whose every recording has one label."""
+    raise DareError(f"{source.path}: its name or folder tells no class")
+
+
 class Corpus(Protocol):
-    """What only one corpus knows: its file tree, subjects and official split, and where its labels are."""
+    """What only one corpus knows: its file tree, subjects and official split, its classes and where its labels are."""
+
+    CLASSES: tuple[str, ...]
 
     def version(self, paths: list[str]) -> str:
         """Return the release that these paths below --src look like."""

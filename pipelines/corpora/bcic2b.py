@@ -13,6 +13,8 @@ from pipelines.recording import Recording
 from pipelines.source import Source
 from pipelines.windows import Cue
 
+CLASSES: tuple[str, ...] = ("left", "right")
+
 _GDF = re.compile(r"(?:^|/)(?P<stem>B(?P<subject>\d\d)(?P<session>\d\d)(?P<kind>[TE]))\.gdf$", re.IGNORECASE)
 _CUE_CLASSES = {"769": 1, "770": 2}
 _UNKNOWN_CUE = "783"

@@ -2,14 +2,12 @@
 
 import re
 
-from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.recording import Recording
-from pipelines.source import Source
-from pipelines.windows import Cue
+from pipelines.source import Source, no_cues
+
+CLASSES: tuple[str, ...] = ("rest", "arithmetic")
 
 _PATH = re.compile(r"(?:^|/)(?P<subject>Subject\d\d)_(?P<task>[12])\.edf$")
-_TASKS = {"1": "rest", "2": "arithmetic"}
 
 
 def version(paths: list[str]) -> str:
@@ -24,13 +22,11 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
             path=path,
             subject=f"{recipe.namespace}:{match['subject']}",
             session=match["task"],
-            label=_TASKS[match["task"]],
+            label=CLASSES[int(match["task"]) - 1],
         )
         for path in paths
         if (match := _PATH.search(path))
     ]
 
 
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Raise: an eegmat recording has one label."""
-    raise DareError(f"{source.path}: is neither rest (_1) nor arithmetic (_2)")
+cues = no_cues

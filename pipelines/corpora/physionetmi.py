@@ -8,9 +8,12 @@ from pipelines.recording import Recording
 from pipelines.source import Source
 from pipelines.windows import Cue
 
+CLASSES: tuple[str, ...] = ("left", "right", "fists", "feet")
+
 _PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})/(?P=subject)R(?P<run>\d\d)\.edf$", re.IGNORECASE)
 _FIST_RUNS = (3, 4, 7, 8, 11, 12)
 _BOTH_RUNS = (5, 6, 9, 10, 13, 14)
+_IMAGERY_RUNS = (4, 6, 8, 10, 12, 14)
 
 
 def version(paths: list[str]) -> str:
@@ -48,7 +51,8 @@ def _classes(run: int) -> dict[str, str]:
 
 
 def _skip(run: int, recipe: Recipe) -> str:
-    if not recipe.runs or run in recipe.runs:
+    is_baseline = run not in _FIST_RUNS + _BOTH_RUNS
+    if (not recipe.runs or run in recipe.runs) and not (recipe.classes and is_baseline):
         return ""
-    kind = "executes movements" if run in _FIST_RUNS + _BOTH_RUNS else "is a baseline"
+    kind = "is a baseline" if is_baseline else "imagines movements" if run in _IMAGERY_RUNS else "executes movements"
     return f"run {run} {kind}: not among the recipe's runs"

@@ -2,11 +2,11 @@
 
 import re
 
-from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.recording import Recording
-from pipelines.source import Source
-from pipelines.windows import Cue
+from pipelines.corpora import tuh
+from pipelines.source import Source, no_cues
+
+CLASSES: tuple[str, ...] = ("normal", "abnormal")
 
 _PATH = re.compile(
     r"(?:^|/)(?P<split>train|eval)/(?P<label>normal|abnormal)/\d\d_tcp_\w+/(?:[^/]+/)*"
@@ -16,10 +16,7 @@ _PATH = re.compile(
 
 def version(paths: list[str]) -> str:
     """Return the release: named in the path, else told by the subject ids (letters since 3.0.0)."""
-    if found := re.search(r"(?:^|/)v(\d+\.\d+\.\d+)/", "\n".join(paths), re.MULTILINE):
-        return found[1]
-    match = next(filter(None, map(_PATH.search, paths)), None)
-    return "" if match is None else "2" if match["subject"].isdigit() else "3"
+    return tuh.version(paths, _PATH, "2", "3")
 
 
 def find(paths: list[str], recipe: Recipe) -> list[Source]:
@@ -37,6 +34,4 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
     ]
 
 
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Raise: a TUAB recording has one label."""
-    raise DareError(f"{source.path}: lies in neither normal nor abnormal")
+cues = no_cues

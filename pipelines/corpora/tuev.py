@@ -6,9 +6,12 @@ from collections import Counter, defaultdict
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora import tuh
 from pipelines.recording import Recording
 from pipelines.source import Source
 from pipelines.windows import Cue
+
+CLASSES: tuple[str, ...] = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
 
 _TRAIN = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.edf$")
 _EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.edf$")
@@ -17,10 +20,7 @@ _BACKGROUND = "bckg"
 
 def version(paths: list[str]) -> str:
     """Return the release: named in the path, else told by the subject ids (letters since 2.0.0)."""
-    if found := re.search(r"(?:^|/)v(\d+\.\d+\.\d+)/", "\n".join(paths), re.MULTILINE):
-        return found[1]
-    match = next(filter(None, map(_TRAIN.search, paths)), None)
-    return "" if match is None else "1" if match["subject"].isdigit() else "2"
+    return tuh.version(paths, _TRAIN, "1", "2")
 
 
 def find(paths: list[str], recipe: Recipe) -> list[Source]:

@@ -92,7 +92,7 @@ def test_tree_without_any_corpus_says_how_much_it_holds(tmp_path: Path) -> None:
 def test_tree_of_no_usable_recording_says_why(odd: Path, tree: Path) -> None:
     shutil.rmtree(tree)
     write_edf(odd, noise_uv(LABELS, 20, 100), 100)
-    unusable(build(tree), "no recording gave a window", "sampled at 100 Hz")
+    unusable(build(tree), "no recording can be used", "sampled at 100 Hz")
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------
