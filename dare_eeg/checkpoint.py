@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from manifests.durable import canonical_json, read_json, write_bytes
+import torch.distributed as dist
+
+from manifests.durable import canonical_json, read_json, sha256_file, write_bytes
 from manifests.errors import DareError
 
 _POINTER = "checkpoints.json"
@@ -16,10 +18,13 @@ def save(run: Path, engine: Any, step: int, plan: dict[str, Any], best_valid: fl
     """Save the state after ``step`` steps; the last and the best are kept, and named only once they are whole."""
     folder, name = run / "checkpoints", f"step-{step:08d}"
     engine.save_checkpoint(str(folder), tag=name, client_state={"step": step}, save_latest=False)
+    if engine.world_size > 1:
+        dist.barrier()
     if engine.global_rank == 0:
         known = _pointer(run)
         best = name if is_best else known.get("best", name)
         pointer = {"last": name, "best": best, "step": step, "best_valid": best_valid, "plan": plan}
+        pointer["sha256"] = _hashes(folder / name)
         write_bytes(folder / _POINTER, canonical_json(pointer))
         for stale in folder.glob("step-*"):
             if stale.name not in (name, best):
@@ -46,6 +51,8 @@ def resume(run: Path, engine: Any, plan: dict[str, Any]) -> tuple[int, float | N
             raise DareError(f"{run}: its {field} is another{said}; give the run's own, or another --out")
     _refuse_pickle()
     folder = run / "checkpoints"
+    if pointer["sha256"] != _hashes(folder / pointer["last"]):
+        raise DareError(f"{folder / pointer['last']}: is damaged, its bytes changed; start anew with another --out")
     try:
         loaded, state = engine.load_checkpoint(str(folder), tag=pointer["last"])
     except Exception as problem:
@@ -68,6 +75,10 @@ def cut_metrics(path: Path, step: int) -> None:
             line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step
         ]
         write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_file(path) for path in sorted(folder.glob("*")) if path.is_file()}
 
 
 def _pointer(run: Path) -> dict[str, Any]:

@@ -99,8 +99,13 @@ def _from_slurm() -> None:
 def _users(config: PretrainConfig) -> dict[str, Any]:
     if not config.deepspeed:
         return {}
+    import deepspeed.runtime.constants
+
     users = read_json(Path(config.deepspeed), "give a DeepSpeed config in JSON")
 
+    known = {str(name) for name in vars(deepspeed.runtime.constants).values() if isinstance(name, str)}
+    if strange := sorted(users.keys() - known - {"zero_optimization", "torch_autocast"}):
+        raise DareError(f"{config.deepspeed}: {strange[0]!r} is no key of a DeepSpeed config; check its spelling")
     if conflicts := [name for name in users if name in _OURS]:
         raise DareError(f"{config.deepspeed}: {conflicts[0]} is the run's own; set it with dare pretrain's options")
     if users.get("zero_optimization", {}).get("stage", 0) == 3:

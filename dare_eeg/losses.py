@@ -86,9 +86,12 @@ def target_variance(h_raw_BNSD: Tensor) -> Tensor:
 def effective_rank(features: Tensor) -> Tensor:
     """Return the number of directions that features (..., D) fill, between 1 and D (Roy & Vetterli 2007).
 
-    It is the exponential of the entropy of the normalised eigenvalues of their covariance; 1 at collapse.
+    It is the exponential of the entropy of the normalised eigenvalues of their covariance; 1 at collapse, NaN
+    where a feature is not finite.
     """
     covariance = torch.cov(features.flatten(0, -2).double().T, correction=0)
+    if not covariance.isfinite().all():
+        return covariance.new_tensor(float("nan"))
     spectrum = torch.linalg.eigvalsh(covariance).clamp(min=0)
     shares = spectrum / spectrum.sum().clamp(min=torch.finfo(spectrum.dtype).tiny)
     return torch.special.entr(shares).sum().exp()

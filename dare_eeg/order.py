@@ -73,8 +73,9 @@ class Plan:
         if not self.sources or not all(source.total for source in self.sources):
             empty = [source.name for source in self.sources if not source.total]
             raise DareError(f"no window to train on{f' in {empty[0]}' if empty else ''}; see dare inspect")
-        for source, share in zip(self.sources, _quotas(self._weights(range(len(self.sources)))), strict=True):
-            if share < 1:
+        weights = self._weights(range(len(self.sources)))
+        for source, weight in zip(self.sources, weights, strict=True):
+            if weight * CYCLE < weights.sum():
                 raise DareError(
                     f"{source.name}: its share of the windows is less than 1 in {CYCLE}; "
                     f"raise it with dare merge --weight {source.name}=W, or leave the set out"

@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -67,7 +67,7 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
     loader = Loader(plan, trained_on, _targets(config), done, ds.global_rank, ds.world_size)
     provenance = _provenance(config, sets, run)
     began = time.perf_counter()
-    with _Stop() as stop, _Log(run, ds.global_rank) as log:
+    with closing(loader), _Stop() as stop, _Log(run, ds.global_rank) as log:
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(ds, network, config, plan, step, batches)
@@ -92,7 +92,6 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
             if stopping:
                 stop_at = step + 1
                 break
-    loader.close()
     engine.stop()
     return Done(stop_at, plan.steps, run / ENCODER_FILE, best_valid)
 
@@ -115,7 +114,7 @@ def train_step(
         loss = losses.total(measured)
         ds.backward(loss)
         ds.step()
-        parts.append(_numbers(measured) | {"loss": loss.item()})
+        parts.append(_numbers(measured) | {"loss": loss.item()} | _health(outputs, batch))
         if not math.isfinite(parts[-1]["loss"]):
             spoiled = spoiled or batch
     means = _mean_over_ranks(ds, parts)
@@ -128,7 +127,6 @@ def train_step(
         )
     momentum = schedule.momentum(step, plan.steps)
     network.update_target(momentum)
-    means |= _health(outputs, batch)
     return {"step": step + 1} | means | {"lr": lr, "momentum": momentum, "data_wait_s": round(waited, 6)}
 
 
@@ -136,12 +134,14 @@ def train_step(
 def validate(ds: Any, network: Network, config: PretrainConfig, sets: list[TrainingSet]) -> dict[str, float] | None:
     """Return the loss parts over every valid window once, same crops and masks each time; None where there is none."""
     sums: dict[str, float] = {}
-    weight = 0.0
+    weight, spoiled = 0.0, ""
     for batch in valid_batches(sets, config.seed, config.micro_batch, _targets(config)):
         if batch.number % ds.world_size != ds.global_rank:
             continue
         outputs, measured = _forward(ds, network, config, batch)
         numbers = _numbers(measured) | {"loss": losses.total(measured).item()} | _health(outputs, batch)
+        if not math.isfinite(numbers["loss"]):
+            spoiled = spoiled or batch.windows[0]
         counted = float(batch.weight.sum())
         weight += counted
         for name, value in numbers.items():
@@ -154,7 +154,10 @@ def validate(ds: Any, network: Network, config: PretrainConfig, sets: list[Train
         weight = sum(w for _, w in gathered)
         names = next(s for s, _ in gathered if s)
         sums = {name: sum(s.get(name, 0.0) for s, _ in gathered) for name in names}
-    return {name: round(value / weight, 8) for name, value in sums.items()}
+    means = {name: round(value / weight, 8) for name, value in sums.items()}
+    if not math.isfinite(means["loss"]):
+        raise DareError(f"{config.out}: the loss is not finite on valid; look at {spoiled or 'a rank'}, or lower --lr")
+    return means
 
 
 def make_plan(config: PretrainConfig, sets: list[TrainingSet]) -> Plan:

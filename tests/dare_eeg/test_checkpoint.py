@@ -1,0 +1,229 @@
+"""Checkpoints: a run that was stopped, killed or tampered with goes on as if nothing had been, or says why not."""
+
+import hashlib
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.commands import Answer, dare
+from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, pretrained, truncate
+
+STEPS = 8
+PLAN = ("--steps", STEPS, "--checkpoint-every", 4)
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dare_eeg.config import load
+from dare_eeg.pretrain import pretrain
+
+def report(step, steps, metrics):
+    if step == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+fields = dict(shards=sys.argv[1], out=sys.argv[2], size="nano", global_batch=8, micro_batch=4, steps=8)
+pretrain(load(None, fields | {"checkpoint_every": 4}), report)
+"""
+
+
+@pytest.fixture(scope="module")
+def unbroken(four_electrodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretrained(four_electrodes, tmp_path_factory.mktemp("runs") / "unbroken", *PLAN)
+
+
+@pytest.fixture(scope="module")
+def stopped(four_electrodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after three steps."""
+    return pretrained(four_electrodes, tmp_path_factory.mktemp("runs") / "stopped", *PLAN, "--stop-after", 3)
+
+
+@pytest.fixture
+def copied(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of the stopped run, to go on with or to damage."""
+    return shutil.copytree(stopped, tmp_path / "copied")
+
+
+def resume(shards: Path, run: Path, *options: object) -> Answer:
+    return dare("pretrain", "--shards", shards, "--out", run, *NANO, *PLAN, "--resume", *options)
+
+
+def states(run: Path) -> Path:
+    """Return the file with the network of the last checkpoint."""
+    return max((run / "checkpoints").glob("step-*/*model_states.pt"))
+
+
+def everything(value: Any, name: str = "") -> dict[str, Any]:
+    """Return every leaf of nested containers by its path."""
+    if isinstance(value, dict):
+        return {k: v for key, one in value.items() for k, v in everything(one, f"{name}/{key}").items()}
+    if isinstance(value, list | tuple):
+        return {k: v for key, one in enumerate(value) for k, v in everything(one, f"{name}/{key}").items()}
+    return {name: value}
+
+
+def assert_same_end(run: Path, other: Path) -> None:
+    """Losses, weights, the optimizer's moments and the exported encoder are equal to the bit."""
+    assert [line["loss"] for line in metrics_of(run)] == [line["loss"] for line in metrics_of(other)]
+    assert len(metrics_of(run)) == STEPS
+    ours, theirs = (
+        everything({part: torch.load(states(one), weights_only=False)[part] for part in ("module", "optimizer")})
+        for one in (run, other)
+    )
+    assert ours.keys() == theirs.keys()
+    assert sum(isinstance(leaf, torch.Tensor) for leaf in ours.values()) > 200
+    for name, leaf in ours.items():
+        assert torch.equal(leaf, theirs[name]) if isinstance(leaf, torch.Tensor) else leaf == theirs[name], name
+    ours, theirs = (load_file(one / "encoder.safetensors") for one in (run, other))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_stopping_and_going_on_twice_changes_nothing(four_electrodes: Path, copied: Path, unbroken: Path) -> None:
+    second = resume(four_electrodes, copied, "--stop-after", 2)
+    assert second.status == 0, second.err
+    assert "5 of 8 steps" in second.out
+    assert resume(four_electrodes, copied).status == 0
+    assert_same_end(copied, unbroken)
+    assert metrics_of(copied)[-1] == metrics_of(unbroken)[-1]
+
+
+def test_a_new_process_goes_on_like_the_old_one(four_electrodes: Path, copied: Path, unbroken: Path) -> None:
+    command = [Path(sys.executable).with_name("dare"), "pretrain", "--shards", four_electrodes, "--out", copied]
+    words = [str(word) for word in (*command, *NANO, *PLAN, "--resume")]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert_same_end(copied, unbroken)
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(
+    four_electrodes: Path, tmp_path: Path, unbroken: Path
+) -> None:
+    run = tmp_path / "killed"
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(four_electrodes), str(run)], check=False)
+    assert ended.returncode == -9
+    assert [line["step"] for line in metrics_of(run)] == [1, 2, 3, 4, 5, 6]
+    half_written = run / "checkpoints" / "step-00000006"
+    half_written.mkdir()
+    (half_written / states(run).name).write_bytes(states(run).read_bytes()[:1000])
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 7, "loss": 1.2')
+    assert resume(four_electrodes, run).status == 0
+    assert_same_end(run, unbroken)
+    assert not half_written.exists()
+
+
+def test_a_finished_run_is_left_as_it_is(four_electrodes: Path, unbroken: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(unbroken, tmp_path / "finished")
+    answer = resume(four_electrodes, run)
+    assert answer.status == 0
+    assert "8 of 8 steps" in answer.out
+    assert_same_end(run, unbroken)
+
+
+def test_the_last_and_the_best_checkpoint_are_kept(unbroken: Path) -> None:
+    kept = {path.name for path in (unbroken / "checkpoints").glob("step-*")}
+    valid = {line["step"]: line["valid"]["loss"] for line in metrics_of(unbroken) if "valid" in line}
+    assert sorted(valid) == [4, 8]
+    assert kept == {"step-00000008", f"step-{min(valid, key=lambda step: valid[step]):08d}"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "field"),
+    [
+        ("--steps", 9, "steps"),
+        ("--lr", 1e-3, "lr"),
+        ("--seed", 7, "seed"),
+        ("--global-batch", 16, "global_batch"),
+        ("--micro-batch", 2, "micro_batch"),
+        ("--size", "light", "size"),
+        ("--precision", "bf16", "precision"),
+    ],
+)
+def test_resuming_another_plan_is_refused_and_the_field_named(
+    four_electrodes: Path, copied: Path, option: str, value: object, field: str
+) -> None:
+    before = metrics_of(copied)
+    answer = resume(four_electrodes, copied, option, value)
+    assert answer.status == 2
+    assert f"its {field} is another" in answer.complaint
+    assert metrics_of(copied) == before
+
+
+def test_resuming_on_another_set_is_refused(tuab_pretrain: Path, copied: Path) -> None:
+    answer = resume(tuab_pretrain, copied)
+    assert answer.status == 2
+    assert "its sources is another" in answer.complaint
+
+
+def test_a_run_that_is_there_is_not_overwritten(four_electrodes: Path, stopped: Path) -> None:
+    answer = dare("pretrain", "--shards", four_electrodes, "--out", stopped, *NANO, *PLAN)
+    assert answer.status == 2
+    assert answer.complaint.startswith(f"dare: {stopped}: holds a run; go on with --resume")
+    assert len(metrics_of(stopped)) == 3
+
+
+def test_a_run_that_is_not_there_is_not_resumed(four_electrodes: Path, tmp_path: Path) -> None:
+    answer = resume(four_electrodes, tmp_path / "none")
+    assert answer.status == 2
+    assert "has no checkpoint to resume from" in answer.complaint
+    assert not (tmp_path / "none" / "config.toml").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "gone", "pointer"])
+def test_a_damaged_checkpoint_is_refused_in_one_line(four_electrodes: Path, copied: Path, damage: str) -> None:
+    file = states(copied)
+    match damage:
+        case "cut":
+            truncate(file, file.stat().st_size // 2)
+        case "empty":
+            truncate(file, 0)
+        case "flipped":
+            flip_byte(file, file.stat().st_size // 2)
+        case "gone":
+            shutil.rmtree(file.parent)
+        case "pointer":
+            file = copied / "checkpoints" / "checkpoints.json"
+            truncate(file, 100)
+    answer = resume(four_electrodes, copied)
+    assert answer.status == 2
+    assert answer.complaint.startswith(f"dare: {copied}/checkpoints/")
+    assert len(metrics_of(copied)) == 3
+
+
+class _Malicious:
+    def __init__(self, marker: Path) -> None:
+        self._marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._marker,)
+
+
+@pytest.mark.parametrize("layout", ["pickle", "torch"])
+def test_what_a_pickle_would_do_is_not_done(
+    four_electrodes: Path, copied: Path, tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "touched"
+    if layout == "pickle":
+        states(copied).write_bytes(pickle.dumps(_Malicious(marker), protocol=2))
+    else:
+        torch.save({"module": {}, "other": _Malicious(marker)}, states(copied))
+    pointer = copied / "checkpoints" / "checkpoints.json"
+    told = json.loads(pointer.read_text())
+    told["sha256"][states(copied).name] = hashlib.sha256(states(copied).read_bytes()).hexdigest()
+    pointer.write_text(json.dumps(told))
+    answer = resume(four_electrodes, copied)
+    assert answer.status == 2
+    assert "cannot be loaded" in answer.complaint
+    assert not marker.exists()
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+    with suppress(Exception):
+        torch.load(states(copied), weights_only=False)
+    assert marker.exists(), "the file is harmless, and the test cannot fail"

@@ -1,0 +1,281 @@
+"""Pretraining: what a run leaves, that it learns, and what it refuses."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+import cli
+from dare_eeg import config as configs
+from dare_eeg import load_encoder, losses, schedule
+from dare_eeg import pretrain as training
+from dare_eeg.loader import valid_batches
+from dare_eeg.shards import open_shards, training_sets
+from manifests.durable import sha256_file
+from tests.commands import dare
+from tests.dare_eeg.sets import FOUR, NANO, Window, metrics_of, pretrained, recorded, write_set
+
+PARTS = ("loss", "reconstruction", "anchor", "mask", "activation")
+HEALTH = ("target_variance", "effective_rank")
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def run(four_electrodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few steps with two validations."""
+    folder = tmp_path_factory.mktemp("runs") / "few"
+    return pretrained(four_electrodes, folder, "--steps", STEPS, "--checkpoint-every", 3)
+
+
+def test_every_step_leaves_its_metrics(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    expected = {"step", *PARTS, *HEALTH, "lr", "momentum", "samples_per_s", "data_wait_s"}
+    for line in lines:
+        assert set(line) - {"valid"} == expected
+        assert all(math.isfinite(line[name]) for name in expected)
+        assert line["target_variance"] > 0
+        assert 1 < line["effective_rank"] <= 64
+    assert [line["step"] for line in lines if "valid" in line] == [3, 6]
+    assert all(set(line["valid"]) == {*PARTS, *HEALTH} for line in lines if "valid" in line)
+
+
+def test_losses_add_up_and_schedules_are_followed(run: Path) -> None:
+    for number, line in enumerate(metrics_of(run)):
+        for of in (line, line.get("valid", line)):
+            whole = of["reconstruction"] + of["anchor"] + 0.1 * of["mask"] + 1e-4 * of["activation"]
+            assert of["loss"] == pytest.approx(whole, rel=1e-5)
+        assert line["lr"] == schedule.learning_rate(number, STEPS, 5e-4)
+        assert line["momentum"] == schedule.momentum(number, STEPS)
+
+
+def test_encoder_says_what_it_was_trained_on(run: Path, four_electrodes: Path) -> None:
+    encoder = load_encoder(run)
+    assert (encoder.size.name, encoder.electrodes, encoder.sfreq, encoder.patch) == ("nano", FOUR, 256.0, 64)
+    assert encoder.unit_scale == 0.01
+    assert encoder.provenance.step == STEPS
+    assert encoder.provenance.subjects == ("tuh:a", "tuh:b", "tuh:c", "tuh:d")
+    with safe_open(run / "encoder.safetensors", framework="pt") as stored:
+        metadata = {name: json.loads(value) for name, value in stored.metadata().items()}
+    assert metadata["manifest_sha256"] == sha256_file(four_electrodes / "manifest.json")
+    windows = open_shards(four_electrodes)
+    assert encoder(windows.take(np.arange(2)), windows.electrodes, windows.sfreq).shape == (2, 20, 1, 64)
+
+
+def test_encoder_is_the_momentum_encoder_of_the_checkpoint(run: Path) -> None:
+    (states,) = (run / "checkpoints").glob(f"step-{STEPS:08d}/*model_states.pt")
+    module = torch.load(states, weights_only=False)["module"]
+    encoder = load_encoder(run).encoder.state_dict()
+    for name, tensor in encoder.items():
+        torch.testing.assert_close(tensor, module[f"target_encoder.{name}"], rtol=0, atol=0)
+    assert any(not torch.equal(tensor, module[f"encoder.{name}"]) for name, tensor in encoder.items())
+
+
+def test_encoder_is_that_of_the_best_valid_loss(
+    four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(training, "validate", lambda *_: {"loss": next(told)})
+    run = pretrained(four_electrodes, tmp_path / "run", "--steps", 3, "--checkpoint-every", 1)
+    assert load_encoder(run).provenance.step == 2
+    assert sorted(path.name for path in (run / "checkpoints").glob("step-*")) == ["step-00000002", "step-00000003"]
+
+
+def test_without_valid_windows_the_encoder_is_the_last(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "unheld", {"train": [recorded("tuh:a", 4)]})
+    run = pretrained(folder, tmp_path / "run", "--steps", 2, "--checkpoint-every", 1)
+    assert load_encoder(run).provenance.step == 2
+    assert all("valid" not in line for line in metrics_of(run))
+
+
+def test_validation_is_the_mean_over_every_valid_window(run: Path, four_electrodes: Path) -> None:
+    (states,) = (run / "checkpoints").glob(f"step-{STEPS:08d}/*model_states.pt")
+    network = training.Network(training.SIZES["nano"])
+    network.load_state_dict(torch.load(states, weights_only=False)["module"])
+    weighted, counted = 0.0, 0
+    for batch in valid_batches(training_sets(four_electrodes), 2025, 4, (36, 12)):
+        x_BCT, ids_C, _, weight_B = batch.tensors(torch.device("cpu"), 0.01)
+        kept = int(weight_B.sum())
+        with torch.no_grad():
+            parts = losses.measure(network(x_BCT[:kept], ids_C, batch.masks), network.loss_mc.temperature)
+        weighted, counted = weighted + float(losses.total(parts)) * kept, counted + kept
+    assert counted == len(open_shards(four_electrodes, "valid"))
+    assert metrics_of(run)[-1]["valid"]["loss"] == pytest.approx(weighted / counted, rel=1e-5)
+
+
+def test_config_reads_back_and_repeats_the_run(run: Path, four_electrodes: Path, tmp_path: Path) -> None:
+    config = configs.load(run / "config.toml", {})
+    assert (config.size, config.steps, config.global_batch, config.micro_batch) == ("nano", STEPS, 8, 4)
+    config.save(tmp_path / "again.toml")
+    assert configs.load(tmp_path / "again.toml", {}) == config
+    answer = dare(
+        "pretrain", "--config", run / "config.toml", "--shards", four_electrodes, "--out", tmp_path / "repeated"
+    )
+    assert answer.status == 0, answer.err
+    assert metrics_of(tmp_path / "repeated") == metrics_of(run)
+
+
+def test_a_seed_of_zero_is_a_seed(four_electrodes: Path, run: Path, tmp_path: Path) -> None:
+    zero = pretrained(four_electrodes, tmp_path / "zero", "--steps", 1, "--seed", 0)
+    assert configs.load(zero / "config.toml", {}).seed == 0
+    assert metrics_of(zero)[0]["loss"] != metrics_of(run)[0]["loss"]
+
+
+def test_epochs_are_passes_over_the_windows(four_electrodes: Path, tmp_path: Path) -> None:
+    run = pretrained(four_electrodes, tmp_path / "run", "--epochs", 2)
+    assert len(metrics_of(run)) == 2 * 15 // 8
+
+
+def test_sets_of_two_montages_train_together(tuab_pretrain: Path, four_electrodes: Path, tmp_path: Path) -> None:
+    assert dare("merge", tuab_pretrain, four_electrodes, "--out", tmp_path / "merged").status == 0
+    run = pretrained(tmp_path / "merged", tmp_path / "run", "--steps", 3)
+    assert all(math.isfinite(line["loss"]) for line in metrics_of(run))
+    subjects = load_encoder(run).provenance.subjects
+    assert {"tuh:a", "tuh:d"} < set(subjects)
+    assert set(open_shards(tuab_pretrain).subjects.tolist()) < set(subjects)
+    assert len(load_encoder(run).electrodes) == 19
+
+
+def test_excluded_subjects_are_not_trained_on(four_electrodes: Path, tmp_path: Path) -> None:
+    other = write_set(tmp_path / "other", {"train": [recorded("tuh:c", 1)], "test": [recorded("tuh:b", 1)]})
+    run = pretrained(four_electrodes, tmp_path / "run", "--steps", 1, "--exclude", f"{other}:test")
+    assert load_encoder(run).provenance.subjects == ("tuh:a", "tuh:c", "tuh:d")
+
+
+def test_a_few_windows_are_learnt_by_heart(tmp_path: Path) -> None:
+    windows = [Window(np.repeat(one.counts[:1], 4, axis=0)) for one in recorded("tuh:a", 4, samples=1024)]
+    folder = write_set(tmp_path / "few", {"train": [windows]})
+    options = ("--global-batch", 4, "--steps", 200, "--lr", 2e-3, "--checkpoint-every", 200)
+    lines = metrics_of(pretrained(folder, tmp_path / "run", *options))
+    start, end = (np.mean([line["reconstruction"] for line in part]) for part in (lines[:5], lines[-20:]))
+    assert end < 0.5 * start
+
+
+@pytest.mark.parametrize(("call", "named"), [(4, "at step 2; look at four: "), (11, "valid")])
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(
+    four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, named: str
+) -> None:
+    true_total, calls = losses.total, []
+
+    def spoiled(measured: losses.Losses) -> torch.Tensor:
+        calls.append(measured)
+        return true_total(measured) * (math.nan if len(calls) == call else 1.0)
+
+    monkeypatch.setattr(losses, "total", spoiled)
+    plan = ("--steps", 5, "--checkpoint-every", 5)
+    answer = dare("pretrain", "--shards", four_electrodes, "--out", tmp_path / "run", *NANO, *plan)
+    assert answer.status == 2
+    complaint = answer.err.splitlines()[-1]
+    assert complaint.startswith(f"dare: {tmp_path / 'run'}: the ")
+    assert "loss is not finite" in complaint or "loss is nan" in complaint
+    assert named in complaint
+    assert ".edf at " in complaint
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGTERM, "in"), (signal.SIGUSR1, "in"), (signal.SIGTERM, "after")]
+)
+def test_a_signal_saves_and_ends_well_and_says_how_to_go_on(
+    run: Path, four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, moment: str
+) -> None:
+    def spy(*arguments: Any) -> dict[str, Any]:
+        if moment == "in" and arguments[4] == 1:
+            os.kill(os.getpid(), number)
+        return true_step(*arguments)
+
+    def report(step: int, steps: int, metrics: dict[str, Any]) -> None:
+        if moment == "after" and step == 2:
+            os.kill(os.getpid(), number)
+
+    true_step, stopped = training.train_step, tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_step", spy)
+        patch.setattr(cli, "_training_progress", lambda: report)
+        answer = dare(
+            "pretrain", "--shards", four_electrodes, "--out", stopped, *NANO, "--steps", STEPS, "--checkpoint-every", 6
+        )
+    assert answer.status == 0
+    done = len(metrics_of(stopped))
+    assert done in ((2,) if moment == "in" else (2, 3))
+    assert f"{done} of {STEPS} steps" in answer.out
+    (command,) = [line.partition("go on with: dare ")[2] for line in answer.out.splitlines() if "go on with" in line]
+    assert dare(*command.split()).status == 0
+    assert [line["loss"] for line in metrics_of(stopped)] == [line["loss"] for line in metrics_of(run)]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--global-batch", 6), "global batch 6 is no multiple of micro-batch 4"),
+        (("--lr", -1), "lr: Input should be greater than 0"),
+        (("--lr", 0), "lr: Input should be greater than 0"),
+        (("--config", "absent.toml"), "absent.toml: not a config"),
+        (("--exclude", "nowhere"), "nowhere/manifest.json: not found"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(
+    four_electrodes: Path, tmp_path: Path, options: tuple[object, ...], reason: str
+) -> None:
+    answer = dare("pretrain", "--shards", four_electrodes, "--out", tmp_path / "run", *NANO, "--steps", 1, *options)
+    assert answer.status == 2
+    assert reason in answer.complaint
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"zero_optimization": {"stage": 3}}, "ZeRO 3"),
+        ({"train_batch_size": 4}, "train_batch_size is the run's own"),
+        ({"zero_optimisation": {"stage": 1}}, "zero_optimisation"),
+    ],
+)
+def test_deepspeed_settings_that_would_do_harm_are_refused(
+    four_electrodes: Path, tmp_path: Path, settings: dict[str, Any], reason: str
+) -> None:
+    file = tmp_path / "deepspeed.json"
+    file.write_text(json.dumps(settings))
+    options = ("--steps", 1, "--deepspeed", file)
+    answer = dare("pretrain", "--shards", four_electrodes, "--out", tmp_path / "run", *NANO, *options)
+    assert answer.status == 2
+    assert reason in answer.complaint
+
+
+def test_a_set_with_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "held", {"valid": [recorded("tuh:a", 4)]})
+    answer = dare("pretrain", "--shards", folder, "--out", tmp_path / "run", *NANO, "--steps", 1)
+    assert answer.status == 2
+    assert "no window to train on" in answer.complaint
+
+
+def test_electrodes_without_an_embedding_are_named_once(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "ears", {"train": [recorded("tuh:a", 4)]}, ("A1", "C3", "T1", "PZ"))
+    answer = dare("pretrain", "--shards", folder, "--out", tmp_path / "run", *NANO, "--steps", 1)
+    assert answer.status == 0
+    assert answer.err.count("left out, the network has no embedding for them: A1, T1") == 1
+    assert load_encoder(tmp_path / "run").electrodes == ("C3", "PZ")
+
+
+def test_two_processes_lose_what_one_loses_and_one_goes_on_where_two_stopped(
+    run: Path, four_electrodes: Path, tmp_path: Path
+) -> None:
+    two = tmp_path / "two"
+    plan = ["--shards", four_electrodes, "--out", two, *NANO, "--steps", STEPS, "--checkpoint-every", 3]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, Path(sys.executable).with_name("dare"), "pretrain", *plan, "--stop-after", 3]
+    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert len(metrics_of(two)) == 3
+    assert dare("pretrain", *plan, "--resume").status == 0
+    for ours, theirs in zip(metrics_of(run), metrics_of(two), strict=True):
+        assert [theirs[name] for name in PARTS] == pytest.approx([ours[name] for name in PARTS], rel=1e-6)
+        assert theirs.get("valid", {}) == pytest.approx(ours.get("valid", {}), rel=1e-6)

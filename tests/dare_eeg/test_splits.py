@@ -1,0 +1,125 @@
+"""Splits: nobody is on two sides, and everybody is tested once."""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dare_eeg import open_shards
+from dare_eeg.shards import Windows
+from dare_eeg.splits import Fold, Protocol, folds
+from manifests.errors import DareError
+from manifests.manifest import SPLITS
+
+
+class People:
+    """What `folds` asks of windows: whose each is, of which recording, split and class (by default, in turn)."""
+
+    folder = Path("set")
+
+    def __init__(
+        self, subjects: list[str], recordings: list[str] | None = None, splits: list[str] | None = None
+    ) -> None:
+        self.subjects = np.array(subjects, np.str_)
+        self.recordings = np.array(recordings or [f"{subject}.edf" for subject in subjects], np.str_)
+        self.split = np.array(splits or ["train"] * len(subjects), np.str_)
+        self.labels = np.array([subjects[:number].count(subject) % 2 for number, subject in enumerate(subjects)])
+
+
+def made(people: People, protocol: Protocol) -> list[Fold]:
+    return folds(cast(Windows, people), protocol)
+
+
+def parts(fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return fold.train, fold.valid, fold.test
+
+
+@st.composite
+def people(draw: st.DrawFn) -> People:
+    windows = draw(st.lists(st.integers(1, 4), min_size=3, max_size=23))
+    names = draw(st.lists(st.text("abcdef0123", min_size=1, max_size=5), min_size=23, max_size=23, unique=True))
+    subjects = [name for name, count in zip(names, windows, strict=False) for _ in range(2 * count)]
+    return People(draw(st.permutations(subjects)))
+
+
+@given(people(), st.sampled_from(["kfold", "loso"]))
+def test_folds_share_no_subject_and_test_everyone_once(whole: People, protocol: Protocol) -> None:
+    found = made(whole, protocol)
+    everyone = sorted(set(whole.subjects.tolist()))
+    for fold in found:
+        sides = [set(whole.subjects[part].tolist()) for part in parts(fold)]
+        assert all(sides)
+        assert sum(map(len, sides)) == len(set.union(*sides)) == len(everyone)
+        assert sorted(np.concatenate(parts(fold))) == list(range(len(whole.subjects)))
+    tested = [subject for fold in found for subject in sorted(set(whole.subjects[fold.test].tolist()))]
+    assert sorted(tested) == everyone
+    assert len(found) == (len(everyone) if protocol == "loso" else min(5, len(everyone)))
+
+
+@given(people())
+def test_folds_do_not_depend_on_the_order_of_windows(whole: People) -> None:
+    def tested(of: People) -> list[set[str]]:
+        return [set(of.subjects[fold.test].tolist()) for fold in made(of, "kfold")]
+
+    assert tested(whole) == tested(People(sorted(whole.subjects.tolist())))
+
+
+def test_who_is_selected_on_turns_with_the_folds() -> None:
+    whole = People([f"s{number}" for number in range(10)] * 2)
+    selected_on = [set(whole.subjects[fold.valid].tolist()) for fold in made(whole, "loso")]
+    assert len(set.union(*selected_on)) > 5
+    assert all(len(valid) == 2 for valid in selected_on)
+
+
+@pytest.mark.parametrize("protocol", ["kfold", "loso"])
+def test_too_few_subjects_are_refused(protocol: Protocol) -> None:
+    with pytest.raises(DareError, match=f"set: 2 subjects are too few for {protocol}; it needs 3"):
+        made(People(["a", "b", "b"]), protocol)
+
+
+def test_a_fold_with_one_class_to_train_on_is_refused() -> None:
+    whole = People(["a", "b", "c"] * 2)
+    whole.labels[whole.subjects != "a"] = 0
+    with pytest.raises(DareError, match="only one class is left to train on when a are tested"):
+        made(whole, "loso")
+
+
+def test_official_is_the_split_on_disk(tuab: Path) -> None:
+    whole = open_shards(tuab, SPLITS)
+    (fold,) = folds(whole, "official")
+    for split, part in zip(SPLITS, parts(fold), strict=True):
+        alone = open_shards(tuab, split)
+        assert whole.recordings[part].tolist() == alone.recordings.tolist()
+        assert whole.start_s[part].tolist() == alone.start_s.tolist()
+
+
+@pytest.mark.parametrize("missing", SPLITS)
+def test_official_needs_all_three_parts(missing: str) -> None:
+    splits = [split for split in ("train", "train", "valid", "test") if split != missing]
+    with pytest.raises(DareError, match=f"its {missing} is empty; probe it with --protocol kfold"):
+        made(People(list("abcd")[: len(splits)], splits=splits), "official")
+
+
+def test_within_trains_and_tests_on_each_subject_alone_and_splits_by_recording() -> None:
+    subjects = ["a"] * 8 + ["b"] * 8
+    recordings = [f"{subject}{number // 2}" for number, subject in enumerate(subjects)]
+    splits = (["train"] * 4 + ["valid"] * 2 + ["test"] * 2) * 2
+    whole = People(subjects, recordings, splits)
+    found = made(whole, "within")
+    assert [fold.test.tolist() for fold in found] == [[6, 7], [14, 15]]
+    for subject, fold in zip("ab", found, strict=True):
+        assert set(whole.subjects[np.concatenate(parts(fold))]) == {subject}
+        sides = [set(whole.recordings[part].tolist()) for part in parts(fold)]
+        assert all(sides)
+        assert sum(map(len, sides)) == len(set.union(*sides)) == 4
+        assert sorted(np.concatenate(parts(fold)) % 8) == list(range(8))
+
+
+def test_within_needs_a_test_part_and_two_recordings() -> None:
+    with pytest.raises(DareError, match="set: has no official test part"):
+        made(People(["a", "a"]), "within")
+    with pytest.raises(DareError, match="set: a has 1 training recordings, within needs 2"):
+        made(People(["a", "a"], ["1", "2"], ["train", "test"]), "within")
