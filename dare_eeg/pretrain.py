@@ -47,9 +47,9 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
     be trained on, a run that is there already, a resume that does not fit, and a loss that is not finite.
     """
     run = Path(config.out)
-    sets = [one for one in training_sets(Path(config.shards), config.exclude) if len(one.train) or len(one.valid)]
-    plan = make_plan(config, [one for one in sets if len(one.train)])
+    sets = training_sets(Path(config.shards), config.exclude)
     trained_on = [one for one in sets if len(one.train)]
+    plan = make_plan(config, trained_on)
     if checkpoint.exists(run) and not resume:
         raise DareError(f"{run}: holds a run; go on with --resume, or choose another --out")
     torch.manual_seed(config.seed)
@@ -66,14 +66,15 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
     stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
     loader = Loader(plan, trained_on, _targets(config), done, ds.global_rank, ds.world_size)
     provenance = _provenance(config, sets, run)
-    began = time.perf_counter()
     with closing(loader), _Stop() as stop, _Log(run, ds.global_rank) as log:
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(ds, network, config, plan, step, batches)
             stopping = _any_rank(ds, stop.asked)
-            if (step + 1) % every == 0 or step + 1 == stop_at or stopping:
-                valid = validate(ds, network, config, sets)
+            due = (step + 1) % every == 0 or step + 1 == stop_at or stopping
+            valid = validate(ds, network, config, sets) if due else None
+            log(metrics | ({"valid": valid} if valid else {}))
+            if due:
                 # A run without valid windows has no best step: its last is what it has to give.
                 is_best = valid is None or best_valid is None or valid["loss"] <= best_valid
                 if is_best:
@@ -82,11 +83,6 @@ def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_
                         encoder = network.target_encoder.state_dict()
                         save_encoder(run / ENCODER_FILE, encoder, provenance(step + 1))
                 checkpoint.save(run, ds, step + 1, fields, best_valid, is_best)
-                metrics |= {"valid": valid} if valid else {}
-            now = time.perf_counter()
-            metrics["samples_per_s"] = round(config.global_batch / (now - began), 3)
-            began = now
-            log(metrics)
             if ds.global_rank == 0:
                 report(step + 1, plan.steps, metrics)
             if stopping:
@@ -100,6 +96,7 @@ def train_step(
     ds: Any, network: Network, config: PretrainConfig, plan: Plan, step: int, batches: Any
 ) -> dict[str, Any]:
     """Do one optimizer step and return its metrics; loss parts are means over the global batch."""
+    began = time.perf_counter()
     lr, beta1 = schedule.learning_rate(step, plan.steps, config.lr), schedule.beta1(step, plan.steps)
     for group in ds.optimizer.param_groups:
         group["lr"], group["betas"] = lr, (beta1, group["betas"][1])
@@ -127,7 +124,9 @@ def train_step(
         )
     momentum = schedule.momentum(step, plan.steps)
     network.update_target(momentum)
-    return {"step": step + 1} | means | {"lr": lr, "momentum": momentum, "data_wait_s": round(waited, 6)}
+    speed = round(plan.global_batch / (time.perf_counter() - began), 3)
+    settings = {"lr": lr, "momentum": momentum, "samples_per_s": speed, "data_wait_s": round(waited, 6)}
+    return {"step": step + 1} | means | settings
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from pipelines.windows import Cue
 
 CLASSES: tuple[str, ...] = ("left", "right", "fists", "feet")
 
-_PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})/(?P=subject)R(?P<run>\d\d)\.edf$", re.IGNORECASE)
+_PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d\d)\.edf$", re.IGNORECASE)
 _FIST_RUNS = (3, 4, 7, 8, 11, 12)
 _BOTH_RUNS = (5, 6, 9, 10, 13, 14)
 _IMAGERY_RUNS = (4, 6, 8, 10, 12, 14)
