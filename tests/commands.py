@@ -39,6 +39,14 @@ def dare(*arguments: object) -> Answer:
     return Answer(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
+def unusable(answer: Answer, *said: object) -> None:
+    """Assert that a command gave up in one line, which says all of this."""
+    assert answer.status == 2
+    assert answer.out == ""
+    for text in said:
+        assert str(text) in answer.complaint
+
+
 def preprocess(corpus: str, src: Path, out: Path, *options: object) -> Path:
     """Preprocess in this process, which must go well, and return the folder of the set."""
     answer = dare("preprocess", corpus, "--src", src, "--out", out, "--workers", 1, *options)

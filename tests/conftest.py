@@ -9,6 +9,7 @@ import torch
 from hypothesis import settings
 from numpy.typing import ArrayLike
 
+pytest.register_assert_rewrite("tests.commands", "tests.judges")  # so that their asserts tell what they compared
 settings.register_profile("house", deadline=None)  # a busy machine is no failure
 settings.load_profile("house")
 

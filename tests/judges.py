@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -56,6 +57,27 @@ def samples(folder: Path) -> dict[str, Sample]:
 def of_recording(folder: Path, path: str) -> list[Sample]:
     """Return the windows of one recording in order of time."""
     return [sample for sample in samples(folder).values() if sample.fields["recording"] == path]
+
+
+def read_raw(path: Path) -> mne.io.BaseRaw:
+    """Return a recording as MNE reads it."""
+    reader = mne.io.read_raw_gdf if path.suffix == ".gdf" else mne.io.read_raw_edf
+    with warnings.catch_warnings():
+        # Trends at 1 Hz among signals at 250 Hz, as in the real files.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return reader(path, preload=True, verbose="error")
+
+
+def scalp_uv(path: Path) -> dict[str, NDArray[np.float64]]:
+    """Return the channels of a recording in µV by the canonical names of their electrodes."""
+    raw = read_raw(path)
+    return {canonical(label): samples for label, samples in zip(raw.ch_names, raw.get_data() * 1e6, strict=True)}
+
+
+def seconds(path: Path) -> float:
+    """Return how long a recording lasts by its header."""
+    raw = mne.io.read_raw_edf(path, verbose="error")
+    return raw.n_times / raw.info["sfreq"]
 
 
 def conditioned_uv(

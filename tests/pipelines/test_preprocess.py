@@ -1,13 +1,9 @@
-"""From raw tree to shard set: counts, formats, and the same bytes however the work was done."""
+"""From raw tree to shard set: independent counts, what a shard is, what the manifest says, and choosing."""
 
 import csv
 import hashlib
 import io
 import json
-import os
-import shutil
-import subprocess
-import sys
 import tarfile
 import zlib
 from collections import Counter, defaultdict
@@ -26,23 +22,16 @@ from pipelines.plan import make
 from pipelines.scan import Scanned, Tree
 from pipelines.source import Source
 from tests.commands import contents, dare, manifest, preprocess, recordings
-from tests.judges import members, of_recording, samples
+from tests.judges import members, samples, seconds
 
 pytest_plugins = ["tests.corpora_fixtures"]
 
 CORPORA = ["tuab", "tuev", "bcic2b", "physionetmi"]
 IMAGINED_HANDS, IMAGINED_FEET = (4, 8, 12), (6, 10, 14)
 TUEV_CLASSES = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
-MANY_SHARDS = ("--set", "shard_mb=0.05")
-"""Each recording gets a shard of its own."""
 
 
 # --- independent counts -----------------------------------------------------------------------------------------------
-
-
-def seconds(path: Path) -> float:
-    raw = mne.io.read_raw_edf(path, verbose="error")
-    return raw.n_times / raw.info["sfreq"]
 
 
 def tuab_labels(path: Path) -> Counter[str]:
@@ -294,197 +283,6 @@ def test_only_subject_trains() -> None:
     assert set(sides([7]).values()) == {"train"}
 
 
-# --- real recordings --------------------------------------------------------------------------------------------------
-
-
-def test_rest_and_arithmetic_are_balanced_within_each_subject(eegmat: Path, eegmat_raw: Path) -> None:
-    by_subject = defaultdict(Counter)
-    for one in samples(eegmat).values():
-        by_subject[one.fields["subject"]][one.label_name] += 1
-    assert len(by_subject) == 3
-    for subject, labels in by_subject.items():
-        arithmetic = seconds(eegmat_raw / f"{subject.removeprefix('eegmat:')}_2.edf")
-        assert labels == {"rest": arithmetic // 4, "arithmetic": arithmetic // 4}
-    assert "windows are balanced within each subject" in " ".join(manifest(eegmat)["notes"])
-    assert "15 of 45 windows kept to balance the classes" in recordings(eegmat)["Subject00_1.edf"]["reason"]
-
-
-def test_balanced_windows_are_spread_over_the_recording(eegmat: Path) -> None:
-    starts_s = [one.start_s for one in of_recording(eegmat, "Subject00_1.edf")]
-    assert starts_s[0] == 0
-    assert set(np.diff(starts_s)) == {12.0}
-
-
-@pytest.mark.parametrize(("corpus", "electrodes"), [("eegmat", 19), ("physionetmi", 58)])
-def test_windows_for_pretraining_are_those_of_the_model(
-    raw: Path, eegmat_raw: Path, tmp_path: Path, corpus: str, electrodes: int
-) -> None:
-    src = eegmat_raw if corpus == "eegmat" else raw / "physionetmi"
-    folder = preprocess(corpus, src, tmp_path, "--for", "pretrain")
-    assert folder.name == f"{corpus}-pretrain"
-    whole, rows = manifest(folder), recordings(folder)
-    assert (len(whole["electrodes"]), whole["sfreq"], whole["window_samples"]) == (electrodes, 256, 2560)
-    for path, row in rows.items():
-        assert row["outcome"] == "ok"
-        assert row["windows"] == seconds(src / path) // 10
-    for one in samples(folder).values():
-        assert (one.fields["label"], one.label_name) == (-1, "")
-        assert one.start_s % 10 == 0
-    train, valid, test = (set(whole["splits"][split]["subjects"]) for split in ("train", "valid", "test"))
-    assert train
-    assert valid
-    assert not train & valid
-    assert not test
-
-
-# --- the same bytes ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def one_go(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The tree that one worker writes in one go."""
-    return contents(preprocess("tuab", raw / "tuab", tmp_path_factory.mktemp("one"), *MANY_SHARDS))
-
-
-def test_two_workers_write_the_same_bytes_as_one(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
-    answer = dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 2, *MANY_SHARDS)
-    assert answer.status == 0, answer.err
-    assert contents(tmp_path / "tuab") == one_go
-
-
-@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
-def test_parts_write_the_same_bytes_in_any_order(
-    raw: Path, tmp_path: Path, one_go: dict[str, bytes], order: tuple[int, int]
-) -> None:
-    first, second = (
-        dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--part", f"{part}/2", *MANY_SHARDS)
-        for part in order
-    )
-    assert (first.status, second.status) == (0, 0)
-    assert f"part {order[0]}/2 is done" in first.out
-    assert contents(tmp_path / "tuab") == one_go
-
-
-def test_parts_that_replace_another_set_keep_what_the_others_built(
-    raw: Path, tmp_path: Path, one_go: dict[str, bytes]
-) -> None:
-    preprocess("tuab", raw / "tuab", tmp_path, "--limit", 1)
-    command = ("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--overwrite", *MANY_SHARDS)
-    for part in (1, 2):
-        assert dare(*command, "--part", f"{part}/2").status == 0
-    assert contents(tmp_path / "tuab") == one_go
-
-
-def test_first_part_builds_its_share_and_writes_no_manifest(raw: Path, tmp_path: Path) -> None:
-    dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--part", "1/2", *MANY_SHARDS)
-    assert not (tmp_path / "tuab" / "manifest.json").exists()
-    assert len(list(tmp_path.rglob("*.tar"))) == 3
-
-
-@pytest.mark.parametrize("hash_seed", ["0", "4321"])
-def test_hash_seed_of_the_process_changes_no_byte(
-    raw: Path, tmp_path: Path, one_go: dict[str, bytes], hash_seed: str
-) -> None:
-    command = ("preprocess", "tuab", "--src", raw / "tuab", "--workers", "1", *MANY_SHARDS)
-    subprocess.run(
-        [sys.executable, "-c", "import cli; cli.main()", *command, "--out", tmp_path],
-        env=os.environ | {"PYTHONHASHSEED": hash_seed},
-        check=True,
-        capture_output=True,
-    )
-    assert contents(tmp_path / "tuab") == one_go
-
-
-def test_copied_tree_gives_the_same_bytes(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
-    copied = shutil.copytree(raw / "tuab", tmp_path / "elsewhere" / "copied", copy_function=shutil.copy)
-    assert contents(preprocess("tuab", copied, tmp_path / "out", *MANY_SHARDS)) == one_go
-
-
-def test_running_again_touches_nothing(raw: Path, tmp_path: Path) -> None:
-    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    answer = dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 1, *MANY_SHARDS)
-    assert answer.status == 0
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-
-
-def test_lost_shard_alone_is_built_again(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
-    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
-    lost, *others = sorted(folder.rglob("*.tar"))
-    before = {path: path.stat().st_mtime_ns for path in others}
-    lost.with_suffix(".json").unlink()
-    lost.unlink()
-    preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
-    assert contents(folder) == one_go
-    assert {path: path.stat().st_mtime_ns for path in others} == before
-
-
-DIE_AT_EACH_WRITE = """
-import contextlib, os, signal, sys
-import cli
-from manifests import durable
-
-*arguments, out = sys.argv[1:]
-sync = durable.sync
-
-def run(number):
-    sys.argv = ["dare", *arguments, "--out", f"{out}/{number}"]
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):
-        cli.main()
-
-def dies_at(number):
-    left = number
-    def counted(path):
-        nonlocal left
-        left -= 1
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        sync(path)
-    return counted
-
-run(0)
-number, status = 0, signal.SIGKILL
-while os.WIFSIGNALED(status):
-    number += 1
-    child = os.fork()
-    if not child:
-        durable.sync = dies_at(number)
-        run(number)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-print(number - 1)
-"""
-"""Runs a command whole, and then again and again, killed at its first, second ... sync of a file, until it lives."""
-
-
-def test_killed_at_any_write_and_run_again_gives_the_same_bytes(raw: Path, tmp_path: Path) -> None:
-    small = ("--set", "electrodes=C3,CZ,C4", "--subjects", "aaaaaaaq,aaaaaaar", *MANY_SHARDS)
-    command = ("preprocess", "tuab", "--src", raw / "tuab", "--workers", "1", *small)
-    run = subprocess.run(
-        [sys.executable, "-c", DIE_AT_EACH_WRITE, *command, tmp_path],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    num_deaths, unbroken = int(run.stdout), contents(tmp_path / "0" / "tuab")
-    assert num_deaths >= 2 * len(unbroken)
-    unlike = []
-    for number in range(1, num_deaths + 1):
-        again = dare(*command, "--out", tmp_path / str(number))
-        if again.status or contents(tmp_path / str(number) / "tuab") != unbroken:
-            unlike.append((number, again.err.splitlines()[-1:]))
-    assert unlike == []
-
-
-def test_partial_files_of_the_dead_are_swept(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
-    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
-    (folder / "train" / "000000.tar.partial-host-1-12345678").write_bytes(b"half")
-    (folder / "manifest.json").unlink()
-    preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
-    assert contents(folder) == one_go
-
-
 # --- choosing ---------------------------------------------------------------------------------------------------------
 
 
@@ -515,15 +313,3 @@ def test_dry_run_says_what_a_run_does_and_writes_nothing(raw: Path, shards: Path
 def test_dry_run_as_json_is_the_plan_that_a_run_writes(raw: Path, shards: Path) -> None:
     answer = dare("preprocess", "tuev", "--src", raw / "tuev", "--dry-run", "--json")
     assert json.loads(answer.out) == json.loads((shards / "tuev" / "plan.json").read_text())
-
-
-def test_failed_recording_is_built_again_when_mended(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
-    folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
-    path, *_ = sorted(folder.glob("*/*.json"))
-    receipt = json.loads(path.read_text())
-    receipt["recordings"][0] |= {"outcome": "failed", "reason": "the disk was away", "windows": 0}
-    path.write_text(json.dumps(receipt))
-    said = manifest(preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS))["outcomes"]["failed"]
-    assert said == {"the disk was away": 1}
-    preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS, "--retry-failed")
-    assert contents(folder) == one_go

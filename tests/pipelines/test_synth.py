@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -12,16 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.signal import welch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from manifests.electrodes import TEN_TWENTY_19, canonical
+from manifests.electrodes import TEN_TWENTY_19
 from manifests.errors import DareError
 from pipelines import synth
 from pipelines.synth.gdf_writer import Event, write_gdf
+from tests.judges import read_raw, scalp_uv
 
 SIZES = {"tuab": (16, 40.0), "tuev": (5, 30.0), "bcic2b": (5, 64.0), "physionetmi": (3, 20.0)}
 SMALLEST = {"tuab": (4, 10.0), "tuev": (4, 30.0), "bcic2b": (1, 10.0), "physionetmi": (1, 20.0)}
@@ -41,19 +36,6 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def files(root: Path, suffix: str) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.suffix == suffix)
-
-
-def read(path: Path) -> mne.io.BaseRaw:
-    reader = mne.io.read_raw_gdf if path.suffix == ".gdf" else mne.io.read_raw_edf
-    with warnings.catch_warnings():
-        # Trends at 1 Hz among signals at 250 Hz, as in the real files.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return reader(path, preload=True, verbose="error")
-
-
-def scalp_uv(path: Path) -> dict[str, NDArray[np.float64]]:
-    raw = read(path)
-    return {canonical(label): samples for label, samples in zip(raw.ch_names, raw.get_data() * 1e6, strict=True)}
 
 
 def cues(raw: mne.io.BaseRaw) -> list[tuple[int, str]]:
@@ -143,7 +125,7 @@ class TestEveryCorpus:
     def test_the_alpha_rhythm_is_at_the_back_of_the_head(self, corpus: str, corpora: dict[str, Path]) -> None:
         ratios = []
         for path in files(corpora[corpus], ".edf"):
-            raw, channels = read(path), scalp_uv(path)
+            raw, channels = read_raw(path), scalp_uv(path)
             frequencies, back = spectrum((channels["O1"] + channels["O2"]) / 2, raw.info["sfreq"])
             _, front = spectrum((channels["F3"] + channels["F4"]) / 2, raw.info["sfreq"])
             alpha = (frequencies >= 7.5) & (frequencies <= 12.0)
@@ -155,12 +137,12 @@ class TestEveryCorpus:
     @pytest.mark.parametrize("corpus", ["tuab", "tuev", "physionetmi"])
     def test_american_recordings_carry_60_hz(self, corpus: str, corpora: dict[str, Path]) -> None:
         for path in files(corpora[corpus], ".edf"):
-            sfreq = read(path).info["sfreq"]
+            sfreq = read_raw(path).info["sfreq"]
             assert peak_ratio(scalp_uv(path)["CZ"], sfreq, 60.0) > 4.0
 
     def test_the_graz_amplifier_takes_50_hz_out(self, corpora: dict[str, Path]) -> None:
         for path in files(corpora["bcic2b"], ".gdf"):
-            samples = read(path).get_data()[1] * 1e6
+            samples = read_raw(path).get_data()[1] * 1e6
             assert peak_ratio(samples[samples > samples.min()], 250.0, 50.0) < 4.0
 
     def test_neighbouring_electrodes_agree_more_than_distant_ones(self, corpora: dict[str, Path]) -> None:
@@ -195,7 +177,7 @@ class TestTuab:
 
     def test_labels_rates_and_order(self, corpora: dict[str, Path]) -> None:
         paths = files(corpora["tuab"], ".edf")
-        raws = [read(path) for path in paths]
+        raws = [read_raw(path) for path in paths]
         wanted = {f"EEG {name}-REF" for name in TUH_STRICT_23.split()} | TUH_EXTRAS | TUH_TRENDS
         assert all(set(raw.ch_names) == wanted and len(raw.ch_names) == len(wanted) for raw in raws)
         assert len({tuple(raw.ch_names) for raw in raws}) == len(raws)
@@ -211,29 +193,6 @@ class TestTuab:
             rates = np.array(header[256 + 32 * 216 : 256 + 32 * 224].split(), int)
             assert sorted(set(rates.tolist())) in ([1, 250], [1, 256])
             assert Counter(rates.tolist())[1] == len(TUH_TRENDS)
-
-    def test_abnormality_can_be_learned_but_not_read_off(self, tmp_path: Path) -> None:
-        synth.write("tuab", tmp_path, 32, 60.0, 1)
-        features, labels, subjects = [], [], []
-        for path in files(tmp_path, ".edf"):
-            raw, channels = read(path), scalp_uv(path)
-            signal = np.stack([channels[name] for name in TEN_TWENTY_19])
-            length = round(10 * raw.info["sfreq"])
-            for start in range(0, signal.shape[1] - length + 1, length):
-                features.append(log_band_power(signal[:, start : start + length], raw.info["sfreq"]))
-                labels.append("abnormal" in path.parts)
-                subjects.append(path.stem[:8])
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-        predicted = cross_val_predict(model, np.array(features), labels, groups=subjects, cv=GroupKFold(5))
-        assert 0.6 < balanced_accuracy_score(labels, predicted) < 0.99
-
-
-def log_band_power(signal_uv: NDArray[np.float64], sfreq: float) -> NDArray[np.float64]:
-    frequencies, power = welch(signal_uv, sfreq, nperseg=round(2 * sfreq))
-    bands = ((1, 4), (4, 8), (8, 13), (13, 30))
-    return np.concatenate(
-        [np.log(power[:, (frequencies >= low) & (frequencies < high)].mean(axis=1)) for low, high in bands]
-    )
 
 
 class TestTuev:
@@ -293,17 +252,6 @@ class TestTuev:
                     found.append((channel, int(start) / 1e5, int(stop) / 1e5, self.NAMES.index(name) + 1))
             np.testing.assert_allclose(sorted(found), sorted(map(tuple, self.rows(path))))
 
-    def test_events_show_on_the_derivations_that_name_them(self, corpora: dict[str, Path]) -> None:
-        blink_uv: list[float] = []
-        background_uv: list[float] = []
-        for path in files(corpora["tuev"], ".edf"):
-            channels = scalp_uv(path)
-            front = channels["FP1"] - channels["F3"]
-            for _, start, stop, label in self.rows(path):
-                height = float(np.ptp(front[round(start * 250) : round(stop * 250)])) if stop <= 30.0 else np.nan
-                (blink_uv if label == 4 else background_uv).append(height)
-        assert np.median(blink_uv) > np.nanmedian(background_uv) + 10.0
-
     def test_no_subject_of_the_abnormal_corpus_is_here(self, corpora: dict[str, Path]) -> None:
         abnormal = {path.name[:8] for path in files(corpora["tuab"], ".edf")}
         events = {path.name[:8] for path in files(corpora["tuev"] / "edf" / "train", ".edf")}
@@ -318,7 +266,7 @@ class TestBcic2b:
 
     def test_channels_and_events(self, corpora: dict[str, Path]) -> None:
         for path in files(corpora["bcic2b"], ".gdf"):
-            raw = read(path)
+            raw = read_raw(path)
             assert raw.ch_names == ["EEG:C3", "EEG:Cz", "EEG:C4", "EOG:ch01", "EOG:ch02", "EOG:ch03"]
             assert raw.info["sfreq"] == 250.0
             codes = set(raw.annotations.description)
@@ -333,14 +281,14 @@ class TestBcic2b:
             assert labels.dtype == np.uint8
             assert labels.shape == (max(8, int(SIZES["bcic2b"][1] // 8)), 1)
             assert Counter(labels.ravel().tolist()) == {1: len(labels) // 2, 2: len(labels) // 2}
-            found = cues(read(path))
+            found = cues(read_raw(path))
             assert len(found) == len(labels)
             if path.stem.endswith("T"):
                 assert [{"769": 1, "770": 2}[code] for _, code in found] == labels.ravel().tolist()
 
     def test_cues_come_three_seconds_into_a_trial_with_four_to_follow(self, corpora: dict[str, Path]) -> None:
         for path in files(corpora["bcic2b"], ".gdf"):
-            raw = read(path)
+            raw = read_raw(path)
             onsets = np.rint(raw.annotations.onset * 250).astype(int)
             at = {code: onsets[raw.annotations.description == code] for code in ("768", "1023", "32766")}
             cue = np.array([sample for sample, _ in cues(raw)])
@@ -351,7 +299,7 @@ class TestBcic2b:
 
     def test_runs_are_parted_by_100_samples_at_the_digital_minimum(self, corpora: dict[str, Path]) -> None:
         for path in files(corpora["bcic2b"], ".gdf"):
-            raw = read(path)
+            raw = read_raw(path)
             signal_uv = raw.get_data() * 1e6
             starts = np.rint(raw.annotations.onset[raw.annotations.description == "32766"] * 250).astype(int)
             expected = np.zeros(raw.n_times, bool)
@@ -369,7 +317,7 @@ class TestGdfWriter:
         signal_uv = rng.uniform(-99.0, 99.0, (2, 1003))
         events = [Event(0, 32766), Event(0, 768), Event(17, 1023), Event(1002, 770)]
         write_gdf(tmp_path / "a.gdf", ["EEG:C3", "EOG:ch01"], np.array([100.0, 1000.0]), signal_uv, 250, events)
-        raw = read(tmp_path / "a.gdf")
+        raw = read_raw(tmp_path / "a.gdf")
         half_step_uv = np.array([100.0, 1000.0])[:, None] / 65535
         assert (np.abs(raw.get_data() * 1e6 - signal_uv) <= half_step_uv * (1 + 1e-6)).all()
         assert [(round(note["onset"] * 250), int(note["description"])) for note in raw.annotations] == events
@@ -387,7 +335,7 @@ class TestPhysionetmi:
         wanted = {f"S{number:03d}/S{number:03d}R{run:02d}.edf" for number in (1, 2, 3) for run in range(1, 15)}
         assert {path.relative_to(root).as_posix() for path in files(root, ".edf")} == wanted
         for path in files(root, ".edf"):
-            raw = read(path)
+            raw = read_raw(path)
             assert raw.info["sfreq"] == (128.0 if path.parent.name == "S003" else 160.0)
             assert len(raw.ch_names) == 64
             assert (raw.ch_names[:2], raw.ch_names[8], raw.ch_names[42:44]) == (
@@ -400,7 +348,7 @@ class TestPhysionetmi:
 
     def test_annotations_by_run(self, corpora: dict[str, Path]) -> None:
         for path in files(corpora["physionetmi"], ".edf"):
-            notes = read(path).annotations
+            notes = read_raw(path).annotations
             if path.stem.endswith(("R01", "R02")):
                 assert [(note["onset"], note["duration"], note["description"]) for note in notes] == [(0, 20, "T0")]
             else:
@@ -408,31 +356,3 @@ class TestPhysionetmi:
                 assert sorted(notes.description.tolist()[1::2]) == ["T1", "T2"]
                 np.testing.assert_allclose(notes.duration, [4.2, 4.1, 4.2, 4.1])
                 assert notes.onset[-1] + 4.1 <= 20.0
-
-    def test_the_rhythm_weakens_over_the_cortex_in_use(self, tmp_path: Path) -> None:
-        synth.write("physionetmi", tmp_path, 2, 100.0, 3)
-        hands, limbs = [], []
-        for run in (3, 5, 7, 9, 11, 13):
-            for path in tmp_path.rglob(f"*R{run:02d}.edf"):
-                c3, cz, c4 = np.log(mu_power_at(path, "T1") / mu_power_at(path, "T2"))
-                if run in (3, 7, 11):
-                    hands.append(c3 - c4)
-                else:
-                    limbs.append(cz - (c3 + c4) / 2)
-        # The left hand (T1) weakens C4 and the right (T2) C3; fists (T1) weaken both and feet (T2) the vertex.
-        assert np.mean(hands) > 0.2
-        assert np.mean(limbs) > 0.2
-
-
-def mu_power_at(path: Path, text: str) -> NDArray[np.float64]:
-    """Mean power from 9 to 13 Hz at C3, Cz and C4 during the events of one kind."""
-    raw, channels = read(path), scalp_uv(path)
-    sfreq = raw.info["sfreq"]
-    signal = np.stack([channels[name] for name in ("C3", "CZ", "C4")])
-    powers = []
-    for note in raw.annotations:
-        if note["description"] == text:
-            start = round((note["onset"] + 0.7) * sfreq)
-            frequencies, power = welch(signal[:, start : start + round(3.2 * sfreq)], sfreq, nperseg=round(sfreq))
-            powers.append(power[:, (frequencies >= 9.0) & (frequencies <= 13.0)].mean(axis=1))
-    return np.mean(powers, axis=0)
