@@ -39,15 +39,18 @@ def interval(
 ) -> dict[str, list[float] | None]:
     """Return the 95 % interval of each metric over subjects drawn with replacement (bootstrap by subject).
 
-    Windows of one subject are not independent, so whole subjects are drawn. None where there are fewer than two.
+    Windows of one subject are not independent, so whole subjects are drawn; a draw that misses a class is not counted.
+    None where there are fewer than two subjects.
     """
     names = sorted(set(subjects.tolist()))
     members = [np.flatnonzero(subjects == name) for name in names]
+    num_classes = len(set(labels.tolist()))
     drawn: list[Scores] = []
     for resample in range(NUM_RESAMPLES if len(names) > 1 else 0):
         chosen = keyed.integers(keyed.key("bootstrap", resample), np.arange(len(names))) % np.uint64(len(names))
         rows = np.concatenate([members[int(number)] for number in chosen])
-        drawn.append(scores(labels[rows], probabilities[rows]))
+        if len(set(labels[rows].tolist())) == num_classes:
+            drawn.append(scores(labels[rows], probabilities[rows]))
     return {name: _percentiles([one[name] for one in drawn]) for name in scores(labels, probabilities)}
 
 

@@ -205,7 +205,7 @@ def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
         LocalCluster(
             n_workers=min(workers.count, num_tasks),
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
