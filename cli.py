@@ -209,13 +209,16 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
     from dare_eeg import config as configs
     from dare_eeg import pretrain as training
+    from dare_eeg.loader import outside_vocabulary
+    from dare_eeg.shards import training_sets
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     given = {name: value for name, value in given.items() if value is not None and value != ()}
     config = configs.load(file, given)
-    if strange := training.left_out(config):
+    sets = training_sets(Path(config.shards), config.exclude)
+    if strange := outside_vocabulary(sets):
         click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
-    done = training.pretrain(config, _training_progress(), resume, stop_after or 0)
+    done = training.pretrain(config, sets, _training_progress(), resume, stop_after or 0)
     if os.environ.get("RANK", "0") != "0":
         return
     if as_json:

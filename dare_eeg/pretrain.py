@@ -15,11 +15,11 @@ import torch.distributed as dist
 
 from dare_eeg import checkpoint, engine, losses, schedule
 from dare_eeg.config import PretrainConfig
-from dare_eeg.loader import SFREQ, Loader, MicroBatch, outside_vocabulary, valid_batches
+from dare_eeg.loader import SFREQ, Loader, MicroBatch, valid_batches
 from dare_eeg.losses import Losses
 from dare_eeg.model import SIZES, Network, Outputs
 from dare_eeg.order import Plan, Source
-from dare_eeg.shards import TrainingSet, training_sets
+from dare_eeg.shards import TrainingSet
 from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
 from manifests import manifest
 from manifests.durable import sha256_bytes
@@ -39,15 +39,16 @@ class Done:
     best_valid: float | None
 
 
-def pretrain(config: PretrainConfig, report: Report, resume: bool = False, stop_after: int = 0) -> Done:
-    """Train a network on a shard set and leave a run: config, metrics, checkpoints, encoder.
+def pretrain(
+    config: PretrainConfig, sets: list[TrainingSet], report: Report, resume: bool = False, stop_after: int = 0
+) -> Done:
+    """Train a network on the sets of ``config.shards`` and leave a run: config, metrics, checkpoints, encoder.
 
     ``report`` is called with (step, steps, metrics of the step). ``stop_after`` ends the run that many steps on, its
     schedules unchanged; SIGTERM and SIGUSR1 end it after the step they fall in. Raises DareError for sets that cannot
     be trained on, a run that is there already, a resume that does not fit, and a loss that is not finite.
     """
     run = Path(config.out)
-    sets = training_sets(Path(config.shards), config.exclude)
     trained_on = [one for one in sets if len(one.train)]
     plan = make_plan(config, trained_on)
     if checkpoint.exists(run) and not resume:
@@ -181,11 +182,6 @@ def plan_fields(config: PretrainConfig, plan: Plan) -> dict[str, Any]:
     """Return all that must be equal to resume: the order, and what shapes the network and its steps."""
     ours = ("size", "lr", "weight_decay", "unit_scale", "init", "targets", "precision")
     return plan.fields() | {name: config.model_dump(mode="json")[name] for name in ours}
-
-
-def left_out(config: PretrainConfig) -> list[str]:
-    """Return the electrodes of the run's sets that the network has no embedding for."""
-    return outside_vocabulary(training_sets(Path(config.shards), config.exclude))
 
 
 def _forward(ds: Any, network: Network, config: PretrainConfig, batch: MicroBatch) -> tuple[Outputs, Losses]:

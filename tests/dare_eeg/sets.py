@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from manifests.manifest import Manifest, ShardEntry, SplitEntry, dump
@@ -156,3 +157,13 @@ def pretrained(shards: Path, run: Path, *options: object) -> Path:
     answer = dare("pretrain", "--shards", shards, "--out", run, *NANO, *options)
     assert answer.status == 0, answer.err
     return run
+
+
+def tensors_of(states: Path) -> dict[str, Any]:
+    """Return what a checkpoint file of DeepSpeed holds, with no class let through but its own three harmless ones."""
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+        return torch.load(states, weights_only=True)

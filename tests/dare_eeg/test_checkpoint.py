@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.commands import Answer, dare
-from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, pretrained, truncate
+from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, pretrained, tensors_of, truncate
 
 STEPS = 8
 PLAN = ("--steps", STEPS, "--checkpoint-every", 4)
@@ -75,8 +75,7 @@ def assert_same_end(run: Path, other: Path) -> None:
     assert [line["loss"] for line in metrics_of(run)] == [line["loss"] for line in metrics_of(other)]
     assert len(metrics_of(run)) == STEPS
     ours, theirs = (
-        everything({part: torch.load(states(one), weights_only=False)[part] for part in ("module", "optimizer")})
-        for one in (run, other)
+        everything({part: tensors_of(states(one))[part] for part in ("module", "optimizer")}) for one in (run, other)
     )
     assert ours.keys() == theirs.keys()
     assert sum(isinstance(leaf, torch.Tensor) for leaf in ours.values()) > 200

@@ -22,7 +22,7 @@ from dare_eeg.loader import valid_batches
 from dare_eeg.shards import open_shards, training_sets
 from manifests.durable import sha256_file
 from tests.commands import dare
-from tests.dare_eeg.sets import FOUR, NANO, Window, metrics_of, pretrained, recorded, write_set
+from tests.dare_eeg.sets import FOUR, NANO, Window, metrics_of, pretrained, recorded, tensors_of, write_set
 
 PARTS = ("loss", "reconstruction", "anchor", "mask", "activation")
 HEALTH = ("target_variance", "effective_rank")
@@ -73,7 +73,7 @@ def test_encoder_says_what_it_was_trained_on(run: Path, four_electrodes: Path) -
 
 def test_encoder_is_the_momentum_encoder_of_the_checkpoint(run: Path) -> None:
     (states,) = (run / "checkpoints").glob(f"step-{STEPS:08d}/*model_states.pt")
-    module = torch.load(states, weights_only=False)["module"]
+    module = tensors_of(states)["module"]
     encoder = load_encoder(run).encoder.state_dict()
     for name, tensor in encoder.items():
         torch.testing.assert_close(tensor, module[f"target_encoder.{name}"], rtol=0, atol=0)
@@ -100,7 +100,7 @@ def test_without_valid_windows_the_encoder_is_the_last(tmp_path: Path) -> None:
 def test_validation_is_the_mean_over_every_valid_window(run: Path, four_electrodes: Path) -> None:
     (states,) = (run / "checkpoints").glob(f"step-{STEPS:08d}/*model_states.pt")
     network = training.Network(training.SIZES["nano"])
-    network.load_state_dict(torch.load(states, weights_only=False)["module"])
+    network.load_state_dict(tensors_of(states)["module"])
     weighted, counted = 0.0, 0
     for batch in valid_batches(training_sets(four_electrodes), 2025, 4, (36, 12)):
         x_BCT, ids_C, _, weight_B = batch.tensors(torch.device("cpu"), 0.01)
