@@ -3,6 +3,7 @@
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class _Sample:
     label: int
     row: RecordingRow
     window: int
+    sidecar: bytes
 
 
 def build(task: Task, recipe: Recipe, src: Path, out: Path) -> Receipt:
@@ -65,7 +67,7 @@ def build(task: Task, recipe: Recipe, src: Path, out: Path) -> Receipt:
     shuffled = [samples[position] for position in order]
     tar, index = out / f"{task.shard}.tar", out / f"{task.shard}.idx.npz"
     if shuffled:
-        _write_tar(tar, shuffled, recipe)
+        _write_tar(tar, shuffled)
         write_bytes(index, _index(shuffled, recipe).to_bytes())
     receipt = Receipt(
         shard=task.shard,
@@ -89,7 +91,7 @@ def _process(planned: dict[str, Any], recipe: Recipe, src: Path) -> tuple[Record
     kept = ("path", "bytes", "subject", "session", "split", "channel_map", "sfreq", "duration_s")
     facts: dict[str, Any] = {name: planned[name] for name in kept} | {"sha256": "", "windows": 0}
     try:
-        facts["sha256"] = sha256_file(path)
+        facts["sha256"] = _sha256(path, path.stat().st_mtime_ns)
         around_s = margin_s(planned["sfreq"], recipe) + recipe.window_s
         recording = readers.read(path, recipe.electrodes, start_s - around_s, stop_s + around_s)
         windows, present, notes = _windows(recording, planned, (start_s, stop_s), recipe, src)
@@ -103,6 +105,12 @@ def _process(planned: dict[str, Any], recipe: Recipe, src: Path) -> tuple[Record
         reason = "; ".join(["gives no window", *notes])
         return RecordingRow(**facts, outcome="skipped", reason=reason), []
     return _quantised(facts, planned["slug"], windows, present, notes, recipe)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, mtime_ns: int) -> str:
+    """Return the hash of a raw file, taken once for all its pieces that a worker builds."""
+    return sha256_file(path)
 
 
 def _windows(
@@ -146,22 +154,18 @@ def _quantised(
         )
     row = RecordingRow(**facts | {"windows": len(windows)}, outcome="ok", reason="; ".join(notes))
     scale = np.where(present, recipe.quantum_uv, 0).astype(np.float32)
-    samples = [
-        _Sample(
-            key=sample_key(recipe.corpus, slug, window.number),
-            counts=counts,
-            scale=scale,
-            start_s=round(window.start_s, 6),
-            label=window.label,
-            row=row,
-            window=window.number,
-        )
-        for window, (counts, _) in zip(windows, counted, strict=True)
-    ]
+    shared = _shared_fields(row, scale, recipe)
+    samples = []
+    for window, (counts, _) in zip(windows, counted, strict=True):
+        key, start_s = sample_key(recipe.corpus, slug, window.number), round(window.start_s, 6)
+        label_name = recipe.classes[window.label] if window.label >= 0 else ""
+        own = {"key": key, "start_s": start_s, "label": window.label, "label_name": label_name}
+        sidecar = sidecar_bytes(shared | own)
+        samples.append(_Sample(key, counts, scale, start_s, window.label, row, window.number, sidecar))
     return row, samples
 
 
-def _write_tar(path: Path, samples: list[_Sample], recipe: Recipe) -> None:
+def _write_tar(path: Path, samples: list[_Sample]) -> None:
     from webdataset.writer import TarWriter
 
     with (
@@ -170,32 +174,23 @@ def _write_tar(path: Path, samples: list[_Sample], recipe: Recipe) -> None:
         TarWriter(stream, user="", group="", mtime=0, encoder=False) as tar,
     ):
         for sample in samples:
-            tar.write({"__key__": sample.key, "eeg.npy": npy_bytes(sample.counts), "json": _sidecar(sample, recipe)})
+            tar.write({"__key__": sample.key, "eeg.npy": npy_bytes(sample.counts), "json": sample.sidecar})
 
 
-def _sidecar(sample: _Sample, recipe: Recipe) -> bytes:
-    references = {split_reference(label)[1] for label in sample.row.channel_map.values()} - {""}
-    return sidecar_bytes(
-        {
-            "key": sample.key,
-            "recording": sample.row.path,
-            "subject": sample.row.subject,
-            "session": sample.row.session,
-            "start_s": sample.start_s,
-            "sfreq": recipe.sfreq_hz,
-            "channels": list(recipe.electrodes),
-            "reference": "average" if recipe.reference == "average" else "/".join(sorted(references)),
-            "unit": "uV",
-            "scale": [float(scale) for scale in sample.scale],
-            "label": sample.label,
-            "label_name": _label_name(sample.label, recipe),
-            "annotations": [],
-        }
-    )
-
-
-def _label_name(label: int, recipe: Recipe) -> str:
-    return recipe.classes[label] if label >= 0 else ""
+def _shared_fields(row: RecordingRow, scale: NDArray[np.float32], recipe: Recipe) -> dict[str, Any]:
+    """Return what the JSON members of a recording's samples have in common."""
+    references = {split_reference(label)[1] for label in row.channel_map.values()} - {""}
+    return {
+        "recording": row.path,
+        "subject": row.subject,
+        "session": row.session,
+        "sfreq": recipe.sfreq_hz,
+        "channels": list(recipe.electrodes),
+        "reference": "average" if recipe.reference == "average" else "/".join(sorted(references)),
+        "unit": "uV",
+        "scale": [float(one) for one in scale],
+        "annotations": [],
+    }
 
 
 def _index(samples: list[_Sample], recipe: Recipe) -> Index:
@@ -203,10 +198,7 @@ def _index(samples: list[_Sample], recipe: Recipe) -> Index:
     recordings = sorted({sample.row.path for sample in samples})
     numbers = {path: number for number, path in enumerate(recordings)}
     subjects = {sample.row.path: sample.row.subject for sample in samples}
-    sizes = [
-        member_size(NPY_HEADER + sample.counts.nbytes) + member_size(len(_sidecar(sample, recipe)))
-        for sample in samples
-    ]
+    sizes = [member_size(NPY_HEADER + sample.counts.nbytes) + member_size(len(sample.sidecar)) for sample in samples]
     starts = np.cumsum([0, *sizes])
     return Index(
         offset=np.array([*(starts[:-1] + payload_offset()), tar_size(int(starts[-1]))], np.int64),

@@ -1,6 +1,7 @@
 """Signal: from a recording as read to conditioned stretches. Pure functions of arrays, µV in, µV out."""
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
@@ -44,7 +45,7 @@ def condition(
         raise DareError(f"no usable electrode: {note or 'none of the recipe'}")
     if recipe.missing == "require" and not present.all():
         raise DareError(f"an electrode is required: {note}; take the recording with --set missing=mask")
-    order = [rows[name] for name in np.array(recipe.electrodes)[present]]
+    places = [(place, rows[name]) for place, name in enumerate(recipe.electrodes) if present[place]]
     stretches = []
     for segment in recording.segments:
         if (segment.stop - segment.start) / recording.sfreq < recipe.window_s:
@@ -52,9 +53,13 @@ def condition(
         # Pieces of one recording share a grid of samples if each begins where both rates have one.
         shift = -recording.first_sample % _ratio(recording.sfreq, recipe).denominator if segment.start == 0 else 0
         begin = segment.start + shift
-        conditioned = _filter_and_resample(recording.data_uv[order, begin : segment.stop], recording.sfreq, recipe)
-        data_uv = np.zeros((len(present), conditioned.shape[1]), np.float32)
-        data_uv[present] = conditioned
+        whole_uv = recording.data_uv[:, begin : segment.stop]
+        average = recipe.reference == "average"
+        reference_uv = np.float32(0) if not average else whole_uv[[row for _, row in places]].mean(axis=0)
+        one_pass = _Pass.of(recording.sfreq, whole_uv.shape[1], recipe)
+        data_uv = np.zeros((len(present), one_pass.num_resampled(whole_uv.shape[1])), np.float32)
+        for place, row in places:
+            data_uv[place] = one_pass(whole_uv[row] - reference_uv)
         before_s = (recording.first_sample + begin) / recording.sfreq
         core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, data_uv) for edge_s in (start_s, stop_s)))
         if core:
@@ -84,29 +89,50 @@ def _fault(channel_uv: NDArray[np.float32], spans: list[slice]) -> str:
     return "flat" if all(np.ptp(part) == 0 for part in parts if part.size) else ""
 
 
-def _filter_and_resample(data_uv: NDArray[np.float32], sfreq_hz: float, recipe: Recipe) -> NDArray[np.float32]:
-    """Re-reference, band-pass, notch and resample in one pass: the product of all responses on one spectrum.
+@dataclass(frozen=True)
+class _Pass:
+    """Band-pass, notch and resampling of a channel in one pass: the product of all responses on one spectrum.
 
-    The responses are those of MNE's zero-phase FIR designs. Overlapping blocks, continued at the ends by odd
-    reflection, are transformed, filtered, cut off or filled up at the new Nyquist frequency and transformed back, at
-    lengths that make the ratio of the rates exact. The mean is taken off first: a filter removes it anyway, and without
-    a high-pass int16 should hold the signal and not the amplifier's offset.
+    Overlapping blocks, continued at the ends by odd reflection, are transformed, filtered, cut off or filled up at the
+    new Nyquist frequency and transformed back, at lengths that make the ratio of the rates, up to down, exact.
     """
-    if recipe.reference == "average":
-        data_uv = data_uv - data_uv.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = data_uv - data_uv.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    up, down = _ratio(sfreq_hz, recipe).as_integer_ratio()
-    filters = _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz)
-    margin = -(-(sum(len(taps) // 2 for taps in filters) + round(_MARGIN_S * sfreq_hz)) // down) * down
-    length = next_fast_len(min(_BLOCK, centred.shape[1]) // down + 2 * margin // down + 1, real=True) * down
-    response, block = _response(filters, length), length - 2 * margin
-    padded = _reflected(centred, margin, block)
-    pieces = []
-    for start in range(0, centred.shape[1], block):
-        spectrum = rfft(padded[:, start : start + length], axis=1) * response
-        filtered = irfft(spectrum[:, : length * up // down // 2 + 1], n=length * up // down, axis=1) * (up / down)
-        pieces.append(filtered[:, margin * up // down : (margin + block) * up // down])
-    return np.concatenate(pieces, axis=1)[:, : centred.shape[1] * up // down].astype(np.float32, copy=False)
+
+    response: NDArray[np.float32]
+    length: int
+    margin: int
+    up: int
+    down: int
+
+    @classmethod
+    def of(cls, sfreq_hz: float, num_samples: int, recipe: Recipe) -> "_Pass":
+        """Return the pass for a stretch of some length; its blocks are even, none larger than `_BLOCK`."""
+        up, down = _ratio(sfreq_hz, recipe).as_integer_ratio()
+        margin = math.ceil(margin_s(sfreq_hz, recipe) * sfreq_hz / down) * down
+        block = math.ceil(num_samples / math.ceil(num_samples / _BLOCK))
+        length = next_fast_len(math.ceil(block / down) + 2 * margin // down, real=True) * down
+        response = _response(_filters(sfreq_hz, recipe.band_hz, recipe.notch_hz), length) * np.float32(up / down)
+        return cls(response, length, margin, up, down)
+
+    def num_resampled(self, num_samples: int) -> int:
+        """Return how many samples become of some."""
+        return num_samples * self.up // self.down
+
+    def __call__(self, channel_uv: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a channel (T,) filtered and resampled.
+
+        The mean is taken off first: a filter removes it anyway, and without a high-pass int16 should hold the signal
+        and not the amplifier's offset.
+        """
+        block = self.length - 2 * self.margin
+        padded = _reflected(channel_uv - np.float32(channel_uv.mean(dtype=np.float64)), self.margin, block)
+        resampled_length, skip = self.num_resampled(self.length), self.num_resampled(self.margin)
+        pieces = []
+        for start in range(0, len(channel_uv), block):
+            spectrum = rfft(padded[start : start + self.length])
+            spectrum *= self.response
+            piece = irfft(spectrum[: resampled_length // 2 + 1], n=resampled_length, overwrite_x=True)
+            pieces.append(piece[skip : resampled_length - skip])
+        return np.concatenate(pieces)[: self.num_resampled(len(channel_uv))]
 
 
 def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:
@@ -114,8 +140,8 @@ def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:
 
 
 @lru_cache(maxsize=32)
-def _filters(sfreq_hz: float, band_hz: tuple[float, float], notch_hz: float) -> tuple[NDArray[np.float64], ...]:
-    """Return the taps that `mne.filter.filter_data` and `mne.filter.notch_filter` would use."""
+def _filters(sfreq_hz: float, band_hz: tuple[float, float], notch_hz: float) -> tuple[tuple[float, ...], ...]:
+    """Return the taps of the zero-phase filters that `mne.filter.filter_data` and `mne.filter.notch_filter` design."""
     import mne
 
     low, high = band_hz[0] or None, band_hz[1] if band_hz[1] < sfreq_hz / 2 else None
@@ -126,12 +152,13 @@ def _filters(sfreq_hz: float, band_hz: tuple[float, float], notch_hz: float) -> 
         edges.append((notch_hz + half, notch_hz - half))
         widths.append({"l_trans_bandwidth": 0.5, "h_trans_bandwidth": 0.5})
     return tuple(
-        mne.filter.create_filter(None, sfreq_hz, *edge, **width, verbose="ERROR")
+        tuple(mne.filter.create_filter(None, sfreq_hz, *edge, **width, verbose="ERROR"))
         for edge, width in zip(edges, widths, strict=True)
     )
 
 
-def _response(filters: tuple[NDArray[np.float64], ...], length: int) -> NDArray[np.float32]:
+@lru_cache(maxsize=8)
+def _response(filters: tuple[tuple[float, ...], ...], length: int) -> NDArray[np.float32]:
     """Return the product of the filters' zero-phase responses at the frequencies of a real FFT of a length."""
     response = np.ones(length // 2 + 1)
     for taps in filters:
@@ -141,14 +168,13 @@ def _response(filters: tuple[NDArray[np.float64], ...], length: int) -> NDArray[
     return response.astype(np.float32)
 
 
-def _reflected(data_uv: NDArray[np.float32], margin: int, block: int) -> NDArray[np.float32]:
-    """Return the data continued oddly about its ends, zeros beyond one reflection, for whole blocks and margins."""
-    num_samples = data_uv.shape[1]
+def _reflected(channel_uv: NDArray[np.float32], margin: int, block: int) -> NDArray[np.float32]:
+    """Return a channel continued oddly about its ends, zeros beyond one reflection, for whole blocks and margins."""
+    num_samples = len(channel_uv)
     reach = min(margin, num_samples - 1)
-    padded = np.zeros((len(data_uv), 2 * margin + -(-num_samples // block) * block), np.float32)
-    padded[:, margin : margin + num_samples] = data_uv
-    padded[:, margin - reach : margin] = 2 * data_uv[:, :1] - data_uv[:, reach:0:-1]
-    padded[:, margin + num_samples : margin + num_samples + reach] = (
-        2 * data_uv[:, -1:] - data_uv[:, -2 : -2 - reach : -1]
-    )
+    padded = np.zeros(2 * margin + -(-num_samples // block) * block, np.float32)
+    end = margin + num_samples
+    padded[margin:end] = channel_uv
+    padded[margin - reach : margin] = 2 * channel_uv[0] - channel_uv[reach:0:-1]
+    padded[end : end + reach] = 2 * channel_uv[-1] - channel_uv[-2 : -2 - reach : -1]
     return padded

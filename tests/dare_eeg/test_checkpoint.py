@@ -25,13 +25,14 @@ import os, signal, sys
 from pathlib import Path
 from dare_eeg.config import load
 from dare_eeg.pretrain import pretrain
+from dare_eeg.shards import training_sets
 
 def report(step, steps, metrics):
     if step == 6:
         os.kill(os.getpid(), signal.SIGKILL)
 
-fields = dict(shards=sys.argv[1], out=sys.argv[2], size="nano", global_batch=8, micro_batch=4, steps=8)
-pretrain(load(None, fields | {"checkpoint_every": 4}), report)
+fields = dict(shards=sys.argv[1], out=sys.argv[2], size="nano", global_batch=8, micro_batch=4, steps=8, checkpoint_every=4)
+pretrain(load(None, fields), training_sets(Path(sys.argv[1])), report)
 """
 
 
