@@ -31,7 +31,8 @@ def report(step, steps, metrics):
     if step == 6:
         os.kill(os.getpid(), signal.SIGKILL)
 
-fields = dict(shards=sys.argv[1], out=sys.argv[2], size="nano", global_batch=8, micro_batch=4, steps=8, checkpoint_every=4)
+fields = dict(shards=sys.argv[1], out=sys.argv[2], size="nano", global_batch=8, micro_batch=4, steps=8)
+fields["checkpoint_every"] = 4
 pretrain(load(None, fields), training_sets(Path(sys.argv[1])), report)
 """
 
