@@ -22,8 +22,12 @@ _MARGIN_S = 2.0
 
 
 def margin_s(sfreq_hz: float, recipe: Recipe) -> float:
-    """Return how many seconds to either side the filters and the resampling of a sample look."""
-    return sum(len(taps) // 2 for taps in _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz)) / sfreq_hz + _MARGIN_S
+    """Return how many seconds to either side must be read: what filters and resampling of a sample look at.
+
+    Signal is used from where both rates have a sample, which may lie up to one common period further on.
+    """
+    num_samples = sum(len(taps) // 2 for taps in _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz))
+    return (num_samples + _ratio(sfreq_hz, recipe).denominator) / sfreq_hz + _MARGIN_S
 
 
 def condition(
@@ -136,7 +140,7 @@ class _Pass:
 
 
 def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:
-    return Fraction(recipe.sfreq_hz / sfreq_hz).limit_denominator(10_000)
+    return Fraction(recipe.sfreq_hz / sfreq_hz).limit_denominator(100_000)
 
 
 @lru_cache(maxsize=32)

@@ -13,7 +13,11 @@ QUANTUM_UV = 2**-5
 LABELS = [f"EEG {name}" for name in "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz".split()]
 
 
-@pytest.mark.parametrize("options", [(), ("--set", "stride_s=2.5"), ("--set", "sfreq_hz=250")])
+ODD_RATE = ("--set", "sfreq_hz=250.02", "--set", "window_s=50", "--set", "stride_s=50")
+"""Against 500 Hz its samples coincide only every 50 s, longer than a filter looks."""
+
+
+@pytest.mark.parametrize("options", [(), ("--set", "stride_s=2.5"), ("--set", "sfreq_hz=250"), ODD_RATE])
 def test_pieces_together_are_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
