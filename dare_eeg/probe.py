@@ -39,6 +39,7 @@ PUBLISHED: dict[str, Training] = {
     "conv-linear": Training(epochs=100, batch=64, lr=5e-4, weight_decay=0.01),
     "finetune": Training(epochs=50, batch=100, lr=5e-4, weight_decay=0.05),
 }
+"""Epochs, batch, peak rate and weight decay as published, for BCIC-2b and TUAB; both run here on one-cycle rates."""
 
 
 @dataclass(frozen=True)

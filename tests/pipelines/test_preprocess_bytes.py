@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
 from tests.commands import contents, dare, manifest, preprocess
 
@@ -25,6 +26,14 @@ def one_go(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
 
 def test_two_workers_write_the_same_bytes_as_one(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
     answer = dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 2, *MANY_SHARDS)
+    assert answer.status == 0, answer.err
+    assert contents(tmp_path / "tuab") == one_go
+
+
+def test_workers_of_a_scheduler_write_the_same_bytes(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+        command = ("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, *MANY_SHARDS)
+        answer = dare(*command, "--scheduler", cluster.scheduler_address)
     assert answer.status == 0, answer.err
     assert contents(tmp_path / "tuab") == one_go
 
