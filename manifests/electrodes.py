@@ -28,6 +28,15 @@ ALIASES: dict[str, str] = {
 }
 """Old 10-20 names and their 10-10 successors: the same sites. A1 and M1 are not the same site, so not here."""
 
+TCP_22: tuple[str, ...] = tuple(
+    """FP1-F7 F7-T7 T7-P7 P7-O1 FP2-F8 F8-T8 T8-P8 P8-O2 A1-T7 T7-C3 C3-CZ CZ-C4 C4-T8 T8-A2 FP1-F3 F3-C3 C3-P3 P3-O1
+    FP2-F4 F4-C4 C4-P4 P4-O2""".split()
+)
+"""The pairs of the temporal central parasagittal montage (ACNS 2006), in the order that TUH's labels count in."""
+
+LINKED_EARS: tuple[str, str] = ("A1", "A2")
+"""The electrodes whose mean is the linked-ears reference."""
+
 _IDS = {name: position for position, name in enumerate(VOCABULARY)}
 _TYPE_PREFIX = re.compile(r"^(?:EEG|ECG|EKG|EOG|EMG|RESP|PULSE|EDF)[ :]\s*|^EEG-(?!\d|REF$|LE$)", re.IGNORECASE)
 _COMMON_REFERENCES = ("REF", "LE", "AR", "AVG", "CAR")
@@ -50,6 +59,12 @@ def split_reference(label: str) -> tuple[str, str]:
 def canonical(label: str) -> str:
     """Return the canonical name of a channel label (see `split_reference`)."""
     return split_reference(label)[0]
+
+
+def derivation(name: str) -> tuple[str, str] | None:
+    """Return the two electrodes that a bipolar derivation such as ``FP1-F7`` is the difference of, None for others."""
+    plus, dash, minus = name.partition("-")
+    return (plus, minus) if dash and plus and minus and "-" not in minus else None
 
 
 def in_vocabulary(names: Sequence[str]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from manifests.durable import canonical_json, sha256_bytes
-from manifests.electrodes import canonical
+from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
 from manifests.errors import DareError
 
 Purpose = Literal["probe", "pretrain"]
@@ -27,8 +27,8 @@ class Recipe(BaseModel):
     purpose: Purpose
     namespace: str = Field(pattern=r"^[a-z0-9]+$")
     electrodes: tuple[str, ...] = Field(min_length=1)
-    missing: Literal["mask", "require"]
-    reference: Literal["as recorded", "average"]
+    missing: Literal["mask", "require", "interpolate", "published-strict"]
+    reference: Literal["as recorded", "average", "linked ears", "bipolar tcp"]
     sfreq_hz: Positive
     band_hz: tuple[Annotated[float, Field(ge=0)], Positive]
     notch_hz: Annotated[float, Field(ge=0)]
@@ -37,7 +37,9 @@ class Recipe(BaseModel):
     stride_s: Positive
     offset_s: float = 0.0
     edges: Literal["drop", "pad", "wrap"] = "drop"
-    events: Literal["rows", "deduplicated"] = "deduplicated"
+    events: Literal["rows", "deduplicated", "merged"] = "deduplicated"
+    reject_uv: Annotated[float, Field(ge=0)] = 0.0
+    wake_margin_s: Annotated[float, Field(ge=0)] = 0.0
     runs: tuple[int, ...] = ()
     balance: bool = False
     valid_share: Share
@@ -45,6 +47,14 @@ class Recipe(BaseModel):
     protocol: Protocol = "kfold"
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs_of_the_montage(cls, fields: Any) -> Any:
+        """Put the pairs of the TCP montage in the place of the electrodes where that is the reference."""
+        if isinstance(fields, dict) and fields.get("reference") == "bipolar tcp":
+            return fields | {"electrodes": TCP_22}
+        return fields
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
@@ -68,6 +78,13 @@ class Recipe(BaseModel):
         return round(self.window_s * self.sfreq_hz)
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """The electrodes to read: the recipe's own, those that its derivations subtract, and its reference's."""
+        parts = [part for name in self.electrodes for part in (name, *(derivation(name) or ()))]
+        ears = LINKED_EARS if self.reference == "linked ears" else ()
+        return tuple(dict.fromkeys([*parts, *ears]))
+
+    @property
     def set_name(self) -> str:
         """The folder a set of this recipe lands in: the corpus, marked where it is for pretraining."""
         return self.corpus if self.purpose == "probe" else f"{self.corpus}-pretrain"
@@ -83,8 +100,10 @@ def names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load(corpus: str, purpose: Purpose = "probe", settings: tuple[str, ...] = (), file: Path | None = None) -> Recipe:
-    """Return the recipe of a corpus.
+def load(
+    corpus: str, purpose: Purpose | None = None, settings: tuple[str, ...] = (), file: Path | None = None
+) -> Recipe:
+    """Return the recipe of a corpus, for pretraining where it says so or, unasked, has no classes.
 
     ``settings`` are ``key=value`` texts that replace one field each, ``preset=NAME`` first replacing all that the
     recipe's preset of that name holds; ``file`` is read instead of the recipe that comes with the package.
@@ -93,6 +112,7 @@ def load(corpus: str, purpose: Purpose = "probe", settings: tuple[str, ...] = ()
     tables = _read(corpus, file)
     presets = tables.pop("preset", {})
     for_pretrain = tables.pop("pretrain", None)
+    purpose = purpose or ("probe" if tables.get("classes") else "pretrain")
     if purpose == "pretrain":
         if for_pretrain is None:
             raise DareError(f"{corpus}: has no recipe for pretraining; leave out --for pretrain")

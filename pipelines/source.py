@@ -5,6 +5,7 @@ from typing import Protocol
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.arrays import Arrays
 from pipelines.recording import Recording
 from pipelines.windows import Cue
 
@@ -32,16 +33,34 @@ def no_cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe)
     raise DareError(f"{source.path}: its name or folder tells no class")
 
 
+def no_arrays(source: Source, recipe: Recipe) -> Arrays | None:
+    """Return None: the `Corpus.arrays` of a corpus whose files name their own channels."""
+    return None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a whole release is known to hold; ``windows`` by the published way of cutting, 0 where none is published."""
+
+    recordings: int
+    windows: int = 0
+
+
 class Corpus(Protocol):
     """What only one corpus knows: its file tree, subjects and official split, its classes and where its labels are."""
 
     CLASSES: tuple[str, ...]
+    TOTALS: dict[str, Totals]
+    """By release, as `version` names it (its beginning is enough); empty where nothing is published."""
 
     def version(self, paths: list[str]) -> str:
         """Return the release that these paths below --src look like."""
 
     def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
         """Return the recordings of this corpus among all paths below --src, by name alone."""
+
+    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+        """Return how a file of bare arrays (MAT) holds its signal, None where the file says so itself."""
 
     def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
         """Return (the labelled moments of a recording, a note on events that are not used).

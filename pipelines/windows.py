@@ -1,6 +1,7 @@
 """Windows: which stretches of a recording become samples, and with which label."""
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,32 @@ def at_cues(stretches: list[Stretch], cues: list[Cue], recipe: Recipe) -> tuple[
         else:
             windows.append(Window(number, stretch.onset_s + start / recipe.sfreq_hz, cue.label, window))
     return windows, "; ".join(f"{count} of {len(cues)} events {why}: dropped" for why, count in sorted(lost.items()))
+
+
+def within(onset_s: float, duration_s: float, label: int, recipe: Recipe) -> list[Cue]:
+    """Return a cue for each window of ``window_s`` that fits, every ``stride_s``, into a span of one label."""
+    count = math.floor((duration_s - recipe.window_s) / recipe.stride_s + 1e-6) + 1
+    return [Cue(onset_s + number * recipe.stride_s, label) for number in range(max(0, count))]
+
+
+def by_overlap(spans: list[tuple[float, float, int]], duration_s: float, background: int, recipe: Recipe) -> list[Cue]:
+    """Return a cue for each window, every ``stride_s`` from the recording's start, that lies within ``duration_s``.
+
+    A window has the label of the span, (onset in s, end in s, label), that covers most of it, ``background`` where
+    none touches it.
+    """
+    cues = within(0.0, duration_s, background, recipe)
+    covered: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for onset_s, end_s, label in spans:
+        first = max(0, math.floor((onset_s - recipe.window_s) / recipe.stride_s) + 1)
+        for number in range(first, min(len(cues), math.ceil(end_s / recipe.stride_s))):
+            begin_s = cues[number].onset_s
+            covered[number][label] += max(0.0, min(end_s, begin_s + recipe.window_s) - max(onset_s, begin_s))
+    for number, shares in covered.items():
+        most, share_s = max(shares.items(), key=lambda one: (one[1], -one[0]))
+        if share_s > 1e-6:
+            cues[number] = Cue(cues[number].onset_s, most)
+    return cues
 
 
 def thin(windows: list[Window], limit: int) -> list[Window]:

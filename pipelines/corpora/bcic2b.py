@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines.recording import Recording
-from pipelines.source import Source
+from pipelines.source import Source, Totals, no_arrays
 from pipelines.windows import Cue
 
 CLASSES: tuple[str, ...] = ("left", "right")
+TOTALS = {"": Totals(recordings=45)}
 
 _GDF = re.compile(r"(?:^|/)(?P<stem>B(?P<subject>\d\d)(?P<session>\d\d)(?P<kind>[TE]))\.gdf$", re.IGNORECASE)
 _CUE_CLASSES = {"769": 1, "770": 2}
@@ -29,6 +30,9 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
     """Return every session; the evaluation sessions (E) are test and need their labels from a .mat file."""
     mats = {PurePosixPath(path).stem.upper(): path for path in reversed(paths) if path.lower().endswith(".mat")}
     return [_source(path, match, mats, recipe) for path in paths if (match := _GDF.search(path))]
+
+
+arrays = no_arrays
 
 
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:

@@ -3,9 +3,10 @@
 import re
 
 from manifests.recipe import Recipe
-from pipelines.source import Source, no_cues
+from pipelines.source import Source, Totals, no_arrays, no_cues
 
 CLASSES: tuple[str, ...] = ("rest", "arithmetic")
+TOTALS = {"": Totals(recordings=72)}
 
 _PATH = re.compile(r"(?:^|/)(?P<subject>Subject\d\d)_(?P<task>[12])\.edf$")
 
@@ -29,4 +30,5 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
     ]
 
 
+arrays = no_arrays
 cues = no_cues

@@ -5,10 +5,11 @@ import re
 from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines.recording import Recording
-from pipelines.source import Source
+from pipelines.source import Source, Totals, no_arrays
 from pipelines.windows import Cue
 
 CLASSES: tuple[str, ...] = ("left", "right", "fists", "feet")
+TOTALS = {"": Totals(recordings=1526)}
 
 _PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d\d)\.edf$", re.IGNORECASE)
 _FIST_RUNS = (3, 4, 7, 8, 11, 12)
@@ -33,6 +34,9 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
         for path in paths
         if (match := _PATH.search(path))
     ]
+
+
+arrays = no_arrays
 
 
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:

@@ -4,9 +4,10 @@ import re
 
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
-from pipelines.source import Source, no_cues
+from pipelines.source import Source, Totals, no_arrays, no_cues
 
 CLASSES: tuple[str, ...] = ("normal", "abnormal")
+TOTALS = {"2": Totals(recordings=2993, windows=409_455), "3": Totals(recordings=2993, windows=409_455)}
 
 _PATH = re.compile(
     r"(?:^|/)(?P<split>train|eval)/(?P<label>normal|abnormal)/\d\d_tcp_\w+/(?:[^/]+/)*"
@@ -34,4 +35,5 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
     ]
 
 
+arrays = no_arrays
 cues = no_cues

@@ -8,10 +8,11 @@ from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.recording import Recording
-from pipelines.source import Source
+from pipelines.source import Source, Totals, no_arrays
 from pipelines.windows import Cue
 
 CLASSES: tuple[str, ...] = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
+TOTALS = {"2.0.0": Totals(recordings=518, windows=112_491), "2.0.1": Totals(recordings=518, windows=113_353)}
 
 _TRAIN = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.edf$")
 _EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.edf$")
@@ -27,6 +28,9 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
     """Return every recording; an eval file's prefix is an event, its subject is known only by the folder's number."""
     there = set(paths)
     return [source for path in paths if (source := _source(path, there, recipe))]
+
+
+arrays = no_arrays
 
 
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
