@@ -66,6 +66,8 @@ class Receipt(_Frozen):
     labels: dict[str, int]
     signal: dict[str, ChannelSums]
     recordings: list[RecordingRow]
+    changes: dict[str, dict[str, int]]
+    """By choice of the recipe, the windows of each recording that it made other than the raw file alone would."""
 
 
 class ShardEntry(_Frozen):
@@ -109,6 +111,8 @@ class Manifest(_Frozen):
     splits: dict[str, SplitEntry]
     signal: dict[str, dict[str, float]]
     outcomes: dict[str, dict[str, int]]
+    choices: dict[str, dict[str, int]]
+    """By choice of the recipe, how many recordings and windows it changed."""
     notes: list[str]
 
 
@@ -189,7 +193,19 @@ def text(folder: Path, whole: Manifest) -> str:
     for outcome, reasons in whole.outcomes.items():
         lines.append(f"  {outcome}: {sum(reasons.values())} recordings")
         lines += [f"    {count}: {reason}" for reason, count in reasons.items() if reason]
+    for choice, changed in whole.choices.items():
+        value = getattr(whole.recipe, choice)
+        lines.append(f"  {choice} {value}: changes {changed['windows']} windows of {changed['recordings']} recordings")
     return "\n".join([*lines, *(f"  {note}" for note in whole.notes)])
+
+
+def choices(receipts: list[Receipt]) -> dict[str, dict[str, int]]:
+    """Return how many recordings and windows each choice of the recipe changed, over all shards."""
+    table: dict[str, Counter[str]] = {}
+    for receipt in receipts:
+        for choice, recordings in receipt.changes.items():
+            table.setdefault(choice, Counter()).update(recordings)
+    return {name: {"recordings": len(table[name]), "windows": table[name].total()} for name in sorted(table)}
 
 
 def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:

@@ -2,13 +2,13 @@
 
 import hashlib
 import io
-import json
 import re
+import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ KEY_LENGTH = 92
 NPY_HEADER = 128
 """Bytes of a version 1 npy header for any array of two small dimensions."""
 
+_MOST = 32767
 _BLOCK = 512
 _DAMAGE = (
     OSError,
@@ -59,28 +60,34 @@ def sample_key(corpus: str, slug: str, window: int) -> str:
     return f"{corpus}-{slug}-{window:06d}"
 
 
-def quantise(x_uv: NDArray[np.float32], quantum_uv: float) -> tuple[NDArray[np.int16], int]:
-    """Return (int16 counts of ``quantum_uv``, number of samples that had to be clipped).
+def quantised(scaled: NDArray[np.float32]) -> tuple[NDArray[np.int16], int]:
+    """Return (int16 counts, how many had to be clipped) of a signal in counts, which is rounded in place.
 
-    The rounding error is ``quantum_uv / sqrt(12)`` µV rms.
+    The rounding error is 1 / sqrt(12) counts rms.
     """
-    counts = np.rint(x_uv / np.float32(quantum_uv))
-    clipped = int(np.count_nonzero(np.abs(counts) > 32767))
-    return np.clip(counts, -32767, 32767).astype(np.int16), clipped
+    np.rint(scaled, out=scaled)
+    num_clipped = 0
+    if scaled.size and max(scaled.max(), -scaled.min()) > _MOST:
+        num_clipped = int(np.count_nonzero(np.abs(scaled) > _MOST))
+        np.clip(scaled, -_MOST, _MOST, out=scaled)
+    return scaled.astype(np.int16), num_clipped
 
 
-def npy_bytes(counts: NDArray[np.int16]) -> bytes:
-    """Return a C × T int16 window as a version 1 npy file, 128 bytes of header before the samples."""
+@lru_cache(maxsize=16)
+def npy_header(shape: tuple[int, int]) -> bytes:
+    """Return the bytes before the samples in a version 1 npy file of an int16 array, electrodes × samples."""
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(counts), version=(1, 0), allow_pickle=False)
-    content = stream.getvalue()
-    assert len(content) == NPY_HEADER + counts.nbytes
-    return content
+    fields = {"descr": "<i2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, fields)
+    assert stream.tell() == NPY_HEADER
+    return stream.getvalue()
 
 
-def sidecar_bytes(fields: dict[str, Any]) -> bytes:
-    """Return the JSON member of a sample."""
-    return json.dumps(fields, sort_keys=True, allow_nan=False).encode()
+def tar_header(name: str, num_bytes: int) -> bytes:
+    """Return the block before a member in a USTAR archive: a plain file of nobody's, of no time."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = num_bytes, 0o444
+    return member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
 
 
 def member_size(num_bytes: int) -> int:

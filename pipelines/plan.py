@@ -16,7 +16,7 @@ from manifests.shard_format import slugs
 from pipelines.scan import Scanned, Tree
 from pipelines.windows import count_on_a_grid
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Version of the way from raw bytes to shard bytes; raised by every change that alters a shard."""
 
 PIECE_SAMPLES = 1 << 25
@@ -222,11 +222,10 @@ def _balance(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, int],
 def _piece_s(scanned: Scanned, recipe: Recipe) -> float:
     """Return the seconds of signal, whole strides, that a recording is read in at once; 0 where all of it is.
 
-    Recordings with events in them and balanced ones are short, and are cut and thinned as a whole.
+    Balanced recordings are short, and are thinned as a whole.
     """
     second = max(1.0, scanned.sfreq * len(scanned.channel_map or {}))
-    has_events = bool(recipe.classes) and not scanned.source.label
-    if has_events or recipe.balance or scanned.duration_s * second <= PIECE_SAMPLES:
+    if recipe.balance or scanned.duration_s * second <= PIECE_SAMPLES:
         return 0.0
     return max(1, int(PIECE_SAMPLES / second / recipe.stride_s)) * recipe.stride_s
 

@@ -102,6 +102,7 @@ def fold(folder: Path, plan: dict[str, Any], recipe: Recipe, src: Path) -> Manif
         },
         signal=_statistics(receipts, recipe),
         outcomes=manifest.outcomes(rows),
+        choices=manifest.choices(receipts),
         notes=plan["notes"],
     )
     write_bytes(folder / "manifest.json", manifest.dump(whole))

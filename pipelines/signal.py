@@ -1,4 +1,4 @@
-"""Signal: from a recording as read to conditioned stretches. Pure functions of arrays, µV in, µV out."""
+"""Signal: from a recording as read to conditioned stretches, in counts. Pure functions of arrays."""
 
 import math
 from dataclasses import dataclass
@@ -11,14 +11,33 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from manifests.shard_format import quantised
 from pipelines.recording import Recording
+from pipelines.reference import Weights, montage
 from pipelines.windows import Stretch
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 17
 """Samples of a block: a constant of the code version, though another changes the signal by less than 0.001 µV."""
+
+_TOGETHER = 4
+"""Channels transformed at once: as many as one SIMD register holds."""
 
 _MARGIN_S = 2.0
 """Seconds by which blocks overlap beyond the filters' own length, for the resampling to settle."""
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """Gapless stretches at the recipe's rate; which of its electrodes they hold, and which of these are interpolated.
+
+    ``clipped`` is the share of samples that int16 could not hold; ``note`` says which electrodes were unfit to use.
+    """
+
+    stretches: list[Stretch]
+    present: NDArray[np.bool_]
+    interpolated: tuple[str, ...]
+    clipped: float
+    note: str
 
 
 def margin_s(sfreq_hz: float, recipe: Recipe) -> float:
@@ -26,31 +45,27 @@ def margin_s(sfreq_hz: float, recipe: Recipe) -> float:
 
     Signal is used from where both rates have a sample, which may lie up to one common period further on.
     """
-    num_samples = sum(len(taps) // 2 for taps in _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz))
+    num_samples = sum(len(taps) // 2 for taps in _taps(sfreq_hz, recipe))
     return (num_samples + _ratio(sfreq_hz, recipe).denominator) / sfreq_hz + _MARGIN_S
 
 
-def condition(
-    recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")
-) -> tuple[list[Stretch], NDArray[np.bool_], str]:
-    """Return (gapless stretches at the recipe's rate, which of its electrodes are present, a note on the absent).
+def condition(recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Conditioned:
+    """Return a recording's signal re-referenced, filtered, resampled and quantised.
 
     Every stretch holds all the recipe's electrodes, zeros where one is absent: not in the file, flat, or not finite.
     Each gap in the recording ends a stretch, so no filter rings across one; a stretch shorter than a window is left
     out. Cores lie between ``start_s`` and ``stop_s`` of the file's signal, gaps not counted. Raises DareError where no
-    electrode is usable.
+    electrode is usable or one that the recipe asks for is not.
     """
     rows = {name: row for row, name in enumerate(recording.electrodes)}
-    spans = [slice(segment.start, segment.stop) for segment in recording.segments]
-    faults = {name: fault for name, row in rows.items() if (fault := _fault(recording.data_uv[row], spans))}
-    present = np.array([name in rows and name not in faults for name in recipe.electrodes])
-    note = "; ".join(f"{name} is {fault}: taken as absent" for name, fault in faults.items())
-    if not present.any():
-        raise DareError(f"no usable electrode: {note or 'none of the recipe'}")
-    if recipe.missing == "require" and not present.all():
-        raise DareError(f"an electrode is required: {note}; take the recording with --set missing=mask")
-    places = [(place, rows[name]) for place, name in enumerate(recipe.electrodes) if present[place]]
-    stretches = []
+    faults = {name: fault for name, row in rows.items() if (fault := _fault(recording, row))}
+    note = "; ".join(f"{name} is {fault}: taken as absent" for name, fault in faults.items() if name in recipe.needed)
+    try:
+        mixed = montage(rows.keys() - faults.keys(), recipe)
+    except DareError as problem:
+        raise DareError(f"{problem} ({note})" if note else str(problem)) from None
+    present = np.array([row is not None for row in mixed.rows])
+    stretches, num_clipped = [], 0
     for segment in recording.segments:
         if (segment.stop - segment.start) / recording.sfreq < recipe.window_s:
             continue
@@ -58,17 +73,24 @@ def condition(
         shift = -recording.first_sample % _ratio(recording.sfreq, recipe).denominator if segment.start == 0 else 0
         begin = segment.start + shift
         whole_uv = recording.data_uv[:, begin : segment.stop]
-        average = recipe.reference == "average"
-        reference_uv = np.float32(0) if not average else whole_uv[[row for _, row in places]].mean(axis=0)
+        common_uv = _sum(whole_uv, rows, mixed.common) if mixed.common else None
         one_pass = _Pass.of(recording.sfreq, whole_uv.shape[1], recipe)
-        data_uv = np.zeros((len(present), one_pass.num_resampled(whole_uv.shape[1])), np.float32)
-        for place, row in places:
-            data_uv[place] = one_pass(whole_uv[row] - reference_uv)
+        counts = np.zeros((len(present), one_pass.num_resampled(whole_uv.shape[1])), np.int16)
+        places = np.flatnonzero(present)
+        for group in (places[first : first + _TOGETHER] for first in range(0, len(places), _TOGETHER)):
+            channels_uv = [_sum(whole_uv, rows, mixed.rows[place] or {}) for place in group]
+            num_clipped += one_pass(channels_uv, common_uv, counts, group)
         before_s = (recording.first_sample + begin) / recording.sfreq
-        core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, data_uv) for edge_s in (start_s, stop_s)))
+        core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, counts) for edge_s in (start_s, stop_s)))
         if core:
-            stretches.append(Stretch(segment.onset_s + shift / recording.sfreq, data_uv, core))
-    return stretches, present, note
+            stretches.append(Stretch(segment.onset_s + shift / recording.sfreq, counts, core))
+    num_samples = int(present.sum()) * sum(stretch.counts.shape[1] for stretch in stretches)
+    return Conditioned(stretches, present, mixed.interpolated, num_clipped / max(1, num_samples), note)
+
+
+def is_notched(sfreq_hz: float, recipe: Recipe) -> bool:
+    """Return whether a recording of this rate holds the recipe's notch."""
+    return 0 < recipe.notch_hz < sfreq_hz / 2 - 1
 
 
 def too_slow(sfreq_hz: float, recipe: Recipe) -> str:
@@ -81,21 +103,31 @@ def too_slow(sfreq_hz: float, recipe: Recipe) -> str:
     )
 
 
-def _inside(sample: float, data_uv: NDArray[np.float32]) -> int:
-    """Return the next whole sample that the data have, or an end of theirs."""
-    return math.ceil(min(max(sample - 1e-6, 0), data_uv.shape[1]))
+def _inside(sample: float, counts: NDArray[np.int16]) -> int:
+    """Return the next whole sample that the signal has, or an end of it."""
+    return math.ceil(min(max(sample - 1e-6, 0), counts.shape[1]))
 
 
-def _fault(channel_uv: NDArray[np.float32], spans: list[slice]) -> str:
-    parts = [channel_uv[span] for span in spans]
-    if not all(np.isfinite(part).all() for part in parts):
+def _fault(recording: Recording, row: int) -> str:
+    """Return why a channel is no signal, "" where it is one."""
+    parts = [recording.data_uv[row, segment.start : segment.stop] for segment in recording.segments]
+    extremes = [(part.min(), part.max()) for part in parts if part.size]
+    # NaN is both extremes of whatever holds one.
+    if not np.isfinite(extremes).all():
         return "not finite"
-    return "flat" if all(np.ptp(part) == 0 for part in parts if part.size) else ""
+    return "flat" if all(low == high for low, high in extremes) else ""
+
+
+def _sum(data_uv: NDArray[np.float32], rows: dict[str, int], weights: Weights) -> NDArray[np.float32]:
+    """Return a weighted sum of channels, µV; of one channel alone, the channel itself."""
+    if list(weights.values()) == [1.0]:
+        return data_uv[rows[next(iter(weights))]]
+    return np.array(list(weights.values()), np.float32) @ data_uv[[rows[name] for name in weights]]
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """Band-pass, notch and resampling of a channel in one pass: the product of all responses on one spectrum.
+    """Band-pass, notch, resampling and scaling to counts in one pass: the product of all responses on one spectrum.
 
     Overlapping blocks, continued at the ends by odd reflection, are transformed, filtered, cut off or filled up at the
     new Nyquist frequency and transformed back, at lengths that make the ratio of the rates, up to down, exact.
@@ -114,33 +146,47 @@ class _Pass:
         margin = math.ceil(margin_s(sfreq_hz, recipe) * sfreq_hz / down) * down
         block = math.ceil(num_samples / math.ceil(num_samples / _BLOCK))
         length = next_fast_len(math.ceil(block / down) + 2 * margin // down, real=True) * down
-        response = _response(_filters(sfreq_hz, recipe.band_hz, recipe.notch_hz), length) * np.float32(up / down)
-        return cls(response, length, margin, up, down)
+        gain = np.float32(up / down / recipe.quantum_uv)
+        response = _response(_taps(sfreq_hz, recipe), length) * gain
+        return cls(response[: length // down * up // 2 + 1], length, margin, up, down)
 
     def num_resampled(self, num_samples: int) -> int:
         """Return how many samples become of some."""
         return num_samples * self.up // self.down
 
-    def __call__(self, channel_uv: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a channel (T,) filtered and resampled.
+    def __call__(
+        self,
+        channels_uv: list[NDArray[np.float32]],
+        common_uv: NDArray[np.float32] | None,
+        counts: NDArray[np.int16],
+        places: NDArray[np.int64],
+    ) -> int:
+        """Write channels, each (T,), less what is common to them, to their places in ``counts``; return how many clip.
 
-        The mean is taken off first: a filter removes it anyway, and without a high-pass int16 should hold the signal
-        and not the amplifier's offset.
+        Their means are taken off first: a filter removes them anyway, and without a high-pass int16 should hold the
+        signal and not the amplifier's offset.
         """
-        block = self.length - 2 * self.margin
-        padded = _reflected(channel_uv - np.float32(channel_uv.mean(dtype=np.float64)), self.margin, block)
+        num_samples, block = len(channels_uv[0]), self.length - 2 * self.margin
+        padded_uv = _reflected(channels_uv, common_uv, self.margin, block)
         resampled_length, skip = self.num_resampled(self.length), self.num_resampled(self.margin)
-        pieces = []
-        for start in range(0, len(channel_uv), block):
-            spectrum = rfft(padded[start : start + self.length])
+        num_clipped = 0
+        for start in range(0, num_samples, block):
+            spectrum = rfft(padded_uv[:, start : start + self.length])[:, : len(self.response)]
             spectrum *= self.response
-            piece = irfft(spectrum[: resampled_length // 2 + 1], n=resampled_length, overwrite_x=True)
-            pieces.append(piece[skip : resampled_length - skip])
-        return np.concatenate(pieces)[: self.num_resampled(len(channel_uv))]
+            resampled = irfft(spectrum, n=resampled_length, overwrite_x=True)[:, skip : resampled_length - skip]
+            first = self.num_resampled(start)
+            here, clipped = quantised(resampled[:, : counts.shape[1] - first])
+            counts[places, first : first + here.shape[1]] = here
+            num_clipped += clipped
+        return num_clipped
 
 
 def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:
     return Fraction(recipe.sfreq_hz / sfreq_hz).limit_denominator(100_000)
+
+
+def _taps(sfreq_hz: float, recipe: Recipe) -> tuple[tuple[float, ...], ...]:
+    return _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz if is_notched(sfreq_hz, recipe) else 0.0)
 
 
 @lru_cache(maxsize=32)
@@ -151,7 +197,7 @@ def _filters(sfreq_hz: float, band_hz: tuple[float, float], notch_hz: float) -> 
     low, high = band_hz[0] or None, band_hz[1] if band_hz[1] < sfreq_hz / 2 else None
     edges = [(low, high)] if (low, high) != (None, None) else []
     widths: list[dict[str, float]] = [{}] * len(edges)
-    if 0 < notch_hz < sfreq_hz / 2 - 1:
+    if notch_hz:
         half = notch_hz / 400 + 0.5
         edges.append((notch_hz + half, notch_hz - half))
         widths.append({"l_trans_bandwidth": 0.5, "h_trans_bandwidth": 0.5})
@@ -172,13 +218,20 @@ def _response(filters: tuple[tuple[float, ...], ...], length: int) -> NDArray[np
     return response.astype(np.float32)
 
 
-def _reflected(channel_uv: NDArray[np.float32], margin: int, block: int) -> NDArray[np.float32]:
-    """Return a channel continued oddly about its ends, zeros beyond one reflection, for whole blocks and margins."""
-    num_samples = len(channel_uv)
-    reach = min(margin, num_samples - 1)
-    padded = np.zeros(2 * margin + -(-num_samples // block) * block, np.float32)
-    end = margin + num_samples
-    padded[margin:end] = channel_uv
-    padded[margin - reach : margin] = 2 * channel_uv[0] - channel_uv[reach:0:-1]
-    padded[end : end + reach] = 2 * channel_uv[-1] - channel_uv[-2 : -2 - reach : -1]
-    return padded
+def _reflected(
+    channels_uv: list[NDArray[np.float32]], common_uv: NDArray[np.float32] | None, margin: int, block: int
+) -> NDArray[np.float32]:
+    """Return channels, less what is common to them and their means, for whole blocks and margins.
+
+    They are continued oddly about their ends, and with zeros beyond one reflection.
+    """
+    num_samples = len(channels_uv[0])
+    reach, end = min(margin, num_samples - 1), margin + num_samples
+    padded_uv = np.zeros((len(channels_uv), 2 * margin + -(-num_samples // block) * block), np.float32)
+    for row, channel in zip(padded_uv, channels_uv, strict=True):
+        inside = row[margin:end]
+        np.subtract(channel, 0 if common_uv is None else common_uv, out=inside)
+        inside -= inside.mean()
+        row[margin - reach : margin] = 2 * inside[0] - inside[reach:0:-1]
+        row[end : end + reach] = 2 * inside[-1] - inside[-2 : -2 - reach : -1]
+    return padded_uv

@@ -1,13 +1,15 @@
 """Windows: which stretches of a recording become samples, and with which label."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.recipe import Recipe
+
+_TINY_S = 1e-7  # below any time that a file can tell
 
 
 @dataclass(frozen=True)
@@ -20,19 +22,19 @@ class Cue:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A gapless stretch of conditioned signal: µV, float32, electrodes × samples at the recipe's rate.
+    """A gapless stretch of conditioned signal: int16 counts, electrodes × samples at the recipe's rate.
 
     Windows begin at, or are cued by, the samples of its ``core``; what lies around is there for them to reach into.
     """
 
     onset_s: float
-    data_uv: NDArray[np.float32]
+    counts: NDArray[np.int16]
     core: range
 
 
 @dataclass(frozen=True)
 class Window:
-    """One sample: µV, float32, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none.
+    """One sample: int16 counts, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none.
 
     ``number`` tells it from the recording's others.
     """
@@ -40,7 +42,7 @@ class Window:
     number: int
     start_s: float
     label: int
-    data_uv: NDArray[np.float32]
+    counts: NDArray[np.int16]
 
 
 def on_a_grid(stretches: list[Stretch], label: int, recipe: Recipe, first: int = 0) -> list[Window]:
@@ -53,33 +55,42 @@ def on_a_grid(stretches: list[Stretch], label: int, recipe: Recipe, first: int =
         (stretch, start)
         for stretch in stretches
         for start in stretch.core[::stride]
-        if start + length <= stretch.data_uv.shape[1] and start + min(length, stride) <= stretch.core.stop
+        if start + length <= stretch.counts.shape[1] and start + min(length, stride) <= stretch.core.stop
     ]
     return [
-        Window(number, stretch.onset_s + start / recipe.sfreq_hz, label, stretch.data_uv[:, start : start + length])
+        Window(number, stretch.onset_s + start / recipe.sfreq_hz, label, stretch.counts[:, start : start + length])
         for number, (stretch, start) in enumerate(starts, first)
     ]
 
 
-def at_cues(stretches: list[Stretch], cues: list[Cue], recipe: Recipe) -> tuple[list[Window], str]:
-    """Return (the windows that start ``offset_s`` from each cue, a note on those that could not be cut).
+def at_cues(
+    stretches: list[Stretch], cues: list[Cue], span_s: tuple[float, float], recipe: Recipe
+) -> tuple[list[Window], str, int]:
+    """Return (the windows ``offset_s`` from the cues in a span, a note on those without, how many leave the signal).
 
     A window that leaves its gapless stretch is dropped (``edges = "drop"``), filled with zeros (``pad``), or takes
-    what is missing from the stretch's other end (``wrap``, as published for TUEV).
+    what is missing from the stretch's other end (``wrap``, as published for TUEV). Cues are numbered over all spans.
     """
-    windows, lost = [], Counter[str]()
+    windows: list[Window] = []
+    num_here = num_outside = num_beyond = 0
     for number, cue in enumerate(cues):
-        stretch = next((s for s in stretches if _holds(s, cue.onset_s, recipe.sfreq_hz)), None)
+        if not span_s[0] - _TINY_S <= cue.onset_s < span_s[1] - _TINY_S:
+            continue
+        num_here += 1
+        stretch = next((one for one in stretches if _holds(one, cue.onset_s, recipe.sfreq_hz)), None)
         if stretch is None:
-            lost["lie outside the signal or in a gap"] += 1
+            num_outside += 1
             continue
         start = round((cue.onset_s + recipe.offset_s - stretch.onset_s) * recipe.sfreq_hz)
-        window = _cut(stretch.data_uv, start, recipe.window_samples, recipe.edges)
-        if window is None:
-            lost["reach beyond an end of the signal or into a gap"] += 1
-        else:
+        num_beyond += not 0 <= start <= stretch.counts.shape[1] - recipe.window_samples
+        window = _cut(stretch.counts, start, recipe.window_samples, recipe.edges)
+        if window is not None:
             windows.append(Window(number, stretch.onset_s + start / recipe.sfreq_hz, cue.label, window))
-    return windows, "; ".join(f"{count} of {len(cues)} events {why}: dropped" for why, count in sorted(lost.items()))
+    lost = {
+        "lie outside the signal or in a gap": num_outside,
+        "reach beyond an end of the signal or into a gap": num_here - num_outside - len(windows),
+    }
+    return windows, "; ".join(f"{n} of {num_here} events {why}: dropped" for why, n in lost.items() if n), num_beyond
 
 
 def within(onset_s: float, duration_s: float, label: int, recipe: Recipe) -> list[Cue]:
@@ -95,7 +106,7 @@ def by_overlap(spans: list[tuple[float, float, int]], duration_s: float, backgro
     none touches it.
     """
     cues = within(0.0, duration_s, background, recipe)
-    covered: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    covered: defaultdict[int, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
     for onset_s, end_s, label in spans:
         first = max(0, math.floor((onset_s - recipe.window_s) / recipe.stride_s) + 1)
         for number in range(first, min(len(cues), math.ceil(end_s / recipe.stride_s))):
@@ -106,6 +117,12 @@ def by_overlap(spans: list[tuple[float, float, int]], duration_s: float, backgro
         if share_s > 1e-6:
             cues[number] = Cue(cues[number].onset_s, most)
     return cues
+
+
+def quiet(windows: list[Window], recipe: Recipe) -> list[Window]:
+    """Return the windows in which no sample reaches ``reject_uv``; all where it is 0."""
+    limit = recipe.reject_uv / recipe.quantum_uv
+    return [one for one in windows if not limit or max(one.counts.max(), -int(one.counts.min())) < limit]
 
 
 def thin(windows: list[Window], limit: int) -> list[Window]:
@@ -122,19 +139,19 @@ def count_on_a_grid(duration_s: float, recipe: Recipe) -> int:
 
 
 def _holds(stretch: Stretch, onset_s: float, sfreq_hz: float) -> bool:
-    return stretch.core.start <= (onset_s - stretch.onset_s) * sfreq_hz < stretch.core.stop
+    return -_TINY_S <= onset_s - stretch.onset_s < stretch.counts.shape[1] / sfreq_hz - _TINY_S
 
 
-def _cut(data_uv: NDArray[np.float32], start: int, length: int, edges: str) -> NDArray[np.float32] | None:
-    num_samples = data_uv.shape[1]
+def _cut(counts: NDArray[np.int16], start: int, length: int, edges: str) -> NDArray[np.int16] | None:
+    num_samples = counts.shape[1]
     if start >= 0 and start + length <= num_samples:
-        return data_uv[:, start : start + length]
+        return counts[:, start : start + length]
     if edges == "drop":
         return None
     wanted = np.arange(start, start + length)
     if edges == "wrap":
-        return data_uv[:, wanted % num_samples]
-    window = np.zeros((data_uv.shape[0], length), np.float32)
+        return counts[:, wanted % num_samples]
+    window = np.zeros((counts.shape[0], length), np.int16)
     inside = (wanted >= 0) & (wanted < num_samples)
-    window[:, inside] = data_uv[:, wanted[inside]]
+    window[:, inside] = counts[:, wanted[inside]]
     return window

@@ -30,6 +30,8 @@ CHANGES = {
     "offset_s": 1,
     "edges": "pad",
     "events": "rows",
+    "reject_uv": 100,
+    "wake_margin_s": 1800,
     "runs": "[1]",
     "balance": "true",
     "valid_share": 0.3,

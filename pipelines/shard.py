@@ -1,0 +1,155 @@
+"""Shard: windows become a tar and its index, hashed while they are written."""
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.durable import atomic_write, sha256_bytes, write_bytes
+from manifests.electrodes import split_reference
+from manifests.manifest import ChannelSums, RecordingRow
+from manifests.recipe import Recipe
+from manifests.shard_format import (
+    NPY_HEADER,
+    Index,
+    member_size,
+    npy_header,
+    payload_offset,
+    sample_key,
+    tar_header,
+    tar_size,
+)
+from pipelines.windows import Window
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The windows that one recording gives to a shard, and what they have in common.
+
+    ``scale`` is µV per count of each electrode, 0 where absent; ``shared`` are the fields of every sidecar.
+    """
+
+    row: RecordingRow
+    slug: str
+    windows: list[Window]
+    scale: NDArray[np.float32]
+    shared: str
+
+    @classmethod
+    def of(
+        cls, row: RecordingRow, slug: str, windows: list[Window], present: NDArray[np.bool_], recipe: Recipe
+    ) -> "Samples":
+        """Return the samples of a recording; electrodes that are not present have scale 0."""
+        scale = np.where(present, recipe.quantum_uv, 0).astype(np.float32)
+        references = {split_reference(label)[1] for label in row.channel_map.values()} - {""}
+        shared = {
+            "recording": row.path,
+            "subject": row.subject,
+            "session": row.session,
+            "sfreq": recipe.sfreq_hz,
+            "channels": list(recipe.electrodes),
+            "reference": "/".join(sorted(references)) if recipe.reference == "as recorded" else recipe.reference,
+            "unit": "uV",
+            "scale": [float(one) for one in scale],
+            "annotations": [],
+        }
+        return cls(row, slug, windows, scale, json.dumps(shared, sort_keys=True))
+
+    def sidecar(self, window: Window, recipe: Recipe) -> bytes:
+        """Return the JSON member of a window."""
+        own = {
+            "key": sample_key(recipe.corpus, self.slug, window.number),
+            "start_s": round(window.start_s, 6),
+            "label": window.label,
+            "label_name": recipe.classes[window.label] if window.label >= 0 else "",
+        }
+        return f"{json.dumps(own)[:-1]}, {self.shared[1:]}".encode()
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a shard came to: bytes and sha256 of the tar, sha256 of its index, sums over each electrode, µV."""
+
+    bytes: int
+    sha256: str
+    index_sha256: str
+    signal: dict[str, ChannelSums]
+
+
+def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> Written:
+    """Write the samples of a shard, in order, to ``path`` and its index beside it.
+
+    Raises DareError where the system refuses to.
+    """
+    digest = hashlib.sha256()
+    sizes, crcs = [], []
+    sums = np.zeros((3, len(recipe.electrodes)))
+    shape = (len(recipe.electrodes), recipe.window_samples)
+    with atomic_write(path) as partial, partial.open("wb") as stream:
+
+        def put(*parts: Any) -> None:
+            for part in parts:
+                digest.update(part)
+                stream.write(part)
+
+        for one, window in samples:
+            counts = np.ascontiguousarray(window.counts)
+            sidecar = one.sidecar(window, recipe)
+            key = sample_key(recipe.corpus, one.slug, window.number)
+            array_bytes = NPY_HEADER + counts.nbytes
+            put(tar_header(f"{key}.eeg.npy", array_bytes), npy_header(shape), counts.data, _padding(array_bytes))
+            put(tar_header(f"{key}.json", len(sidecar)), sidecar, _padding(len(sidecar)))
+            sizes.append(member_size(array_bytes) + member_size(len(sidecar)))
+            crcs.append(zlib.crc32(counts.data))
+            _add(sums, counts, one.scale)
+        put(bytes(tar_size(sum(sizes)) - sum(sizes)))
+    index = _index(samples, np.cumsum([0, *sizes]), crcs, shape).to_bytes()
+    write_bytes(path.with_suffix(".idx.npz"), index)
+    return Written(tar_size(sum(sizes)), digest.hexdigest(), sha256_bytes(index), _by_electrode(sums, recipe))
+
+
+def _padding(num_bytes: int) -> bytes:
+    """Return what fills the last block of a tar member."""
+    return bytes(member_size(num_bytes) - member_size(0) - num_bytes)
+
+
+def _index(
+    samples: list[tuple[Samples, Window]], starts: NDArray[np.int64], crcs: list[int], shape: tuple[int, int]
+) -> Index:
+    """Return where each sample lies, from the starts of their members, and what each is."""
+    subjects = {one.row.path: one.row.subject for one, _ in samples}
+    recordings = sorted(subjects)
+    numbers = {path: number for number, path in enumerate(recordings)}
+    return Index(
+        offset=np.array([*(starts[:-1] + payload_offset()), tar_size(int(starts[-1]))], np.int64),
+        recording=np.array([numbers[one.row.path] for one, _ in samples], np.int32),
+        window=np.array([window.number for _, window in samples], np.int32),
+        start_s=np.array([round(window.start_s, 6) for _, window in samples], np.float64),
+        label=np.array([window.label for _, window in samples], np.int32),
+        scale=np.stack([one.scale for one, _ in samples]),
+        crc32=np.array(crcs, np.uint32),
+        recordings=np.array(recordings, np.str_),
+        subjects=np.array([subjects[path] for path in recordings], np.str_),
+        shape=np.array(shape, np.int64),
+    )
+
+
+def _add(sums: NDArray[np.float64], counts: NDArray[np.int16], scale: NDArray[np.float32]) -> None:
+    """Add a window to the number, sum and sum of squares (µV) of each electrode's samples."""
+    data = counts.astype(np.float32)
+    sums[0] += (scale > 0) * counts.shape[1]
+    sums[1] += data.sum(axis=1) * scale
+    sums[2] += np.einsum("ct,ct->c", data, data) * scale.astype(np.float64) ** 2
+
+
+def _by_electrode(sums: NDArray[np.float64], recipe: Recipe) -> dict[str, ChannelSums]:
+    return {
+        name: ChannelSums(samples=int(num_samples), total=float(total), squares=float(squares))
+        for name, num_samples, total, squares in zip(recipe.electrodes, *sums, strict=True)
+        if num_samples
+    }
