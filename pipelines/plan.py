@@ -222,10 +222,10 @@ def _balance(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, int],
 def _piece_s(scanned: Scanned, recipe: Recipe) -> float:
     """Return the seconds of signal, whole strides, that a recording is read in at once; 0 where all of it is.
 
-    Balanced recordings are short, and are thinned as a whole.
+    Balanced recordings are thinned as a whole, and windows that wrap need both ends of one; such corpora are short.
     """
     second = max(1.0, scanned.sfreq * len(scanned.channel_map or {}))
-    if recipe.balance or scanned.duration_s * second <= PIECE_SAMPLES:
+    if recipe.balance or recipe.edges == "wrap" or scanned.duration_s * second <= PIECE_SAMPLES:
         return 0.0
     return max(1, int(PIECE_SAMPLES / second / recipe.stride_s)) * recipe.stride_s
 

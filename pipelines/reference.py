@@ -72,7 +72,7 @@ def _splines(present: tuple[str, ...], absent: tuple[str, ...]) -> dict[str, Wei
     """Return the weights over the present of each absent electrode, of those that have a place on the head."""
     import mne
 
-    places = mne.channels.make_standard_montage("standard_1005")
+    places = mne.channels.make_standard_montage("colin27_1005")
     spelt = {name.upper(): name for name in places.ch_names}
     known, wanted = ([name for name in names if name in spelt] for names in (present, absent))
     if len(known) < 4 or not wanted:

@@ -143,8 +143,8 @@ def _add(sums: NDArray[np.float64], counts: NDArray[np.int16], scale: NDArray[np
     """Add a window to the number, sum and sum of squares (µV) of each electrode's samples."""
     data = counts.astype(np.float32)
     sums[0] += (scale > 0) * counts.shape[1]
-    sums[1] += data.sum(axis=1) * scale
-    sums[2] += np.einsum("ct,ct->c", data, data) * scale.astype(np.float64) ** 2
+    sums[1] += data @ np.ones(counts.shape[1], np.float32) * scale
+    sums[2] += np.vecdot(data, data) * scale.astype(np.float64) ** 2
 
 
 def _by_electrode(sums: NDArray[np.float64], recipe: Recipe) -> dict[str, ChannelSums]:

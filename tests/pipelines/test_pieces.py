@@ -9,6 +9,8 @@ from pipelines import plan
 from tests.commands import preprocess, recordings
 from tests.judges import noise_uv, samples, write_edf
 
+pytest_plugins = ["tests.corpora_fixtures"]
+
 QUANTUM_UV = 2**-5
 LABELS = [f"EEG {name}" for name in "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz".split()]
 
@@ -35,3 +37,21 @@ def test_pieces_together_are_the_whole(
         np.testing.assert_allclose(sample.data_uv, expected[key].data_uv, rtol=0, atol=QUANTUM_UV)
         assert np.mean(sample.data_uv != expected[key].data_uv) < 0.02
     assert recordings(pieces) == recordings(whole)
+
+
+@pytest.mark.parametrize("edges", ["drop", "pad"])
+def test_pieces_share_the_events_without_loss(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edges: str
+) -> None:
+    command, options = ("tuev", raw / "tuev"), ("--set", "events=rows", "--set", f"edges={edges}")
+    whole = preprocess(*command, tmp_path / "whole", *options)
+    monkeypatch.setattr(plan, "PIECE_SAMPLES", 23 * 250 * 13)
+    pieces = preprocess(*command, tmp_path / "pieces", "--set", "shard_mb=0.05", *options)
+    expected, found = samples(whole), samples(pieces)
+    assert len(list(pieces.rglob("*.tar"))) > len(list(whole.rglob("*.tar")))
+    assert sorted(found) == sorted(expected)
+    for key, sample in found.items():
+        assert (sample.start_s, sample.fields["label"]) == (expected[key].start_s, expected[key].fields["label"])
+        np.testing.assert_allclose(sample.data_uv, expected[key].data_uv, rtol=0, atol=QUANTUM_UV)
+    for path, row in recordings(whole).items():
+        assert recordings(pieces)[path]["windows"] == row["windows"]
