@@ -23,6 +23,7 @@ NPY_HEADER = 128
 
 _MOST = 32767
 _BLOCK = 512
+_CHECKSUM = slice(148, 154)
 _DAMAGE = (
     OSError,
     ValueError,
@@ -85,7 +86,16 @@ def npy_header(shape: tuple[int, int]) -> bytes:
 
 def tar_header(name: str, num_bytes: int) -> bytes:
     """Return the block before a member in a USTAR archive: a plain file of nobody's, of no time."""
-    member = tarfile.TarInfo(name)
+    header, spelt = bytearray(_nameless_header(num_bytes)), name.encode()
+    header[: len(spelt)] = spelt
+    # The checksum is the sum of all bytes, so a name adds its own.
+    header[_CHECKSUM] = b"%06o" % (int(header[_CHECKSUM], 8) + sum(spelt))
+    return bytes(header)
+
+
+@lru_cache(maxsize=1024)
+def _nameless_header(num_bytes: int) -> bytes:
+    member = tarfile.TarInfo()
     member.size, member.mode = num_bytes, 0o444
     return member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
 

@@ -87,35 +87,34 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
     Raises DareError where the system refuses to.
     """
     digest = hashlib.sha256()
-    sizes, crcs = [], []
+    starts, crcs = [0], []
     sums = np.zeros((3, len(recipe.electrodes)))
     shape = (len(recipe.electrodes), recipe.window_samples)
+    array_bytes = NPY_HEADER + 2 * shape[0] * shape[1]
+    # One member is laid out again and again: its header, that of the array, the samples, and zeros up to a whole block.
+    member = np.zeros(member_size(array_bytes), np.uint8)
+    end = payload_offset() + 2 * shape[0] * shape[1]
+    member[payload_offset() - NPY_HEADER : payload_offset()] = np.frombuffer(npy_header(shape), np.uint8)
+    counts = member[payload_offset() : end].view("<i2").reshape(shape)
     with atomic_write(path) as partial, partial.open("wb") as stream:
 
-        def put(*parts: Any) -> None:
-            for part in parts:
-                digest.update(part)
-                stream.write(part)
+        def put(part: Any) -> None:
+            digest.update(part)
+            stream.write(part)
 
         for one, window in samples:
-            counts = np.ascontiguousarray(window.counts)
-            sidecar = one.sidecar(window, recipe)
-            key = sample_key(recipe.corpus, one.slug, window.number)
-            array_bytes = NPY_HEADER + counts.nbytes
-            put(tar_header(f"{key}.eeg.npy", array_bytes), npy_header(shape), counts.data, _padding(array_bytes))
-            put(tar_header(f"{key}.json", len(sidecar)), sidecar, _padding(len(sidecar)))
-            sizes.append(member_size(array_bytes) + member_size(len(sidecar)))
+            key, sidecar = sample_key(recipe.corpus, one.slug, window.number), one.sidecar(window, recipe)
+            member[: payload_offset() - NPY_HEADER] = np.frombuffer(tar_header(f"{key}.eeg.npy", array_bytes), np.uint8)
+            counts[...] = window.counts
+            put(member.data)
+            put(tar_header(f"{key}.json", len(sidecar)) + sidecar + bytes(-len(sidecar) % member_size(0)))
+            starts.append(starts[-1] + len(member) + member_size(len(sidecar)))
             crcs.append(zlib.crc32(counts.data))
             _add(sums, counts, one.scale)
-        put(bytes(tar_size(sum(sizes)) - sum(sizes)))
-    index = _index(samples, np.cumsum([0, *sizes]), crcs, shape).to_bytes()
+        put(bytes(tar_size(starts[-1]) - starts[-1]))
+    index = _index(samples, np.array(starts), crcs, shape).to_bytes()
     write_bytes(path.with_suffix(".idx.npz"), index)
-    return Written(tar_size(sum(sizes)), digest.hexdigest(), sha256_bytes(index), _by_electrode(sums, recipe))
-
-
-def _padding(num_bytes: int) -> bytes:
-    """Return what fills the last block of a tar member."""
-    return bytes(member_size(num_bytes) - member_size(0) - num_bytes)
+    return Written(tar_size(starts[-1]), digest.hexdigest(), sha256_bytes(index), _by_electrode(sums, recipe))
 
 
 def _index(
