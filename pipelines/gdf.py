@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines.recording import MAX_RECORD_S, Event, RecordFile, Signal, Timeline, describe_channel
+from pipelines.recording import Event, describe_channel
+from pipelines.records import MAX_RECORD_S, RecordFile, Signal, Timeline
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
 
@@ -193,9 +194,12 @@ def _unit(columns: dict[str, NDArray[Any]], position: int) -> str:
 
 def _version(path: Path, fixed: bytes) -> float:
     try:
-        return float(fixed[4:8])
+        version = float(fixed[4:8])
     except ValueError:
         raise DareError(f"{path}: header field 'version' is not a number: {fixed[4:8]!r}") from None
+    if not 1 <= version < 3:
+        raise DareError(f"{path}: is GDF {version:g}; versions 1 and 2 can be read: convert it with BioSig's save2gdf")
+    return version
 
 
 def _columns(raw: bytes, types: dict[str, str], count: int) -> dict[str, NDArray[Any]]:

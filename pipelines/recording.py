@@ -1,15 +1,15 @@
-"""Recording: what a raw EEG file holds, and the file of records that EDF, BDF and GDF have in common."""
+"""Recording: what a raw EEG file holds, which of its channels are read, and in what unit."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.electrodes import split_reference
+from manifests.electrodes import VOCABULARY, split_reference
+from manifests.errors import DareError
 
 UV_PER_UNIT: dict[str, float] = {
     "nv": 1e-3,
@@ -21,10 +21,10 @@ UV_PER_UNIT: dict[str, float] = {
 }
 """Voltage units, case folded: TUH and others write ``UV`` as well as ``uV``."""
 
-MAX_RECORD_S = 1e6
-"""Longer records, eleven days and more, are damaged headers."""
-
 _MICRO_SIGNS = ("Âµ", "Î¼", "μ")  # UTF-8 micro sign and Greek mu read as latin-1, and Greek mu itself
+_PLAUSIBLE_SD_UV = (0.5, 2000.0)
+_MAX_SFREQ = 1e6
+_MIN_GAP_SAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ class Channel:
 
 @dataclass(frozen=True)
 class Header:
-    """The cheap facts of a file; ``duration_s`` counts signal, without the gaps of a discontinuous file."""
+    """The cheap facts of a file; ``duration_s`` counts signal, without the gaps of a discontinuous file.
+
+    ``num_records`` counts the records of EDF, BDF and GDF, and of other formats epochs or trials.
+    """
 
     path: Path
     format: str
@@ -77,7 +80,8 @@ class Recording:
     """Signal and events: ``data_uv`` is float32, electrodes × samples; ``sfreq`` is 0 where none was read.
 
     ``first_sample`` is the file's sample that the data begin with. Samples in no segment (gaps between runs) are never
-    to be used. Events are sorted by onset.
+    to be used. Events are sorted by onset. Where a file does not tell how long its gaps last (epochs, trials, cuts by
+    an editor), onsets of segments and of events count seconds of signal.
     """
 
     electrodes: tuple[str, ...]
@@ -89,85 +93,15 @@ class Recording:
     first_sample: int = 0
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """When each record begins, in seconds from the first sample, and the events of the file."""
-
-    record_onsets_s: NDArray[np.float64]
-    events: tuple[Event, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Signal:
-    """Where the samples of a channel lie in each record, and the two ranges that define its calibration."""
-
-    channel: Channel
-    num_samples: int
-    byte_offset: int
-    dtype: str
-    digital_range: tuple[float, float]
-    physical_range: tuple[float, float]
+class RawFile(Protocol):
+    """An opened recording: its header, and its signal from any second to any other."""
 
     @property
-    def fault(self) -> str:
-        """Return why no calibration follows from the two ranges, "" where one does."""
-        if not np.isfinite([*self.digital_range, *self.physical_range]).all():
-            return "its ranges are not finite"
-        if self.digital_range[0] == self.digital_range[1]:
-            return "its digital minimum equals its maximum"
-        if self.physical_range[0] == self.physical_range[1]:
-            return "its physical minimum equals its maximum"
-        return ""
+    def header(self) -> Header:
+        """What the file says of itself, put right by its size."""
 
-    def physical(self, digital: NDArray[Any]) -> NDArray[np.float64]:
-        """Return digital samples in the unit of the channel (Kemp 1992); either range may be inverted."""
-        (digital_min, digital_max), (physical_min, physical_max) = self.digital_range, self.physical_range
-        gain = (physical_max - physical_min) / (digital_max - digital_min)
-        samples = digital.astype(np.float64)
-        samples *= gain
-        samples += physical_min - digital_min * gain
-        return samples
-
-
-@dataclass(frozen=True)
-class RecordFile(ABC):
-    """A parsed file of equal records, each holding a block of samples of every channel in turn."""
-
-    path: Path
-    format: str
-    signals: tuple[Signal, ...]
-    data_offset: int
-    num_records: int
-    record_bytes: int
-    record_s: float
-    notes: tuple[str, ...]
-
-    @abstractmethod
-    def timeline(self) -> Timeline:
-        """Return record onsets and events; raises DareError where they show that the file is damaged."""
-
-    @cached_property
-    def records(self) -> NDArray[np.uint8]:
-        """The bytes of all records, (num_records, record_bytes), mapped and not read."""
-        shape = (self.num_records, self.record_bytes)
-        return np.asarray(np.memmap(self.path, np.uint8, "r", self.data_offset, shape))
-
-    def even_onsets_s(self) -> NDArray[np.float64]:
-        """Return when each record begins if none is missing, (num_records,)."""
-        return np.arange(self.num_records, dtype=np.float64) * self.record_s
-
-    def digital(self, signal: Signal, span: slice) -> NDArray[Any]:
-        """Return the samples of a channel in a span of records as stored, (records × num_samples,)."""
-        width = int(signal.dtype[-1])
-        stop = signal.byte_offset + signal.num_samples * width
-        block = np.ascontiguousarray(self.records[span, signal.byte_offset : stop])
-        if width != 3:
-            return block.reshape(-1).view(signal.dtype)
-        # The three bytes go to the top of an int32, so that shifting down extends the sign.
-        padded = np.zeros((block.size // 3, 4), np.uint8)
-        padded[:, 1:] = block.reshape(-1, 3)
-        return padded.view("<i4")[:, 0] >> 8
+    def read(self, electrodes: Collection[str] | None, start_s: float, stop_s: float) -> Recording:
+        """Return the wanted electrodes in µV from ``start_s`` to ``stop_s`` of the signal, and all events."""
 
 
 def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Channel:
@@ -182,3 +116,81 @@ def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Chan
     for sign in _MICRO_SIGNS:
         folded = folded.replace(sign, "µ")
     return Channel(label, electrode, reference, sfreq, unit, UV_PER_UNIT.get(folded.lower(), float("nan")))
+
+
+def choose(
+    path: Path, channels: Sequence[Channel], electrodes: Collection[str] | None
+) -> tuple[list[int], tuple[str, ...]]:
+    """Return (positions of the channels to read, notes on the others of the same electrodes).
+
+    ``electrodes`` are the wanted ones by canonical name, None for all. Of several rates that of the EEG is read: the
+    highest among the wanted channels on known electrodes. Of two channels on one electrode the first is read. Raises
+    DareError where the rate is not possible.
+    """
+    wanted = [place for place, one in enumerate(channels) if electrodes is None or one.electrode in electrodes]
+    on_scalp = [place for place in wanted if channels[place].electrode.split("-")[0] in VOCABULARY]
+    sfreq = max((channels[place].sfreq for place in on_scalp or wanted), default=1.0)
+    if not 0 < sfreq <= _MAX_SFREQ:
+        raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible: the record duration is wrong")
+    chosen: dict[str, int] = {}
+    notes, others = [], []
+    for place in wanted:
+        channel = channels[place]
+        if channel.sfreq != sfreq:
+            others.append(f"{channel.electrode} {channel.sfreq:g} Hz")
+        elif chosen.setdefault(channel.electrode, place) != place:
+            notes.append(f"channel {channel.label!r} repeats {channel.electrode}: the first one is read")
+    if others:
+        notes.append(f"left out, as the EEG has {sfreq:g} Hz: {', '.join(others)}")
+    return list(chosen.values()), tuple(notes)
+
+
+def settle_units(
+    data_uv: NDArray[np.float32], channels: Sequence[Channel], missing: NDArray[np.bool_] | None
+) -> tuple[str, ...]:
+    """Scale in place the rows of channels whose unit says nothing, by their spread; return a note on it.
+
+    ``data_uv`` is channels × samples; ``missing`` marks samples to disregard, None where there are none.
+    """
+    unknown = [row for row, channel in enumerate(channels) if np.isnan(channel.scale_to_uv)]
+    if not unknown:
+        return ()
+    present = slice(None) if missing is None else ~missing
+    with np.errstate(over="ignore", invalid="ignore"):
+        spreads = [data_uv[row, present].std(dtype=np.float64) if data_uv.size else 0.0 for row in unknown]
+        scale, unit = _guess_unit(float(np.median(spreads)))
+        for row in unknown:
+            data_uv[row] *= np.float32(scale)
+    return (f"unit unknown, read as {unit}: {', '.join(channels[row].electrode for row in unknown)}",)
+
+
+def _guess_unit(spread: float) -> tuple[float, str]:
+    """Return (µV per unit, what it was taken for) of channels of this standard deviation."""
+    low, high = _PLAUSIBLE_SD_UV
+    for scale, unit in ((1.0, "µV"), (1e6, "V"), (1e3, "mV")):
+        if low <= spread * scale <= high:
+            return scale, f"{unit} by amplitude (median sd {spread * scale:.3g} µV)"
+    return 1.0, f"µV although no unit fits its amplitude (median sd {spread:.3g})"
+
+
+def without_missing(
+    segments: Sequence[Segment], missing: NDArray[np.bool_] | None, sfreq: float
+) -> tuple[Segment, ...]:
+    """Return what runs of ten missing samples and more leave of the segments."""
+    if missing is None:
+        return tuple(segments)
+    present = np.ones(len(missing), np.bool_)
+    for start, stop in _runs(missing):
+        if stop - start >= _MIN_GAP_SAMPLES:
+            present[start:stop] = False
+    return tuple(
+        Segment(part.start + start, part.start + stop, part.onset_s + start / sfreq)
+        for part in segments
+        for start, stop in _runs(present[part.start : part.stop])
+    )
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the (start, stop) of each run of True."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -15,7 +15,8 @@ class Source:
     """A recording of a corpus: its path below --src and what its name and place say.
 
     ``label`` is the class of the whole recording, "" where events carry the classes; ``label_file`` the file, below
-    --src, that holds its labels; ``skip`` says why the recipe has no use for it; ``lacks`` what it cannot do without.
+    --src, that holds its labels; ``skip`` says why the recipe has no use for it; ``lacks`` what it cannot do without;
+    ``montage`` names the file's channels in order, where its own labels do not tell.
     """
 
     path: str
@@ -26,6 +27,7 @@ class Source:
     label_file: str = ""
     skip: str = ""
     lacks: str = ""
+    montage: tuple[str, ...] = ()
 
 
 def no_cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:

@@ -1,11 +1,14 @@
 """EDF and BDF, byte by byte: what is read of odd files, and what is refused."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.readers import read, read_header
 from pipelines.recording import Event, Recording, Segment
@@ -86,6 +89,10 @@ def test_channel_without_a_range_is_absent(saved: Saved, change: dict[str, Any])
         ({"header_bytes": "999"}, b"", "header length '999'"),
         ({"duration": "0"}, b"", "1 s assumed"),
         ({"num_records": "4.0"}, b"", ""),
+        ({"num_records": "4,0"}, b"", ""),
+        ({"duration": "1,0"}, b"", ""),
+        ({"date": "XX.XX.XX"}, b"", ""),
+        ({"date": "1/1/2010", "time": "0:0:0"}, b"", ""),
         ({"date": "31.02.10", "time": "24.61.00"}, b"", ""),
         ({"patient": "J\xfcrgen 01-JAN-0000 Age:36"}, b"", ""),
         ({"reserved": "EDF+C"}, b"", ""),
@@ -117,11 +124,74 @@ def test_bdf_extends_the_sign_of_24_bits(saved: Saved) -> None:
 def test_mixed_rates_are_never_resampled(saved: Saved) -> None:
     fast = EdfChannel("EMG chin", noise(1, per_record=400))
     slow = EdfChannel("EEG C4", noise(2, per_record=50))
-    path = saved(edf_bytes([fast, EEG, slow]))
+    path = saved(edf_bytes([fast, EEG, slow, tals(*STEADY[:3], "+3||;+3.5|cue|;")], reserved="EDF+C"))
     assert_eeg(read(path))
     assert read(path, {"CHIN"}).data_uv.shape == (1, 1600)
-    np.testing.assert_allclose(read(path, {"C4"}).data_uv[0], np.concatenate(slow.records) * 0.1, atol=1e-3)
-    assert_refused(lambda: read(path, {"C3", "C4"}), "a.edf", "C3 100 Hz, C4 50 Hz")
+    alone = read(path, {"C4"})
+    assert (alone.sfreq, alone.notes, alone.segments) == (50.0, (), (Segment(0, 200, 0.0),))
+    np.testing.assert_allclose(alone.data_uv[0], np.concatenate(slow.records) * 0.1, atol=1e-3)
+    assert {one.label: one.sfreq for one in read_header(path).channels} == {"EMG chin": 400, "EEG C4": 50} | {
+        EEG.label: 100
+    }
+    assert alone.events == read(path).events == (Event(3.5, 0.0, "cue"),)
+
+
+def test_of_wanted_channels_those_at_the_rate_of_the_eeg_are_read(saved: Saved) -> None:
+    faster = EdfChannel("EMG chin", noise(1, per_record=400))
+    slower = [EdfChannel("EEG C4", noise(2, per_record=50)), EdfChannel("TEMP", noise(3, per_record=1))]
+    recording = read(saved(edf_bytes([faster, *slower, EEG])), {"CHIN", "C3", "C4", "TEMP", "CZ"})
+    assert_eeg(recording)
+    assert recording.notes == ("left out, as the EEG has 100 Hz: CHIN 400 Hz, C4 50 Hz, TEMP 1 Hz",)
+    assert read(saved(edf_bytes([*slower, faster])), {"TEMP", "CHIN"}).electrodes == ("CHIN",)
+
+
+def test_duplicate_at_another_rate_does_not_hide_the_eeg(saved: Saved) -> None:
+    trend = EdfChannel("C3", noise(2, per_record=1))
+    assert_eeg(read(saved(edf_bytes([trend, EEG])), {"C3"}))
+
+
+@pytest.mark.parametrize(
+    ("span_s", "first", "stop"), [((1.0, 2.0), 100, 200), ((1.5, 2.5), 100, 300), ((9.0, 9.0), 300, 400)]
+)
+def test_span_is_whole_records_and_all_events(saved: Saved, span_s: tuple[float, float], first: int, stop: int) -> None:
+    lists = tals("+0||;+0.5|cue|;", "+1||;", "+2.5||;", "+3.5||;")
+    piece = read(saved(edf_bytes([EEG, lists], reserved="EDF+D")), None, *span_s)
+    assert piece.first_sample == first
+    np.testing.assert_allclose(piece.data_uv[0], EEG_UV[first:stop], atol=1e-3)
+    onsets_s = {100: 1.0, 200: 2.5, 300: 3.5}
+    assert [(part.start + first, part.onset_s) for part in piece.segments] == [
+        (start, onset_s) for start, onset_s in onsets_s.items() if first <= start < stop
+    ]
+    assert piece.events == (Event(0.5, 0.0, "cue"),)
+
+
+@settings(max_examples=60, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    low=st.floats(-9e4, 9e4).map(lambda value: round(value, 1)),
+    span=st.floats(1, 1e5).map(lambda value: round(value, 1)),
+    digital=st.tuples(st.integers(-32768, 32767), st.integers(-32768, 32767)).filter(lambda ends: ends[0] != ends[1]),
+)
+def test_any_calibration_is_exact_to_float32(saved: Saved, low: float, span: float, digital: tuple[int, int]) -> None:
+    physical = (f"{low:.1f}", f"{low + span:.1f}")
+    channel = replace(EEG, physical=physical, digital=(str(digital[0]), str(digital[1])))
+    samples = np.concatenate(EEG.records).astype(np.float64)
+    start, stop = map(float, physical)
+    expected_uv = (samples - digital[0]) * (stop - start) / (digital[1] - digital[0]) + start
+    recording = read(saved(edf_bytes([channel])))
+    tolerance_uv = 1e-6 + 2.0**-23 * np.abs(expected_uv).max()
+    np.testing.assert_allclose(recording.data_uv[0], expected_uv, rtol=0, atol=tolerance_uv)
+
+
+def test_decoding_takes_no_memory_to_speak_of_beside_the_result(saved: Saved) -> None:
+    labels = [f"C{number}" for number in range(1, 7)]
+    path = saved(edf_bytes([EdfChannel(label, [bytes(50000)] * 40) for label in labels]))
+    read(path)
+    tracemalloc.start()
+    recording = read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert recording.data_uv.nbytes == 24_000_000
+    assert peak - recording.data_uv.nbytes < 5_000_000
 
 
 def test_first_of_two_channels_of_one_electrode_is_read(saved: Saved) -> None:
@@ -214,7 +284,10 @@ def test_times_that_make_no_gap(saved: Saved, lists: tuple[str, ...], note: str)
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (bytes(5000), "zeros only"),
         (b"time,C3,C4\n0,1,2\n", "is text"),
-        (b"\x89HDF\r\n\x1a\n", "unknown format"),
+        (b"\x89HDF\r\n\x1a\n", "cannot be read as MAT 7.3"),
+        (b"MATLAB 5.0 MAT-file", "cannot be read as MAT 5"),
+        (b"\x89PNG\r\n\x1a\n", "unknown format"),
+        (b"RIFF....", "is no EDF"),
         (b"0       " + b" " * 100, "has 108 bytes, too short for its header of 256"),
         (edf_bytes([EEG])[:400], "too short for its header of 512"),
         (edf_bytes([EEG])[:600], "not one whole record"),

@@ -12,7 +12,7 @@ from tests.pipelines.conftest import Saved, assert_refused
 from tests.pipelines.raw_bytes import C3, CZ, EVENTS, GdfChannel, event_table, gdf_bytes, noise
 
 
-@pytest.mark.parametrize("version", ["1.25", "2.10", "2.51"])
+@pytest.mark.parametrize("version", ["1.04", "1.25", "1.94", "2.10", "2.20", "2.21", "2.51"])
 @pytest.mark.parametrize("mode", [1, 3])
 def test_gdf_signal_and_events(saved: Saved, version: str, mode: int) -> None:
     table = event_table(EVENTS, mode, version)
@@ -101,6 +101,8 @@ def test_gdf_of_unknown_length(saved: Saved) -> None:
     ("offset", "field", "reason"),
     [
         (4, b"x.25", "'version' is not a number"),
+        (4, b"3.00", "is GDF 3; versions 1 and 2 can be read"),
+        (4, b" nan", "is GDF nan"),
         (184, struct.pack("<q", 10**15), "should end at"),
         (236, struct.pack("<q", 0), "not one whole record"),
         (244, struct.pack("<II", 1, 0), "'record duration' is not possible"),

@@ -1,18 +1,24 @@
-"""Readers under mutated headers: any file is read within its own size or refused in one line."""
+"""Readers under mutated files: any is read within its own size or refused in one line, in a bounded process."""
 
+import multiprocessing
 import re
+import resource
+import signal
 import struct
 import warnings
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from manifests.errors import DareError
+from pipelines.arrays import Arrays
 from pipelines.readers import read, read_header
+from tests.pipelines.cnt_file import cnt_bytes
+from tests.pipelines.mat_files import save_5, save_hdf
 from tests.pipelines.raw_bytes import (
     C3,
     CZ,
@@ -26,70 +32,131 @@ from tests.pipelines.raw_bytes import (
     noise,
     tals,
 )
+from tests.pipelines.test_eeglab import SIGNAL_UV, dataset
+from tests.pipelines.test_foreign import COUNTS, LABELS, raw_of, save_brainvision, save_fif
 
-SMALL = {
-    "EDF": edf_bytes([EEG, EdfChannel("C4", noise(1), b""), tals(*STEADY)], reserved="EDF+C"),
-    "BDF": edf_bytes([EEG, tals(*STEADY, label="BDF Annotations")], width=3, reserved="BDF+C"),
-    "GDF 1": gdf_bytes([C3, replace(CZ, unit=b"")], "1.25", event_table(EVENTS, 3, "1.25")),
-    "GDF 2": gdf_bytes([C3, replace(CZ, unit_code=0)], "2.10", event_table(EVENTS, 1, "2.10")),
-}
+MEMORY_BYTES = 1 << 30
+WATCHDOG_S = 60
+"""A generous bound of one case: whoever meets it hangs."""
+
 NASTY_FIELDS = [
     b"", b"-1", b"0", b"1e9", b"1e308", b"99999999", b"nan", b"inf", b"0x10", b"\xff" * 8, bytes(8), b"\r\n",
     struct.pack("<d", float("nan")), struct.pack("<d", 1e308), struct.pack("<q", 2**62), struct.pack("<q", -(2**62)),
+    struct.pack(">ii", 2**31 - 1, 2**31 - 1), struct.pack("<ii", 2**31 - 1, -1),
 ]  # fmt: skip
 
 
-def assert_read_or_refused(path: Path, content: bytes) -> None:
+@dataclass(frozen=True)
+class Sound:
+    """A sound file, written by ``write`` into a folder, of which ``asked`` is read and ``mutated`` mutated.
+
+    ``header`` bytes are mutated, ``num_cases`` times. What is read has ``growth`` times the file's bytes at most.
+    """
+
+    write: Callable[[Path], object]
+    asked: str = "a"
+    mutated: str = ""
+    header: int = 1 << 20
+    num_cases: int = 200
+    growth: int = 1100  # deflate's, as float32
+    arrays: Arrays | None = None
+
+
+def written(content: bytes, name: str = "a") -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def save_set(write: Callable[[Path, dict[str, object]], object]) -> Callable[[Path], object]:
+    def save(folder: Path) -> None:
+        write(folder / "a.set", {"EEG": dataset("a.fdt")})
+        SIGNAL_UV.T.tofile(folder / "a.fdt")
+
+    return save
+
+
+def own(content: bytes) -> Sound:
+    """Return a file of a format that is read by this project alone."""
+    return Sound(written(content), header=1024, num_cases=1000, growth=4)
+
+
+X = Arrays("x", "channel time", tuple(LABELS), 128.0)
+SOUND = {
+    "EDF": own(edf_bytes([EEG, EdfChannel("C4", noise(1), b""), tals(*STEADY)], reserved="EDF+C")),
+    "BDF": own(edf_bytes([EEG, tals(*STEADY, label="BDF Annotations")], width=3, reserved="BDF+C")),
+    "GDF 1": own(gdf_bytes([C3, replace(CZ, unit=b"")], "1.25", event_table(EVENTS, 3, "1.25"))),
+    "GDF 2": own(gdf_bytes([C3, replace(CZ, unit_code=0)], "2.10", event_table(EVENTS, 1, "2.10"))),
+    "SET in MAT 5": Sound(save_set(lambda path, fields: save_5(path, fields, deflated=False)), "a.set"),
+    "SET in MAT 7.3": Sound(save_set(save_hdf), "a.set"),
+    "MAT 5": Sound(lambda f: save_5(f / "a.mat", {"x": SIGNAL_UV}, deflated=False), "a.mat", header=256, arrays=X),
+    "MAT 5, deflated": Sound(lambda f: save_5(f / "a.mat", {"x": SIGNAL_UV}), "a.mat", header=512, arrays=X),
+    "MAT 7.3": Sound(lambda f: save_hdf(f / "a.mat", {"x": SIGNAL_UV}), "a.mat", header=4096, arrays=X),
+    "VHDR": Sound(save_brainvision, "a.vhdr", growth=1000),
+    "VMRK": Sound(save_brainvision, "a.vhdr", "a.vmrk", growth=1000),
+    "FIF": Sound(lambda folder: save_fif(raw_of(), folder / "a_raw.fif"), "a_raw.fif"),
+    "CNT": Sound(written(cnt_bytes(LABELS, COUNTS.T, 250, [(101, 3)]), "a.cnt"), "a.cnt"),
+}
+
+
+def mutations(sound: Sound, content: bytes) -> Iterator[bytes]:
+    """Yield the content with bytes changed, with a nasty field in it, or cut, the same each time."""
+    rng = np.random.default_rng(1)
+    header = min(sound.header, len(content))
+    for number in range(sound.num_cases):
+        changed = bytearray(content)
+        if number % 10 == 0:
+            del changed[rng.integers(len(content)) :]
+        elif number % 2:
+            for place in rng.integers(header, size=rng.integers(1, 4)):
+                changed[place] = rng.integers(256)
+        else:
+            nasty = NASTY_FIELDS[rng.integers(len(NASTY_FIELDS))].ljust(8, b" " if number % 4 else b"\0")
+            place = 4 * rng.integers(header // 4)
+            changed[place : place + 8] = nasty
+        yield bytes(changed)
+
+
+def assert_read_or_refused(path: Path, sound: Sound) -> None:
     """A damaged file is read within its own size, or refused in one line; no other exception, no warning."""
-    path.write_bytes(content)
     refusal = ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            header, recording = read_header(path), read(path)
+            header, recording = read_header(path, sound.arrays), read(path, arrays=sound.arrays)
     except DareError as error:
         refusal = str(error)
     if refusal:
-        assert re.fullmatch(rf"{re.escape(str(path))}: .{{5,500}}", refusal)
+        assert re.fullmatch(rf"{re.escape(str(path.parent))}/[^/]+: .{{5,500}}", refusal), refusal
         return
     assert recording.data_uv.dtype == np.float32
-    assert recording.data_uv.nbytes <= 4 * len(content)
+    assert recording.data_uv.nbytes <= sound.growth * sum(one.stat().st_size for one in path.parent.iterdir())
     assert len(recording.electrodes) == len(recording.data_uv) <= len(header.channels)
     edges = [edge for part in recording.segments for edge in (part.start, part.stop)]
     assert edges == sorted(edges)
     assert not edges or (edges[0] >= 0 and edges[-1] <= recording.data_uv.shape[1])
 
 
-FUZZ = settings(
-    max_examples=300,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-HEADER_BYTES = 1024
+def run_all(kind: str, folder: Path, case: "Synchronized[int]") -> None:
+    """Read every mutation of a file within bounds of memory and of time that end the process."""
+    sound = SOUND[kind]
+    virtual = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    path = folder / (sound.mutated or sound.asked)
+    content = path.read_bytes()
+    read(folder / sound.asked, arrays=sound.arrays)
+    resource.setrlimit(resource.RLIMIT_AS, (virtual + MEMORY_BYTES, resource.RLIM_INFINITY))
+    for number, mutated in enumerate(mutations(sound, content)):
+        case.value = number
+        path.write_bytes(mutated)
+        signal.alarm(WATCHDOG_S)
+        assert_read_or_refused(folder / sound.asked, sound)
 
 
-@pytest.mark.parametrize("kind", SMALL)
-@FUZZ
-@given(changes=st.lists(st.tuples(st.integers(8, HEADER_BYTES - 1), st.integers(0, 255)), min_size=1, max_size=3))
-def test_any_changed_byte_is_read_or_refused(tmp_path: Path, kind: str, changes: list[tuple[int, int]]) -> None:
-    content = bytearray(SMALL[kind])
-    for offset, byte in changes:
-        content[offset] = byte
-    assert_read_or_refused(tmp_path / "small", bytes(content))
-
-
-@pytest.mark.parametrize("kind", SMALL)
-@FUZZ
-@given(offset=st.integers(2, HEADER_BYTES // 4 - 2), field=st.sampled_from(NASTY_FIELDS))
-def test_any_nasty_field_is_read_or_refused(tmp_path: Path, kind: str, offset: int, field: bytes) -> None:
-    content = bytearray(SMALL[kind])
-    content[4 * offset : 4 * offset + 8] = field.ljust(8, b"\0" if kind.startswith("GDF") else b" ")
-    assert_read_or_refused(tmp_path / "small", bytes(content))
-
-
-@pytest.mark.parametrize("kind", SMALL)
-def test_any_length_is_read_or_refused(tmp_path: Path, kind: str) -> None:
-    for length in range(0, len(SMALL[kind]), 13):
-        assert_read_or_refused(tmp_path / "small", SMALL[kind][:length])
+@pytest.mark.parametrize("kind", SOUND)
+def test_any_mutation_is_read_or_refused(tmp_path: Path, kind: str) -> None:
+    SOUND[kind].write(tmp_path)
+    forking = multiprocessing.get_context("fork")
+    case = forking.Value("i", -1)
+    process = forking.Process(target=run_all, args=(kind, tmp_path, case))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, f"case {case.value} of {kind} ended its process: {process.exitcode}"
+    assert case.value == SOUND[kind].num_cases - 1

@@ -1,0 +1,175 @@
+"""EEGLAB datasets (Delorme & Makeig 2004): .set in MAT 5 and 7.3, samples in it or in the .fdt beside it."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import DareError
+from pipelines import matlab
+from pipelines.matrix import Matrix, Value
+from pipelines.recording import Event, describe_channel
+from pipelines.sampled import SampledFile, in_blocks, stretches
+
+_FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "event"})
+_MEMBERS = _FIELDS | {"EEG", "labels", "type", "latency", "duration"}
+_MAX_SFREQ = 1e6
+
+
+def holds(names: list[str]) -> bool:
+    """Return whether variables of these names are a dataset: one struct, or its fields each by itself."""
+    return "EEG" in names or {"nbchan", "pnts", "srate", "data"} <= set(names)
+
+
+def parse(path: Path) -> SampledFile:
+    """Return the layout of a dataset, continuous or of epochs, each of which is a segment.
+
+    Epochs follow one another: their onsets, and those of all events, count seconds of signal, as EEGLAB's latencies
+    do. A boundary, where the user cut something out, ends a segment too. Samples are in µV, as EEGLAB has them. Raises
+    DareError where a field is missing or contradicts another, and where the .fdt is not there.
+    """
+    fields = _fields(path)
+    num_channels, pnts = (_whole(path, fields, name) for name in ("nbchan", "pnts"))
+    num_epochs = _whole(path, fields, "trials") if "trials" in fields else 1
+    sfreq = _number(path, fields, "srate")
+    if not 0 < sfreq <= _MAX_SFREQ:
+        raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible")
+    labels = [_text(one.get("labels")) for one in _structs(fields.get("chanlocs"))]
+    labels += [""] * (num_channels - len(labels))
+    channels = [describe_channel(label, place, sfreq, "uV") for place, label in enumerate(labels[:num_channels])]
+    samples, notes = _samples(path, fields.get("data"), num_channels, pnts, num_epochs)
+    num_samples = samples.shape[1]
+    events, cuts = _events(_structs(fields.get("event")), sfreq)
+    epochs = range(0, num_samples, pnts)
+
+    def load(rows: list[int], start: int, stop: int) -> NDArray[np.float32]:
+        every = slice(None)
+        return in_blocks(
+            lambda first, end: samples.read((every, slice(first, end)))[rows], len(rows), num_channels, start, stop
+        )
+
+    return SampledFile(
+        path=path,
+        format="SET",
+        channels=tuple(channels),
+        num_samples=num_samples,
+        segments=stretches({*epochs, *cuts}, num_samples, sfreq),
+        events=events,
+        notes=notes,
+        load=load,
+        num_records=len(epochs),
+    )
+
+
+def _fields(path: Path) -> dict[str, Value]:
+    """Return the fields of the dataset, wherever in the file they are."""
+    fields: Any = matlab.load(path, {"EEG", *_FIELDS}, _MEMBERS)
+    while "EEG" in fields:
+        structs = _structs(fields["EEG"])
+        if len(structs) != 1:
+            raise DareError(f"{path}: holds {len(structs)} datasets, not one; save each to a file of its own in EEGLAB")
+        fields = structs[0]
+    return fields
+
+
+def _samples(path: Path, data: Value, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[str, ...]]:
+    """Return (channels × samples of all epochs, notes)."""
+    if min(num_channels, pnts, num_epochs) < 1:
+        raise DareError(f"{path}: has {num_channels} channels, {pnts} samples and {num_epochs} epochs: no signal")
+    if isinstance(data, str):
+        return _beside(path, data, num_channels, pnts, num_epochs)
+    if not isinstance(data, Matrix) or math.prod(data.shape) == 0:
+        raise DareError(f"{path}: has no samples: its field 'data' is empty")
+    if math.prod(data.shape) == num_channels * pnts * num_epochs:
+        if data.shape[0] == num_channels and len(data.shape) == 2:
+            return data, ()
+        if data.shape == (num_channels, pnts, num_epochs):
+            return Matrix((num_channels, pnts * num_epochs), _across_epochs(data)), ()
+        if num_channels == 1:
+            row = data.whole().reshape((1, -1), order="F")
+            return Matrix(row.shape, row.__getitem__), ()
+    shape = " × ".join(map(str, data.shape))
+    raise DareError(f"{path}: its data are {shape}, its header says {num_channels} × {pnts} × {num_epochs}")
+
+
+def _across_epochs(data: Matrix) -> Callable[[tuple[slice, ...]], NDArray[Any]]:
+    """Return how to read channels × samples × epochs as if one epoch followed another."""
+    num_channels, pnts, _ = data.shape
+
+    def read(index: tuple[slice, ...]) -> NDArray[Any]:
+        rows, span = index
+        first = span.start // pnts
+        epochs = data.read((rows, slice(None), slice(first, math.ceil(span.stop / pnts))))
+        joined = epochs.reshape((num_channels, -1), order="F")
+        return joined[:, span.start - first * pnts : span.stop - first * pnts]
+
+    return read
+
+
+def _beside(path: Path, name: str, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[str, ...]]:
+    """Return (the samples of the file that the field ``data`` names, or that is called as the .set is; notes)."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    if not base.lower().endswith(".fdt"):
+        raise DareError(f"{path}: its samples are in {base!r}, a form that EEGLAB gave up; save it again in EEGLAB")
+    found = [one for one in (path.with_name(base), path.with_suffix(".fdt")) if one.is_file()]
+    if not found:
+        raise DareError(f"{path}: its samples are in {base}, which is not beside it; put it there")
+    held = found[0].stat().st_size // (4 * num_channels)
+    num_samples = min(held // pnts, num_epochs) * pnts if num_epochs > 1 else min(held, pnts)
+    if num_samples == 0:
+        raise DareError(f"{found[0]}: has {found[0].stat().st_size} bytes, not one whole epoch; get it again")
+    notes = []
+    if num_samples < pnts * num_epochs:
+        notes.append(f"{found[0].name} is cut: {num_samples} of {pnts * num_epochs} samples are whole")
+    if found[0].name != base:
+        notes.append(f"{base} is not there: {found[0].name} is read in its place")
+    mapped = np.memmap(found[0], "<f4", "r", 0, (num_samples, num_channels)).T
+    return Matrix(mapped.shape, mapped.__getitem__), tuple(notes)
+
+
+def _events(structs: list[dict[str, Value]], sfreq: float) -> tuple[tuple[Event, ...], set[int]]:
+    """Return (events by onset, the samples that follow a boundary); latencies count samples from 1."""
+    events, cuts = [], set()
+    for one in structs:
+        latency, text = _scalar(one.get("latency")), _text(one.get("type"))
+        duration = _scalar(one.get("duration"))
+        if not math.isfinite(latency):
+            continue
+        if text.lower() == "boundary":
+            cuts.add(math.ceil(latency - 1))
+        events.append(Event((latency - 1) / sfreq, duration / sfreq if math.isfinite(duration) else 0.0, text))
+    return tuple(sorted(events, key=lambda event: event.onset_s)), cuts
+
+
+def _structs(value: Value) -> list[dict[str, Value]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Value) -> str:
+    """Return a text, or a number as one: event types may be either."""
+    if isinstance(value, str):
+        return value.strip()
+    number = _scalar(value)
+    return f"{number:g}" if math.isfinite(number) else ""
+
+
+def _scalar(value: Value) -> float:
+    """Return the one number that a value is, NaN where it is none."""
+    return float(value.whole().ravel()[0]) if isinstance(value, Matrix) and math.prod(value.shape) == 1 else math.nan
+
+
+def _number(path: Path, fields: dict[str, Value], name: str) -> float:
+    number = _scalar(fields.get(name))
+    if not math.isfinite(number):
+        raise DareError(f"{path}: its field '{name}' is missing or no number")
+    return number
+
+
+def _whole(path: Path, fields: dict[str, Value], name: str) -> int:
+    number = _number(path, fields, name)
+    if number != int(number):
+        raise DareError(f"{path}: its field '{name}' is not a whole number: {number:g}")
+    return int(number)

@@ -1,0 +1,177 @@
+"""Records: what EDF, BDF and GDF have in common, a file of equal records with a block of samples of every channel."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.recording import Channel, Event, Header, Recording, Segment, choose, settle_units, without_missing
+
+MAX_RECORD_S = 1e6
+"""Longer records, eleven days and more, are damaged headers."""
+
+_TIME_JITTER_S = 1e-3  # record onsets are written with few decimals
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each record begins, in seconds from the first sample, and the events of the file."""
+
+    record_onsets_s: NDArray[np.float64]
+    events: tuple[Event, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Where the samples of a channel lie in each record, and the two ranges that define its calibration."""
+
+    channel: Channel
+    num_samples: int
+    byte_offset: int
+    dtype: str
+    digital_range: tuple[float, float]
+    physical_range: tuple[float, float]
+
+    @property
+    def fault(self) -> str:
+        """Return why no calibration follows from the two ranges, "" where one does."""
+        if not np.isfinite([*self.digital_range, *self.physical_range]).all():
+            return "its ranges are not finite"
+        if self.digital_range[0] == self.digital_range[1]:
+            return "its digital minimum equals its maximum"
+        if self.physical_range[0] == self.physical_range[1]:
+            return "its physical minimum equals its maximum"
+        return ""
+
+    def to_uv(self, digital: NDArray[Any], out: NDArray[np.float32]) -> None:
+        """Write digital samples in µV (Kemp 1992), in the channel's own unit where none is known.
+
+        Either range may be inverted. Float32 holds samples of two bytes and less; where it holds the offset too, all
+        is computed in it, which is as good as float64 rounded at the end.
+        """
+        (digital_min, digital_max), (physical_min, physical_max) = self.digital_range, self.physical_range
+        gain = (physical_max - physical_min) / (digital_max - digital_min)
+        offset = physical_min / gain - digital_min if gain else math.inf
+        scale = 1.0 if math.isnan(self.channel.scale_to_uv) else self.channel.scale_to_uv
+        if digital.dtype.kind in "iu" and digital.itemsize <= 2 and abs(float(np.float32(offset)) - offset) < 1e-6:
+            np.add(digital, np.float32(offset), out=out)
+            out *= np.float32(gain * scale)
+            return
+        samples = digital.astype(np.float64)
+        samples *= gain
+        samples += physical_min - digital_min * gain
+        samples *= scale
+        out[...] = samples
+
+
+@dataclass(frozen=True)
+class RecordFile(ABC):
+    """A parsed file of equal records, each holding a block of samples of every channel in turn."""
+
+    path: Path
+    format: str
+    signals: tuple[Signal, ...]
+    data_offset: int
+    num_records: int
+    record_bytes: int
+    record_s: float
+    notes: tuple[str, ...]
+
+    @property
+    def header(self) -> Header:
+        """What the header says, put right by the file's size."""
+        channels = tuple(signal.channel for signal in self.signals)
+        return Header(self.path, self.format, channels, self.num_records * self.record_s, self.num_records, self.notes)
+
+    def read(self, electrodes: Collection[str] | None, start_s: float, stop_s: float) -> Recording:
+        """Return whole records that hold the wanted electrodes' signal from ``start_s`` to ``stop_s``."""
+        places, choice_notes = choose(self.path, [signal.channel for signal in self.signals], electrodes)
+        timeline = self.timeline()
+        notes = (*self.notes, *timeline.notes, *choice_notes)
+        if not places:
+            return Recording((), np.empty((0, 0), np.float32), 0.0, timeline.events, (), notes)
+        signals = [self.signals[place] for place in places]
+        channels = [signal.channel for signal in signals]
+        span = self._span(start_s, stop_s)
+        data_uv, missing = self._decode(signals, span)
+        unit_notes = settle_units(data_uv, channels, missing)
+        whole = self._stretches(timeline.record_onsets_s[span], signals[0])
+        segments = without_missing(whole, missing, channels[0].sfreq)
+        gap_notes = [f"{len(segments)} segments of contiguous signal"] if len(segments) != 1 else []
+        return Recording(
+            electrodes=tuple(channel.electrode for channel in channels),
+            data_uv=data_uv,
+            sfreq=channels[0].sfreq,
+            events=timeline.events,
+            segments=segments,
+            notes=(*notes, *unit_notes, *gap_notes),
+            first_sample=span.start * signals[0].num_samples,
+        )
+
+    @abstractmethod
+    def timeline(self) -> Timeline:
+        """Return record onsets and events; raises DareError where they show that the file is damaged."""
+
+    @cached_property
+    def records(self) -> NDArray[np.uint8]:
+        """The bytes of all records, (num_records, record_bytes), mapped and not read."""
+        shape = (self.num_records, self.record_bytes)
+        return np.asarray(np.memmap(self.path, np.uint8, "r", self.data_offset, shape))
+
+    def even_onsets_s(self) -> NDArray[np.float64]:
+        """Return when each record begins if none is missing, (num_records,)."""
+        return np.arange(self.num_records, dtype=np.float64) * self.record_s
+
+    def _span(self, start_s: float, stop_s: float) -> slice:
+        """Return the records that hold a span of the signal, at least one."""
+        if not self.record_s:
+            return slice(0, self.num_records)
+        first = min(max(0, int(start_s / self.record_s)), self.num_records - 1)
+        end = self.num_records if stop_s == math.inf else math.ceil(stop_s / self.record_s)
+        return slice(first, min(max(first + 1, end), self.num_records))
+
+    def _decode(self, signals: Sequence[Signal], span: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Return (µV, channels × samples; where every channel misses its sample, None where always one has it)."""
+        num_records = span.stop - span.start
+        shape = (num_records, signals[0].num_samples)
+        data_uv = np.empty((len(signals), math.prod(shape)), np.float32)
+        missing: NDArray[np.bool_] | None = np.ones(shape, np.bool_)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for row, signal in zip(data_uv, signals, strict=True):
+                digital = self._digital(signal, span)
+                signal.to_uv(digital, row.reshape(shape))
+                if missing is not None:
+                    # Not greater, rather than equal, so that NaN is missing too.
+                    missing &= ~(digital > min(signal.digital_range))
+                    missing = missing if missing.any() else None
+        return data_uv, None if missing is None else missing.reshape(-1)
+
+    def _digital(self, signal: Signal, span: slice) -> NDArray[Any]:
+        """Return the samples of a channel as stored, records × samples; not copied, but for those of three bytes."""
+        width = int(signal.dtype[-1])
+        stop = signal.byte_offset + signal.num_samples * width
+        block = self.records[span, signal.byte_offset : stop]
+        if width != 3:
+            return block.view(signal.dtype)
+        # The three bytes go to the top of an int32, so that shifting down extends the sign.
+        padded = np.zeros((len(block), signal.num_samples, 4), np.uint8)
+        padded[..., 1:] = block.reshape(len(block), -1, 3)
+        return padded.view("<i4")[..., 0] >> 8
+
+    def _stretches(self, record_onsets_s: NDArray[np.float64], signal: Signal) -> list[Segment]:
+        """Return the stretches between jumps of the records' time."""
+        tolerance_s = max(_TIME_JITTER_S, 1 / signal.channel.sfreq)
+        jumps = np.flatnonzero(np.abs(np.diff(record_onsets_s) - self.record_s) > tolerance_s) + 1
+        edges = [0, *jumps.tolist(), len(record_onsets_s)]
+        return [
+            Segment(first * signal.num_samples, end * signal.num_samples, float(record_onsets_s[first]))
+            for first, end in pairwise(edges)
+        ]

@@ -1,0 +1,181 @@
+"""EEGLAB datasets in every form they come in, against MNE and against the arrays they were written from."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import mne
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from pipelines.readers import read, read_header
+from pipelines.recording import Event, Segment
+from tests.pipelines.conftest import assert_refused
+from tests.pipelines.mat_files import save_hdf
+
+LABELS = ["Fp1", "EEG Cz", "T3"]
+ELECTRODES = ("FP1", "CZ", "T7")
+SFREQ = 128.0
+SIGNAL_UV = np.random.default_rng(0).normal(0, 20, (3, 400)).astype(np.float32)
+EPOCHS_UV = SIGNAL_UV.reshape(3, 4, 100).transpose(0, 2, 1)  # channels × samples × epochs
+EVENTS = [("square", 65.0, 0.0), ("boundary", 200.5, 12.0), (7.0, 257.0, 64.0)]
+
+Writer = Callable[..., Path]
+
+
+def dataset(data: Any, num_epochs: int = 1, events: list[tuple[Any, float, float]] = EVENTS) -> dict[str, Any]:
+    """Return the fields of an EEG struct."""
+    listed = np.array([(kind, latency, duration) for kind, latency, duration in events], dtype="O,O,O")
+    listed.dtype.names = ("type", "latency", "duration")
+    places = np.array([(label, "EEG") for label in LABELS], dtype="O,O")
+    places.dtype.names = ("labels", "type")
+    return {
+        "setname": "a set", "nbchan": 3.0, "trials": float(num_epochs), "pnts": 400.0 / num_epochs, "srate": SFREQ,
+        "xmin": 0.0, "xmax": (400 / num_epochs - 1) / SFREQ, "data": data, "chanlocs": places, "event": listed,
+        "icaact": np.zeros((3, 400)),
+    }  # fmt: skip
+
+
+def as_struct(path: Path, fields: dict[str, Any]) -> Path:
+    savemat(path, {"EEG": fields}, appendmat=False, do_compression=True)
+    return path
+
+
+def as_fields(path: Path, fields: dict[str, Any]) -> Path:
+    savemat(path, fields, appendmat=False)
+    return path
+
+
+def as_hdf_struct(path: Path, fields: dict[str, Any]) -> Path:
+    return save_hdf(path, {"EEG": fields})
+
+
+WRITERS = [as_struct, as_fields, as_hdf_struct, save_hdf]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("beside", [False, True])
+def test_continuous_dataset_in_every_form(tmp_path: Path, write: Writer, beside: bool) -> None:
+    path = write(tmp_path / "a.set", dataset("a.fdt" if beside else SIGNAL_UV))
+    if beside:
+        SIGNAL_UV.T.tofile(tmp_path / "a.fdt")
+    recording = read(path)
+    header = read_header(path)
+    assert (header.format, header.duration_s, header.num_records) == ("SET", 3.125, 1)
+    assert [channel.label for channel in header.channels] == LABELS
+    assert (recording.electrodes, recording.sfreq, recording.notes) == (ELECTRODES, SFREQ, ())
+    np.testing.assert_array_equal(recording.data_uv, SIGNAL_UV)
+    assert recording.segments == (Segment(0, 200, 0.0), Segment(200, 400, 1.5625))
+    assert recording.events == (
+        Event(0.5, 0.0, "square"), Event(199.5 / SFREQ, 12 / SFREQ, "boundary"), Event(2.0, 0.5, "7")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("beside", [False, True])
+def test_every_epoch_is_a_segment(tmp_path: Path, write: Writer, beside: bool) -> None:
+    path = write(tmp_path / "a.set", dataset("a.fdt" if beside else EPOCHS_UV, 4, [("go", 101.0, 0.0)]))
+    if beside:
+        SIGNAL_UV.T.tofile(tmp_path / "a.fdt")
+    recording = read(path)
+    np.testing.assert_array_equal(recording.data_uv, SIGNAL_UV)
+    assert recording.segments == tuple(Segment(start, start + 100, start / SFREQ) for start in (0, 100, 200, 300))
+    assert recording.events == (Event(100 / SFREQ, 0.0, "go"),)
+    assert read_header(path).num_records == 4
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("data", [SIGNAL_UV, EPOCHS_UV])
+def test_a_span_of_some_electrodes_is_that_part_of_the_whole(tmp_path: Path, write: Writer, data: Any) -> None:
+    path = write(tmp_path / "a.set", dataset(data, 1 if data.ndim == 2 else 4))
+    piece = read(path, ["T7", "FP1", "PZ"], 150 / SFREQ, 310 / SFREQ)
+    assert (piece.first_sample, piece.electrodes) == (150, ("FP1", "T7"))
+    np.testing.assert_array_equal(piece.data_uv, SIGNAL_UV[[0, 2], 150:310])
+    cuts = [200] if data.ndim == 2 else [200, 300]
+    starts = [150, *cuts]
+    assert piece.segments == tuple(
+        Segment(start - 150, stop - 150, start / SFREQ) for start, stop in zip(starts, [*cuts, 310], strict=True)
+    )
+    assert len(piece.events) == 3
+
+
+def test_mne_reads_the_same_of_what_was_written(tmp_path: Path) -> None:
+    path = as_struct(tmp_path / "a.set", dataset(EPOCHS_UV, 4, [("go", start, 0.0) for start in (1.0, 101, 201, 301)]))
+    epochs = mne.io.read_epochs_eeglab(path, verbose="error")
+    joined_uv = epochs.get_data().transpose(1, 0, 2).reshape(3, -1) * 1e6
+    np.testing.assert_allclose(read(path).data_uv, joined_uv, rtol=1e-6)
+
+
+def test_one_channel_and_labels_that_are_not_there(tmp_path: Path) -> None:
+    fields = dataset(SIGNAL_UV[:1]) | {"nbchan": 1.0, "chanlocs": []}
+    recording = read(as_struct(tmp_path / "a.set", fields))
+    assert recording.electrodes == ("CH1",)
+    np.testing.assert_array_equal(recording.data_uv, SIGNAL_UV[:1])
+
+
+def test_renamed_and_cut_samples_are_read_and_noted(tmp_path: Path) -> None:
+    path = as_struct(tmp_path / "b.set", dataset("a.fdt"))
+    (tmp_path / "b.fdt").write_bytes(SIGNAL_UV.T.tobytes()[:-5])
+    recording = read(path)
+    np.testing.assert_array_equal(recording.data_uv, SIGNAL_UV[:, :399])
+    assert recording.notes == (
+        "b.fdt is cut: 399 of 400 samples are whole",
+        "a.fdt is not there: b.fdt is read in its place",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"data": "a.fdt"}, "its samples are in a.fdt, which is not beside it"),
+        ({"data": r"C:\old\a.dat"}, "its samples are in 'a.dat', a form that EEGLAB gave up"),
+        ({"data": []}, "'data' is empty"),
+        ({"pnts": 401.0}, "its data are 3 × 400, its header says 3 × 401 × 1"),
+        ({"pnts": 400.5}, "'pnts' is not a whole number"),
+        ({"srate": 0.0}, "a rate of 0 Hz is not possible"),
+        ({"srate": "fast"}, "'srate' is missing or no number"),
+        ({"nbchan": -3.0}, "no signal"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("write", WRITERS)
+def test_dataset_that_contradicts_itself_is_refused(
+    tmp_path: Path, write: Writer, change: dict[str, Any], reason: str
+) -> None:
+    path = write(tmp_path / "a.set", dataset(SIGNAL_UV) | change)
+    assert_refused(lambda: read(path), "a.set: ", reason)
+
+
+def test_samples_alone_name_their_set(tmp_path: Path) -> None:
+    SIGNAL_UV.T.tofile(tmp_path / "a.fdt")
+    assert_refused(lambda: read(tmp_path / "a.fdt"), "a.fdt: ", "name its .set")
+
+
+def test_several_datasets_in_one_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.set"
+    pair = np.array([(3.0, 1.0), (3.0, 2.0)], dtype=[("nbchan", "O"), ("srate", "O")])
+    savemat(path, {"EEG": pair}, appendmat=False)
+    assert_refused(lambda: read(path), "holds 2 datasets, not one")
+
+
+def test_link_to_another_file_is_not_followed(tmp_path: Path) -> None:
+    save_hdf(tmp_path / "other.h5", {"data": SIGNAL_UV})
+    path = save_hdf(tmp_path / "a.set", {name: one for name, one in dataset(0).items() if name != "data"})
+    with h5py.File(path, "r+") as file:
+        file["data"] = h5py.ExternalLink("other.h5", "data")
+    assert_refused(lambda: read(path), "'data' is empty")
+
+
+def test_real_dataset_equals_mne(real: Path) -> None:
+    path = real / "formats/eeglab_data.set"
+    raw = mne.io.read_raw_eeglab(path, preload=True, verbose="error")
+    recording = read(path)
+    assert [channel.label for channel in read_header(path).channels] == raw.ch_names
+    np.testing.assert_allclose(recording.data_uv, raw.get_data() * 1e6, rtol=1e-6)
+    assert (recording.sfreq, recording.data_uv.shape) == (128.0, (32, 30504))
+    told = zip(raw.annotations.onset, raw.annotations.description, strict=True)
+    assert [(round(event.onset_s, 6), event.text) for event in recording.events] == [
+        (round(float(onset_s), 6), text) for onset_s, text in told
+    ]
+    assert len(recording.events) == 154
