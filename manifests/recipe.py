@@ -11,15 +11,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from manifests.durable import canonical_json, sha256_bytes
 from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
 from manifests.errors import DareError
+from manifests.layout import Layout
 
 Purpose = Literal["probe", "pretrain"]
 Protocol = Literal["official", "kfold", "loso", "within"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+_NETWORK_WINDOWS: dict[str, Any] = {
+    "classes": [],
+    "sfreq_hz": 256,
+    "window_s": 10,
+    "stride_s": 10,
+    "offset_s": 0,
+    "balance": False,
+    "valid_share": 0.1,
+}
+"""What pretraining on a labelled corpus of one's own changes where its recipe does not say."""
+
 
 class Recipe(BaseModel):
-    """How one corpus becomes shards. Units are in the names: _hz, _s, _uv, _mb."""
+    """How one corpus becomes shards. Units are in the names: _hz, _s, _uv, _mb.
+
+    A recipe of one's own states at least corpus, electrodes, notch_hz and, for a tree that no module knows, a layout.
+    Where it does not say, its namespace is the corpus and its windows stand side by side.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -27,13 +43,13 @@ class Recipe(BaseModel):
     purpose: Purpose
     namespace: str = Field(pattern=r"^[a-z0-9]+$")
     electrodes: tuple[str, ...] = Field(min_length=1)
-    missing: Literal["mask", "require", "interpolate", "published-strict"]
-    reference: Literal["as recorded", "average", "linked ears", "bipolar tcp"]
-    sfreq_hz: Positive
-    band_hz: tuple[Annotated[float, Field(ge=0)], Positive]
+    missing: Literal["mask", "require", "interpolate", "published-strict"] = "mask"
+    reference: Literal["as recorded", "average", "linked ears", "bipolar tcp"] = "as recorded"
+    sfreq_hz: Positive = 256.0
+    band_hz: tuple[Annotated[float, Field(ge=0)], Positive] = (0.1, 75.0)
     notch_hz: Annotated[float, Field(ge=0)]
-    classes: tuple[str, ...]
-    window_s: Positive
+    classes: tuple[str, ...] = ()
+    window_s: Positive = 10.0
     stride_s: Positive
     offset_s: float = 0.0
     edges: Literal["drop", "pad", "wrap"] = "drop"
@@ -42,11 +58,22 @@ class Recipe(BaseModel):
     wake_margin_s: Annotated[float, Field(ge=0)] = 0.0
     runs: tuple[int, ...] = ()
     balance: bool = False
-    valid_share: Share
+    valid_share: Share = 0.1
     split_seed: int = 0
     protocol: Protocol = "kfold"
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
+    layout: Layout | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_ones_own(cls, fields: Any) -> Any:
+        """Fill in what follows from other fields; the mains are a choice that nobody makes for the user."""
+        if not isinstance(fields, dict):
+            return fields
+        if "notch_hz" not in fields:
+            raise ValueError("notch_hz must be stated: 50 or 60, the mains where it was recorded, or 0 for no notch")
+        return {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)} | fields
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +97,11 @@ class Recipe(BaseModel):
         spans = [self.window_s * self.sfreq_hz, self.stride_s * self.sfreq_hz]
         if any(abs(span - round(span)) > 1e-6 or round(span) < 1 for span in spans):
             raise ValueError("window_s and stride_s must be whole numbers of samples at sfreq_hz")
+        if self.layout and self.classes:
+            if self.layout.labels == "none":
+                raise ValueError("classes are named, but layout.labels does not say where labels are")
+            if strange := sorted(set(self.layout.classes.values()) - set(self.classes)):
+                raise ValueError(f"layout.classes has {strange[0]!r}, which is none of classes")
         return self
 
     @property
@@ -111,12 +143,16 @@ def load(
     """
     tables = _read(corpus, file)
     presets = tables.pop("preset", {})
-    for_pretrain = tables.pop("pretrain", None)
-    purpose = purpose or ("probe" if tables.get("classes") else "pretrain")
+    labelled = bool(tables.get("classes"))
+    own = (_NETWORK_WINDOWS if "layout" in tables else None) if labelled else {}
+    for_pretrain = tables.pop("pretrain", own)
+    purpose = purpose or ("probe" if labelled else "pretrain")
     if purpose == "pretrain":
         if for_pretrain is None:
             raise DareError(f"{corpus}: has no recipe for pretraining; leave out --for pretrain")
         tables |= for_pretrain
+    elif not labelled:
+        raise DareError(f"{corpus}: has no classes to probe; leave out --for probe")
     overrides = [_setting(text) for text in settings]
     for key, value in overrides:
         if key == "preset":

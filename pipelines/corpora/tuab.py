@@ -17,7 +17,7 @@ _PATH = re.compile(
 
 def version(paths: list[str]) -> str:
     """Return the release: named in the path, else told by the subject ids (letters since 3.0.0)."""
-    return tuh.version(paths, _PATH, "2", "3")
+    return tuh.version(map(_PATH.search, paths), "2", "3")
 
 
 def find(paths: list[str], recipe: Recipe) -> list[Source]:

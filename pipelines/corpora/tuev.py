@@ -1,8 +1,11 @@
 """TUH EEG Events: one-second events listed by montage channel in a .rec file beside each recording."""
 
 import csv
+import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
+from itertools import groupby
+from typing import TypeVar
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
@@ -17,11 +20,16 @@ TOTALS = {"2.0.0": Totals(recordings=518, windows=112_491), "2.0.1": Totals(reco
 _TRAIN = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.edf$")
 _EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.edf$")
 _BACKGROUND = "bckg"
+_TENTHS = 10
+"""Rows lie on a grid of tenths of a second and last one second, so ten of them."""
+
+_Row = tuple[float, int]
+_Time = TypeVar("_Time", int, float)
 
 
 def version(paths: list[str]) -> str:
     """Return the release: named in the path, else told by the subject ids (letters since 2.0.0)."""
-    return tuh.version(paths, _TRAIN, "1", "2")
+    return tuh.version((_TRAIN.search(path) or _EVAL.search(path) for path in paths), "1", "2")
 
 
 def find(paths: list[str], recipe: Recipe) -> list[Source]:
@@ -34,32 +42,59 @@ arrays = no_arrays
 
 
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return one cue a .rec row (``events = "rows"``) or one a moment (``deduplicated``).
+    """Return one cue a .rec row (``events = "rows"``), one a moment (``deduplicated``), or one a second (``merged``).
 
-    The same event is listed for many channels. Deduplicated, a moment has the label its channels agree on; background
-    yields to an event, and a moment with two kinds of event is dropped and counted.
+    The same event is listed for many channels, and again a tenth of a second later. Of what its channels say of one
+    time, background yields to an event, and time with two kinds of event is dropped and counted.
     """
     rows = _rows(source.label_file, labels, len(recipe.classes))
     if recipe.events == "rows":
         return [Cue(start_s, label) for start_s, label in rows], ""
     background = recipe.classes.index(_BACKGROUND)
+    agreed, lost = (_merged if recipe.events == "merged" else _deduplicated)(rows, background)
+    return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)
+
+
+def _deduplicated(rows: list[_Row], background: int) -> tuple[list[Cue], dict[str, int]]:
+    """Return (one cue for each moment that rows start at, what was lost)."""
     moments: defaultdict[float, set[int]] = defaultdict(set)
     for start_s, label in rows:
         moments[start_s].add(label)
-    agreed, contradicted = [], 0
-    for start_s, kinds in sorted(moments.items()):
-        events = kinds - {background} or kinds
-        if len(events) == 1:
-            agreed.append(Cue(start_s, events.pop()))
-        else:
-            contradicted += 1
-    lost = Counter(
-        {
-            "rows repeat a moment on another channel": len(rows) - len(moments),
-            "moments carry contradicting events: dropped": contradicted,
-        }
-    )
-    return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)
+    agreed = [Cue(start_s, label) for start_s, label in _agreed(moments, background)]
+    return agreed, {
+        "rows repeat a moment on another channel": len(rows) - len(moments),
+        "moments carry contradicting events: dropped": len(moments) - len(agreed),
+    }
+
+
+def _merged(rows: list[_Row], background: int) -> tuple[list[Cue], dict[str, int]]:
+    """Return (one cue for each whole second of each event, what was lost).
+
+    Rows of one class that overlap or abut are one event. No tenth of a second belongs to two cues.
+    """
+    tenths: defaultdict[int, set[int]] = defaultdict(set)
+    for start_s, label in rows:
+        first = round(start_s * _TENTHS)
+        for tenth in range(first, first + _TENTHS):
+            tenths[tenth].add(label)
+    agreed = _agreed(tenths, background)
+    found: list[Cue] = []
+    # Within an event the tenths count up as their places in the list do.
+    for (label, _), event in groupby(enumerate(agreed), lambda one: (one[1][1], one[1][0] - one[0])):
+        starts = [tenth for _, (tenth, _) in event]
+        found += [Cue(starts[place] / _TENTHS, label) for place in range(0, len(starts) - _TENTHS + 1, _TENTHS)]
+    left_over = len(agreed) - _TENTHS * len(found)
+    return found, {
+        "rows repeat a moment on another channel": len(rows) - len(set(rows)),
+        "tenths of a second carry contradicting events: dropped": len(tenths) - len(agreed),
+        "tenths of a second follow the last whole second of their event: dropped": left_over,
+    }
+
+
+def _agreed(times: dict[_Time, set[int]], background: int) -> list[tuple[_Time, int]]:
+    """Return the times, in order, that are of one class once background has yielded, and that class."""
+    kinds = {time: labels - {background} or labels for time, labels in times.items()}
+    return [(time, next(iter(labels))) for time, labels in sorted(kinds.items()) if len(labels) == 1]
 
 
 def _source(path: str, there: set[str], recipe: Recipe) -> Source | None:
@@ -75,7 +110,7 @@ def _source(path: str, there: set[str], recipe: Recipe) -> Source | None:
     return None
 
 
-def _rows(name: str, labels: bytes, num_classes: int) -> list[tuple[float, int]]:
+def _rows(name: str, labels: bytes, num_classes: int) -> list[_Row]:
     """Return (start in seconds on the 0.1 s grid, class from 0) of every row ``channel,start,stop,label``."""
     rows = []
     for number, row in enumerate(csv.reader(labels.decode("latin-1").splitlines()), start=1):
@@ -85,6 +120,8 @@ def _rows(name: str, labels: bytes, num_classes: int) -> list[tuple[float, int]]
             _, start_s, _, code = (float(field) for field in row)
         except ValueError:
             raise DareError(f"{name}: line {number} is not channel,start,stop,label; get the file again") from None
+        if not math.isfinite(start_s):
+            raise DareError(f"{name}: line {number} starts at {row[1]} s; get the file again")
         if code not in range(1, num_classes + 1):
             raise DareError(f"{name}: line {number} has label {row[3]}, not one of 1 to {num_classes}")
         rows.append((round(start_s, 1), int(code) - 1))

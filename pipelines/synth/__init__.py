@@ -5,7 +5,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from manifests.errors import DareError
-from pipelines.synth import bcic, eegmmidb, tuab, tuev
+from pipelines.synth import (
+    bcic,
+    bnci,
+    chbmit,
+    eegmat,
+    eegmmidb,
+    emotion,
+    hgd,
+    m3cv,
+    sleepedf,
+    ssvep,
+    tuab,
+    tuar,
+    tueg,
+    tuev,
+    tusl,
+    tusz,
+    workload,
+)
 
 
 class _Corpus(NamedTuple):
@@ -17,18 +35,36 @@ class _Corpus(NamedTuple):
 _CORPORA = {
     "tuab": _Corpus(tuab.write, range(4, 2001), 10.0),
     "tuev": _Corpus(tuev.write, range(4, 1001), 30.0),
-    "bcic2b": _Corpus(bcic.write, range(1, 10), 10.0),
+    "bcic2b": _Corpus(bcic.write_2b, range(1, 10), 10.0),
     "physionetmi": _Corpus(eegmmidb.write, range(1, 110), 20.0),
+    "tusz": _Corpus(tusz.write, range(4, 10_001), 30.0),
+    "tuar": _Corpus(tuar.write, range(2, 10_001), 45.0),
+    "tusl": _Corpus(tusl.write, range(2, 10_001), 36.0),
+    "tueg": _Corpus(tueg.write, range(1, 10_001), 10.0),
+    "bcic2a": _Corpus(bcic.write_2a, range(1, 10), 10.0),
+    "bcic2a-bnci": _Corpus(bnci.write_2a, range(1, 10), 10.0),
+    "bcic2b-bnci": _Corpus(bnci.write_2b, range(1, 10), 10.0),
+    "hgd": _Corpus(hgd.write, range(1, 15), 31.0),
+    "sleepedf": _Corpus(sleepedf.write, range(1, 81), 10.0),
+    "chbmit": _Corpus(chbmit.write, range(1, 24), 40.0),
+    "eegmat": _Corpus(eegmat.write, range(1, 37), 10.0),
+    "seed": _Corpus(emotion.write_seed, range(1, 16), 10.0),
+    "seediv": _Corpus(emotion.write_seediv, range(1, 16), 10.0),
+    "tsu": _Corpus(ssvep.write, range(1, 36), 12.0),
+    "m3cv": _Corpus(m3cv.write, range(1, 107), 16.0),
+    "pbciw": _Corpus(workload.write_pbciw, range(1, 16), 10.0),
+    "cogbci": _Corpus(workload.write_cogbci, range(1, 30), 10.0),
 }
 
 
 def write(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> list[Path]:
     """Write a synthetic corpus below ``out`` and return every file written, in order.
 
-    ``subjects`` counts all splits together; ``seconds`` is the length of a recording, cut to whole seconds,
-    and for bcic2b a trial for every eight of them. The same arguments give the same bytes. Raises DareError
-    for an unknown corpus, for fewer or more subjects or a shorter recording than the corpus can have, and for
-    an ``out`` in use.
+    ``subjects`` counts all splits together; ``seconds`` is the length of a recording, cut to whole seconds. For every
+    eight of them bcic2a and bcic2b have a trial, and for each of them sleepedf an epoch of half a minute; eegmat rests
+    three times as long, and no film of seed and seediv is shorter than 10 s. The same arguments give the same bytes.
+    Raises DareError for an unknown corpus, for fewer or more subjects or a shorter recording than the corpus can have,
+    and for an ``out`` in use.
     """
     if corpus not in _CORPORA:
         raise DareError(f"no synthetic corpus {corpus!r}: choose {', '.join(_CORPORA)}")

@@ -18,14 +18,16 @@ _REACTION_S = 0.5
 _BYSTANDER = 0.25
 """How much of the desynchronisation the other sites show too."""
 
-_SITES = ("C3", "CZ", "C4")
+HANDS_AND_FEET = ("C3", "CZ", "C4")
+FACE = ("C5", "C6")
+"""Where the cortex of right hand, feet and left hand lies, and of the face to either side."""
 
 
 class Desynchronisation:
-    """The amplitude of the rolandic rhythms over time, 1 at rest, at C3, Cz and C4."""
+    """The amplitude of the rolandic rhythms over time, 1 at rest, by site."""
 
-    def __init__(self, num_samples: int, sfreq: float) -> None:
-        self.amplitude: dict[str, Signal] = {site: np.ones(num_samples) for site in _SITES}
+    def __init__(self, num_samples: int, sfreq: float, sites: Sequence[str] = HANDS_AND_FEET) -> None:
+        self.amplitude: dict[str, Signal] = {site: np.ones(num_samples) for site in sites}
         self._sfreq = sfreq
 
     def weaken(self, sites: Sequence[str], depth: float, start_s: float, stop_s: float) -> None:

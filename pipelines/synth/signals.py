@@ -71,6 +71,23 @@ def stamp(signal_uv: Signal, wave_uv: Signal, start: int, gains: Signal) -> None
     room += np.outer(gains, wave_uv[: room.shape[1]])
 
 
+def calm_uv(
+    electrodes: Sequence[str],
+    num_samples: int,
+    sfreq: float,
+    rng: np.random.Generator,
+    *,
+    alpha_hz: float = 10.0,
+    alpha_uv: float = 14.0,
+) -> Signal:
+    """Return the EEG (C, T) of a waking head at rest, in µV, that neither blinks nor tenses a muscle."""
+    signal_uv = 9.0 * background(electrodes, num_samples, sfreq, rng)
+    for site in ("O1", "O2"):
+        wave_uv = alpha_uv * rhythm(alpha_hz, 0.7, num_samples, sfreq, rng)
+        signal_uv += np.outer(reach(electrodes, site, 0.6), wave_uv)
+    return signal_uv
+
+
 def resting_uv(
     electrodes: Sequence[str],
     num_samples: int,
@@ -81,10 +98,7 @@ def resting_uv(
     alpha_uv: float = 14.0,
 ) -> Signal:
     """Return the EEG (C, T) of a waking head at rest, in µV, in a room without mains."""
-    signal_uv = 9.0 * background(electrodes, num_samples, sfreq, rng)
-    for site in ("O1", "O2"):
-        wave_uv = alpha_uv * rhythm(alpha_hz, 0.7, num_samples, sfreq, rng)
-        signal_uv += np.outer(reach(electrodes, site, 0.6), wave_uv)
+    signal_uv = calm_uv(electrodes, num_samples, sfreq, rng, alpha_hz=alpha_hz, alpha_uv=alpha_uv)
     _add_blinks(signal_uv, electrodes, sfreq, rng)
     _add_muscle(signal_uv, electrodes, sfreq, rng)
     return signal_uv

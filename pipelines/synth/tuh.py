@@ -1,9 +1,11 @@
-"""What the corpora of Temple University Hospital share: labels, spare channels, patients, montage, mains.
+"""What the corpora of Temple University Hospital share: labels, spare channels, patients, montages, mains, tables.
 
-Labels and montage as in NEDC's "Electrode Location and Channel Labels" (2022).
+Labels and montages as in NEDC's "Electrode Location and Channel Labels" (2022).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +24,33 @@ ELECTRODES: tuple[str, ...] = tuple(_HEAD.split())
 TCP_PAIRS: tuple[tuple[str, ...], ...] = tuple(tuple(pair.split("-")) for pair in _TCP_MONTAGE.split())
 """The 22 derivations of the temporal central parasagittal montage; event rows name positions here."""
 
-_MAINS_HZ = 60.0
+_SCALP = tuple("FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 FZ CZ PZ".split())
+
+
+class Montage(NamedTuple):
+    """A way to record: the name of its folder, the reference that its labels name, and its electrodes."""
+
+    folder: str
+    reference: str
+    electrodes: tuple[str, ...]
+
+    @property
+    def pairs(self) -> list[tuple[str, ...]]:
+        """Its derivations, named in tables of annotations: without ears 20 of the 22."""
+        return [pair for pair in TCP_PAIRS if set(pair) <= set(self.electrodes)]
+
+
+AVERAGE = Montage("01_tcp_ar", "REF", ELECTRODES)
+MONTAGES = (
+    AVERAGE,
+    Montage("02_tcp_le", "LE", (*_SCALP, "A1", "A2", "OZ")),
+    Montage("03_tcp_ar_a", "REF", _SCALP),
+    Montage("04_tcp_le_a", "LE", (*_SCALP, "OZ", "T1", "T2")),
+)
+"""The hospital's four montages, the commonest first."""
+
+MAINS_HZ = 60.0
+_SEEN_FROM = 0.5
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -41,23 +69,67 @@ def patient_field(name: str, rng: np.random.Generator) -> str:
 
 
 def head_uv(
-    num_samples: int, sfreq: int, rng: np.random.Generator, *, alpha_hz: float = 10.0, alpha_uv: float = 14.0
+    num_samples: int,
+    sfreq: int,
+    rng: np.random.Generator,
+    *,
+    electrodes: tuple[str, ...] = ELECTRODES,
+    alpha_hz: float = 10.0,
+    alpha_uv: float = 14.0,
 ) -> Signal:
-    """Return the resting EEG (C, T) in µV of `ELECTRODES` in a hospital room."""
-    resting = resting_uv(ELECTRODES, num_samples, sfreq, rng, alpha_hz=alpha_hz, alpha_uv=alpha_uv)
-    return resting + mains_uv(len(ELECTRODES), num_samples, sfreq, _MAINS_HZ, rng)
+    """Return the resting EEG (C, T) in µV of a patient in a hospital room."""
+    resting = resting_uv(electrodes, num_samples, sfreq, rng, alpha_hz=alpha_hz, alpha_uv=alpha_uv)
+    return resting + mains_uv(len(electrodes), num_samples, sfreq, MAINS_HZ, rng)
 
 
-def write_recording(path: Path, signal_uv: Signal, sfreq: int, patient: str, rng: np.random.Generator) -> None:
-    """Write (C, T) in µV of `ELECTRODES` with the hospital's spare channels, in an order of the file's."""
-    scalp = [Channel(f"EEG {name}-REF", sfreq, samples) for name, samples in zip(ELECTRODES, signal_uv, strict=True)]
-    channels = scalp + _spare_channels(signal_uv.shape[1], sfreq, rng)
+def write_recording(
+    path: Path,
+    signal_uv: Signal,
+    sfreq: int,
+    patient: str,
+    rng: np.random.Generator,
+    montage: Montage = AVERAGE,
+) -> None:
+    """Write (C, T) in µV of a montage's electrodes with the hospital's spare channels, in an order of the file's."""
+    scalp = [
+        Channel(f"EEG {name}-{montage.reference}", sfreq, samples)
+        for name, samples in zip(montage.electrodes, signal_uv, strict=True)
+    ]
+    channels = scalp + _spare_channels(montage.reference, signal_uv.shape[1], sfreq, rng)
     write_edf(path, [channels[position] for position in rng.permutation(len(channels))], patient)
 
 
-def _spare_channels(num_samples: int, sfreq: int, rng: np.random.Generator) -> list[Channel]:
+def write_table(path: Path, num_seconds: int, rows: Sequence[tuple[str, float, float, str]]) -> Path:
+    """Write annotations (channel, start in s, stop in s, label) as a .csv or .csv_bi of the hospital's."""
+    lines = [
+        "# version = csv_v1.0.0",
+        f"# bname = {path.stem}",
+        f"# duration = {num_seconds:.4f} secs",
+        "# montage_file = $NEDC_NFC/lib/nedc_eas_default_montage.txt",
+        "#",
+        "channel,start_time,stop_time,label,confidence",
+        *(f"{channel},{start_s:.4f},{stop_s:.4f},{label},1.0000" for channel, start_s, stop_s, label in rows),
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def seen_on(montage: Montage, gains: Signal) -> list[str]:
+    """Return the names of the derivations that show a source: one of their electrodes has half of it or more."""
+    strength = dict(zip(montage.electrodes, gains, strict=True))
+    return ["-".join(pair) for pair in montage.pairs if max(strength[name] for name in pair) >= _SEEN_FROM]
+
+
+def _spare_channels(reference: str, num_samples: int, sfreq: int, rng: np.random.Generator) -> list[Channel]:
     num_seconds = num_samples // sfreq
     amplifier_noise = rng.standard_normal((2, num_samples))
+    if reference == "LE":
+        return [
+            Channel("EEG EKG-LE", sfreq, _heart_uv(num_samples, sfreq, rng)),
+            Channel("PHOTIC PH", sfreq, amplifier_noise[0]),
+            Channel("EEG 26-LE", sfreq, amplifier_noise[1]),
+            Channel("DC1-DC", sfreq, np.zeros(num_samples), "mV"),
+        ]
     return [
         Channel("EEG EKG1-REF", sfreq, _heart_uv(num_samples, sfreq, rng)),
         Channel("EMG-REF", sfreq, 6.0 * muscle(num_samples, sfreq, rng)),

@@ -6,15 +6,29 @@ from typing import Any
 import pytest
 
 from manifests import recipe as recipes
-from manifests.electrodes import PRETRAIN_58, TEN_TWENTY_19, canonical
+from manifests.electrodes import PRETRAIN_58, TEN_TWENTY_19, VOCABULARY, canonical
 from manifests.errors import DareError
 
 FACTS = {
-    "tuab": (23, 200, (0.1, 75), 60, 10, ("normal", "abnormal"), "official"),
-    "tuev": (23, 200, (0.1, 75), 60, 5, ("spsw", "gped", "pled", "eyem", "artf", "bckg"), "official"),
+    "bcic2a": (22, 250, (0.1, 38), 0, 4, ("left", "right", "feet", "tongue"), "loso"),
     "bcic2b": (3, 250, (0.1, 38), 0, 4, ("left", "right"), "loso"),
-    "physionetmi": (64, 160, (0.1, 75), 60, 4, ("left", "right", "fists", "feet"), "kfold"),
+    "chbmit": (16, 256, (0.1, 75), 60, 10, ("background", "seizure"), "kfold"),
+    "cogbci": (57, 256, (0.1, 75), 50, 10, (), "kfold"),
     "eegmat": (19, 256, (0.1, 75), 50, 4, ("rest", "arithmetic"), "kfold"),
+    "hgd": (44, 250, (0.1, 100), 50, 4, ("right_hand", "left_hand", "rest", "feet"), "loso"),
+    "m3cv": (58, 256, (0, 75), 50, 4, (), "kfold"),
+    "pbciw": (58, 250, (0, 75), 50, 2, ("easy", "medium", "difficult"), "kfold"),
+    "physionetmi": (64, 160, (0.1, 75), 60, 4, ("left", "right", "fists", "feet"), "kfold"),
+    "seed": (60, 200, (0.1, 75), 50, 4, ("negative", "neutral", "positive"), "kfold"),
+    "seediv": (60, 200, (0.1, 75), 50, 4, ("neutral", "sad", "fear", "happy"), "kfold"),
+    "sleepedf": (2, 100, (0.1, 45), 0, 30, ("W", "N1", "N2", "N3", "R"), "kfold"),
+    "tsu": (58, 256, (0, 75), 0, 6, (), "kfold"),
+    "tuab": (23, 200, (0.1, 75), 60, 10, ("normal", "abnormal"), "official"),
+    "tuar": (19, 256, (0.1, 75), 60, 5, ("clean", "eyem", "musc", "chew", "shiv", "elec"), "kfold"),
+    "tueg": (19, 256, (0.1, 75), 60, 10, (), "kfold"),
+    "tuev": (23, 200, (0.1, 75), 60, 5, ("spsw", "gped", "pled", "eyem", "artf", "bckg"), "official"),
+    "tusl": (19, 256, (0.1, 75), 60, 10, ("bckg", "seiz", "slow"), "kfold"),
+    "tusz": (19, 256, (0.1, 75), 60, 10, ("bckg", "seiz"), "official"),
 }
 CHANGES = {
     "namespace": "other",
@@ -39,6 +53,7 @@ CHANGES = {
     "protocol": "loso",
     "quantum_uv": 0.125,
     "shard_mb": 1,
+    "layout": '{"files": "{subject}.edf", "labels": "annotations"}',
 }
 
 
@@ -61,7 +76,7 @@ def test_recipe_says_what_its_corpus_needs(corpus: str) -> None:
     assert (recipe.sfreq_hz, recipe.band_hz, recipe.notch_hz) == (sfreq_hz, band_hz, notch_hz)
     assert (recipe.window_s, recipe.window_samples) == (window_s, window_s * sfreq_hz)
     assert (recipe.classes, recipe.protocol) == (classes, protocol)
-    assert recipe.set_name == corpus
+    assert recipe.set_name == (corpus if classes else f"{corpus}-pretrain")
 
 
 @pytest.mark.parametrize(
@@ -76,15 +91,27 @@ def test_recipe_for_pretraining_cuts_the_windows_of_the_model(corpus: str, elect
     assert recipe.set_name == f"{corpus}-pretrain"
 
 
-def test_corpus_without_windows_for_pretraining_says_so() -> None:
+def test_corpus_without_windows_for_a_purpose_says_so() -> None:
     assert "no recipe for pretraining" in refusal(corpus="bcic2b", purpose="pretrain")
+    assert "no classes to probe" in refusal(corpus="tueg", purpose="probe")
+
+
+@pytest.mark.parametrize("corpus", ["tueg", "seed", "seediv", "tsu", "m3cv", "cogbci", "hgd", "pbciw", "bcic2a"])
+def test_corpus_for_pretraining_has_the_rate_and_the_electrodes_of_the_model(corpus: str) -> None:
+    recipe = recipes.load(corpus, "pretrain")
+    assert recipe.sfreq_hz == 256
+    assert set(recipe.electrodes) <= set(VOCABULARY)
+    assert recipe.window_s <= 10
 
 
 @pytest.mark.parametrize(
     ("corpus", "changed"),
     [
-        ("tuab", {"notch_hz": 50}),
-        ("tuev", {"notch_hz": 50, "edges": "wrap", "events": "rows", "valid_share": 0.1}),
+        ("tuab", {"notch_hz": 50, "missing": "published-strict"}),
+        (
+            "tuev",
+            {"notch_hz": 50, "edges": "wrap", "events": "rows", "valid_share": 0.1, "missing": "published-strict"},
+        ),
         ("physionetmi", {"notch_hz": 50}),
         ("bcic2b", {"band_hz": (0, 38)}),
     ],
@@ -147,8 +174,8 @@ def test_wrong_setting_is_refused_in_one_line_that_names_it(setting: str, said: 
 
 
 def test_corpus_without_a_recipe_is_told_which_there_are() -> None:
-    said = refusal(corpus="tuar")
-    assert all(name in said for name in ("tuar", *FACTS))
+    said = refusal(corpus="tuep")
+    assert all(name in said for name in ("tuep", *FACTS))
 
 
 @pytest.mark.parametrize(

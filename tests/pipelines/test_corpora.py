@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import mne
@@ -35,6 +36,21 @@ TREES = {
     "bcic2b": ["B0101T.gdf", "B0104E.gdf", "true_labels/B0104E.mat"],
     "physionetmi": ["S001/S001R04.edf", "S001/S001R04.edf.event", "S109/S109R14.edf", "S001/S001R03.edf"],
     "eegmat": ["Subject00_1.edf", "Subject35_2.edf", "subject-info.csv"],
+    "bcic2a": ["A01T.gdf", "A01E.gdf", "true_labels/A01E.mat"],
+    "hgd": ["train/1.edf", "test/14.edf"],
+    "sleepedf": ["sleep-cassette/SC4001E0-PSG.edf", "sleep-cassette/SC4001EC-Hypnogram.edf"],
+    "chbmit": ["chb01/chb01_03.edf", "chb01/chb01-summary.txt", "chb17/chb17a_03.edf", "chb17/chb17-summary.txt"],
+    "tusz": [
+        "edf/dev/aaaaaaac/s001_2002/02_tcp_le/aaaaaaac_s001_t000.edf",
+        "edf/dev/aaaaaaac/s001_2002/02_tcp_le/aaaaaaac_s001_t000.csv_bi",
+    ],
+    "tuar": ["edf/01_tcp_ar/aaaaaaah_s003_t000.edf", "edf/01_tcp_ar/aaaaaaah_s003_t000.csv"],
+    "tueg": ["edf/000/aaaaaaaa/s001_2015_12_30/01_tcp_ar/aaaaaaaa_s001_t000.edf"],
+    "seed": ["Preprocessed_EEG/1_20131027.mat", "Preprocessed_EEG/label.mat"],
+    "seediv": ["eeg_raw_data/1/1_20160518.mat", "eeg_raw_data/3/15_20150508.mat"],
+    "tsu": ["S1.mat", "S35.mat", "Freq_Phase.mat"],
+    "pbciw": ["P01/S1/eeg/alldata_sbj01_sess1_MATBeasy.set", "P01/S1/eeg/alldata_sbj01_sess1_RS.set"],
+    "cogbci": ["sub-01/ses-S1/eeg/PVT.set", "sub-01/ses-S1/eeg/PVT.fdt"],
 }
 MISLEADING = st.lists(
     st.sampled_from(["normal", "abnormal", "train", "eval", "edf", "000", "S001", "aaaaaaaq", "B0101T", "true_labels"]),
@@ -59,15 +75,11 @@ def test_folders_above_the_tree_change_nothing(corpus: str, parents: list[str]) 
         return path.removeprefix(above)
 
     found = [
-        Source(
-            without(one.path),
-            one.subject,
-            one.session,
-            one.test,
-            one.label,
-            without(one.label_file),
-            one.skip,
-            one.lacks.replace(above, "", 1),
+        replace(
+            one,
+            path=without(one.path),
+            label_file=without(one.label_file),
+            lacks=one.lacks.replace(above, "", 1),
         )
         for one in find(corpus, [above + path for path in TREES[corpus]])
     ]

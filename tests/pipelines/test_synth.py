@@ -19,7 +19,18 @@ from pipelines.synth.gdf_writer import Event, write_gdf
 from tests.judges import read_raw, scalp_uv
 
 SIZES = {"tuab": (16, 40.0), "tuev": (5, 30.0), "bcic2b": (5, 64.0), "physionetmi": (3, 20.0)}
-SMALLEST = {"tuab": (4, 10.0), "tuev": (4, 30.0), "bcic2b": (1, 10.0), "physionetmi": (1, 20.0)}
+SMALLEST = {
+    "tuab": (4, 10.0),
+    "tuev": (4, 30.0),
+    "bcic2a": (1, 10.0),
+    "bcic2a-bnci": (1, 10.0),
+    "bcic2b": (1, 10.0),
+    "bcic2b-bnci": (1, 10.0),
+    "physionetmi": (1, 20.0),
+    "hgd": (1, 31.0),
+    "sleepedf": (1, 10.0),
+    "chbmit": (1, 40.0),
+}
 TUH_STRICT_23 = "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 A1 A2 FZ CZ PZ T1 T2"
 TUH_EXTRAS = {"EEG EKG1-REF", "EEG ROC-REF", "EEG LOC-REF", "EEG 26-REF", "EMG-REF", "PHOTIC-REF"}
 TUH_TRENDS = {"IBI", "BURSTS", "SUPPR"}

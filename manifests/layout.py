@@ -1,0 +1,175 @@
+"""Layout: where the recordings of a corpus of one's own lie below --src, and where their labels are."""
+
+import re
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PLACEHOLDERS = ("subject", "session", "label", "split")
+_TOKEN = re.compile(r"(?P<name>\{\w+\})|(?P<folders>\*\*/)|(?P<any>\*)|[^{*]+|.", re.DOTALL)
+
+
+class _Stated(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Table(_Stated):
+    """A CSV or TSV file with a line of column names; every field but ``file`` is such a name, "" for a column unused.
+
+    ``path`` holds a recording's path below --src or its file name, with or without extension; ``subject`` and
+    ``session`` hold what the placeholders of these names match (``sub-01`` is ``01``). One of them tells which
+    recording a row of a table is about. Beside ``path``, a subject and session are the recording's.
+    """
+
+    file: str = Field(min_length=1)
+    path: str = ""
+    subject: str = ""
+    session: str = ""
+    label: str = "label"
+
+
+class Events(Table):
+    """A table with a row an event: its onset and duration in seconds, or in samples counted from 0; 1,5 is 1.5.
+
+    ``file`` may have ``{subject}``, ``{session}`` and ``{path}``, the recording's path below --src without its
+    extension (in a BIDS tree without ``_eeg`` too): then there is a table for each recording.
+    """
+
+    file: str = "{path}.csv"
+    onset: str = "onset"
+    duration: str = "duration"
+    unit: Literal["s", "samples"] = "s"
+
+    @model_validator(mode="after")
+    def _placeholders_are_known(self) -> "Events":
+        _refuse_strange("file", self.file, ("path", "subject", "session"))
+        return self
+
+    def file_of(self, path: str, subject: str, session: str) -> str:
+        """Return the path of the table that holds the events of a recording."""
+        return self.file.replace("{path}", path).replace("{subject}", subject).replace("{session}", session)
+
+
+class Recordings(Table):
+    """A table of the whole corpus with a row a recording or a subject; ``split`` is the column that tells the test."""
+
+    split: str = ""
+
+    @model_validator(mode="after")
+    def _names_recordings(self) -> "Recordings":
+        if not self.path and not self.subject:
+            raise ValueError("say in path or subject which column tells what recording a row is about")
+        return self
+
+
+class Arrays(_Stated):
+    """How MAT files hold a recording, as `pipelines.arrays.Arrays` says; ``channels`` in the order of the file."""
+
+    variables: str
+    axes: str
+    channels: tuple[str, ...] = Field(min_length=1)
+    sfreq_hz: Annotated[float, Field(gt=0)]
+    unit: str = "uV"
+    field: str = ""
+    onsets: str = ""
+    codes: str = ""
+
+
+class Layout(_Stated):
+    """Which files are recordings, what their paths say, and where labels are: the table ``[layout]`` of a recipe.
+
+    ``files`` is a path below --src with placeholders: ``{subject}/{session}_{label}.edf``. ``{subject}``,
+    ``{session}``, ``{label}`` and ``{split}`` match one character or more, the earlier ones as few as they can; one
+    named twice matches the same text twice. ``*`` matches any text, neither matches ``/``; ``**/`` matches any
+    folders. The case of the extension does not count. With ``bids`` the recordings are those of a BIDS tree, its
+    task is the label where that is in the name, and ``files`` may narrow them down.
+
+    ``labels`` says where labels are: in the ``name``, in ``annotations`` of the file, in a table of ``events``, in a
+    table of ``recordings``, or nowhere (``none``). ``classes`` says which class a text stands for, in which ``*`` is
+    any text; without it a text is the name of its class. What stands for none is counted and not used. An event gives
+    a window at its onset, or with ``spans`` as many as fit into its duration, where it has one. ``test`` holds what
+    ``{split}`` or the column ``split`` says of test recordings. ``arrays`` is needed for MAT files.
+    """
+
+    files: str = ""
+    bids: bool = False
+    labels: Literal["none", "name", "annotations", "events", "recordings"] = "none"
+    classes: dict[str, str] = {}
+    spans: bool = False
+    events: Events = Field(default_factory=Events)
+    recordings: Recordings | None = None
+    test: tuple[str, ...] = ()
+    arrays: Arrays | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tables_of_bids(cls, fields: object) -> object:
+        """Name the files and columns of a BIDS tree where nothing else is said."""
+        if not isinstance(fields, dict) or fields.get("bids") is not True:
+            return fields
+        named: dict[str, dict[str, str]] = {"events": {"file": "{path}_events.tsv", "label": "trial_type"}}
+        if "recordings" in fields or fields.get("labels") == "recordings":
+            named["recordings"] = {"file": "participants.tsv", "subject": "participant_id"}
+        stated = {name: fields[name] for name in named if isinstance(fields.get(name), dict)}
+        return fields | {name: columns | stated.get(name, {}) for name, columns in named.items()}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Layout":
+        _refuse_strange("files", self.files, PLACEHOLDERS)
+        if not self.files and not self.bids:
+            raise ValueError('files must say where recordings lie, as in "{subject}/{session}.edf", or bids = true')
+        if self.labels == "recordings" and not self.recordings:
+            raise ValueError('labels = "recordings" needs a table [layout.recordings] with its file and columns')
+        tabled = self.recordings or Recordings(file="none", path="none")
+        if not (self.bids or "{subject}" in self.files or (tabled.path and tabled.subject)):
+            raise ValueError("subjects are unknown: files needs {subject}, or recordings the columns path and subject")
+        if self.labels == "name" and not self.bids and "{label}" not in self.files:
+            raise ValueError('labels = "name" needs {label} in files')
+        if bool(self.test) != ("{split}" in self.files or bool(tabled.split)):
+            raise ValueError("test and {split} in files, or the column recordings.split, need each other")
+        return self
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return what the placeholders of ``files`` match in a path below --src, None where it is no recording."""
+        found = _compiled(self.files).fullmatch(path)
+        return found and found.groupdict()
+
+    def class_of(self, text: str) -> str | None:
+        """Return the class that a label's text stands for, None where ``classes`` does not say."""
+        if not self.classes:
+            return text
+        if text in self.classes:
+            return self.classes[text]
+        return next((name for wild, name in self.classes.items() if _compiled_text(wild).fullmatch(text)), None)
+
+
+def _refuse_strange(field: str, pattern: str, known: tuple[str, ...]) -> None:
+    for token in _TOKEN.finditer(pattern):
+        if token[0].startswith("{") and token[0][1:-1] not in known:
+            choice = ", ".join(f"{{{name}}}" for name in known)
+            raise ValueError(f"{field}: {token[0]} is no placeholder; there are {choice}")
+
+
+@lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    stem, dot, extension = pattern.rpartition(".")
+    if not dot or {"/", "}"} & set(extension):
+        return re.compile(_regex(pattern))
+    return re.compile(rf"{_regex(stem)}(?i:\.{_regex(extension)})")
+
+
+def _regex(pattern: str) -> str:
+    parts, seen = [], set()
+    for token in _TOKEN.finditer(pattern):
+        if name := token["name"]:
+            parts.append(f"(?P={name[1:-1]})" if name in seen else f"(?P<{name[1:-1]}>[^/]+?)")
+            seen.add(name)
+        else:
+            parts.append("(?:[^/]+/)*" if token["folders"] else "[^/]*" if token["any"] else re.escape(token[0]))
+    return "".join(parts)
+
+
+@lru_cache
+def _compiled_text(wild: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, wild.split("*"))), re.DOTALL)

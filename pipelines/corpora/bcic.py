@@ -1,0 +1,134 @@
+"""The Graz sets of BCI Competition IV: GDF sessions with their labels beside them, or the .mat files of the BNCI.
+
+Both distributions name a file A01T.mat: beside a GDF session its labels, alone the recording itself. Whichever of the
+two lies beside a session holds the labels, so a session with both is read once, from GDF.
+"""
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.electrodes import canonical
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.arrays import Arrays
+from pipelines.recording import Recording
+from pipelines.source import Source
+from pipelines.windows import Cue
+
+_UNKNOWN_CUE = "783"
+_FIRST_CUE = 769
+_SFREQ_HZ = 250.0
+
+
+@dataclass(frozen=True)
+class Graz:
+    """One of the two sets: ``classes`` in the order of their cues, from 769, and of their labels, from 1.
+
+    ``gdf`` and ``bnci`` match the names of the files, with groups subject and session (and in ``gdf`` stem, the name
+    of the file of labels); a session ends in T (training) or E (evaluation, its cues unknown). ``columns`` are the
+    channels of a BNCI recording, whose trials begin ``cue_s`` before the cue; ``montage`` as in `Source`.
+    """
+
+    classes: tuple[str, ...]
+    gdf: re.Pattern[str]
+    bnci: re.Pattern[str]
+    columns: tuple[str, ...]
+    cue_s: float
+    montage: tuple[str, ...] = ()
+
+    def version(self, paths: list[str]) -> str:
+        """Return 2008 where there are GDF sessions, as in the competition, else BNCI."""
+        return "2008" if any(map(self.gdf.search, paths)) else "BNCI"
+
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every session; the evaluation sessions (E) are test, and in GDF need their labels from a .mat file."""
+        mats = {PurePosixPath(path).stem.upper(): path for path in reversed(paths) if path.lower().endswith(".mat")}
+        sessions = [self._session(path, match, mats, recipe) for path in paths if (match := self.gdf.search(path))]
+        taken = {(one.subject, one.test) for one in sessions}
+        labels = {one.label_file for one in sessions}
+        others = [
+            self._bnci_session(path, match, taken, recipe)
+            for path in paths
+            if path not in labels and (match := self.bnci.search(path))
+        ]
+        return sorted(sessions + others, key=lambda one: one.path)
+
+    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+        """Return how a BNCI file holds its runs: an array of structs, each with signal, trials and their labels."""
+        if not self.bnci.search(source.path):
+            return None
+        return Arrays("data", "time channel", self.columns, _SFREQ_HZ, field="X", onsets="trial", codes="y")
+
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return every cue with its class, rejected trials kept as in the published results.
+
+        Labels of a GDF session come from the .mat where there is one, and must then agree with the cues in number
+        and, in training sessions, one by one.
+        """
+        if self.bnci.search(source.path):
+            return self._bnci_cues(source, recording), ""
+        codes = {str(_FIRST_CUE + label): 1 + label for label in range(len(self.classes))}
+        events = [event for event in recording.events if event.text in (*codes, _UNKNOWN_CUE)]
+        told = [codes.get(event.text, 0) for event in events]
+        truth = _truth(source.label_file, labels).tolist() if source.label_file else told
+        if len(truth) != len(events):
+            raise DareError(
+                f"{source.path}: {len(events)} cues but {len(truth)} labels in {source.label_file}; "
+                "get both files again"
+            )
+        if not events:
+            raise DareError(f"{source.path}: holds no cue ({', '.join(codes)} or {_UNKNOWN_CUE}); get the file again")
+        for event, label, code in zip(events, truth, told, strict=True):
+            if label not in codes.values() or code not in (0, label):
+                raise DareError(
+                    f"{source.path}: the cue at {event.onset_s:.3f} s is {event.text}, its label {label}; "
+                    f"check that {source.label_file or 'the file'} belongs to this session"
+                )
+        return [Cue(event.onset_s, label - 1) for event, label in zip(events, truth, strict=True)], ""
+
+    def _session(self, path: str, match: re.Match[str], mats: dict[str, str], recipe: Recipe) -> Source:
+        stem, session = match["stem"].upper(), match["session"].upper()
+        evaluation = session.endswith("E")
+        return Source(
+            path=path,
+            subject=f"{recipe.namespace}:{match['subject'].upper()}",
+            session=session,
+            test=evaluation,
+            label_file=mats.get(stem, ""),
+            lacks=f"true labels: there is no {stem}.mat below --src" if evaluation and stem not in mats else "",
+            montage=tuple(map(canonical, self.montage)),
+        )
+
+    def _bnci_session(self, path: str, match: re.Match[str], taken: set[tuple[str, bool]], recipe: Recipe) -> Source:
+        name, session = match["subject"].upper(), match["session"].upper()
+        subject, evaluation = f"{recipe.namespace}:{name}", session == "E"
+        skip = f"{name} is read from its GDF sessions ({session})" if (subject, evaluation) in taken else ""
+        return Source(path, subject, session, test=evaluation, skip=skip)
+
+    def _bnci_cues(self, source: Source, recording: Recording) -> list[Cue]:
+        labels = {str(1 + label): label for label in range(len(self.classes))}
+        trials = [event for event in recording.events if event.text in labels]
+        if not trials:
+            raise DareError(f"{source.path}: holds no trial of the classes 1 to {len(labels)}; get the file again")
+        return [Cue(event.onset_s + self.cue_s, labels[event.text]) for event in trials]
+
+
+def _truth(name: str, content: bytes) -> NDArray[np.int64]:
+    """Return the labels, from 1, of all trials of a session, from a file of labels or the BNCI's of the session."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        held: dict[str, Any] = loadmat(
+            io.BytesIO(content), variable_names=["classlabel", "data"], struct_as_record=False, squeeze_me=True
+        )
+        runs = [np.ravel(run.y) for run in np.atleast_1d(held["data"])] if "data" in held else [held["classlabel"]]
+        return np.concatenate([np.ravel(run) for run in runs]).astype(np.int64)
+    except (MatReadError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OSError) as problem:
+        raise DareError(f"{name}: holds no classlabel ({problem}); get the true labels again") from problem

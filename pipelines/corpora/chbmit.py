@@ -1,0 +1,75 @@
+"""CHB-MIT: children with epilepsy, their seizures listed by file in one summary a case (Shoeb 2009)."""
+
+import re
+from pathlib import PurePosixPath
+
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.recording import Recording
+from pipelines.source import Source, Totals, no_arrays
+from pipelines.windows import Cue, by_overlap
+
+CLASSES: tuple[str, ...] = ("background", "seizure")
+TOTALS = {"": Totals(recordings=686)}  # 664 of the first 23 cases and 22 of the one added in 2010
+
+_PATH = re.compile(r"(?:^|/)(?P<name>chb(?P<case>\d\d)[a-z]?_\d\d\+?)\.edf$")
+_SUMMARY = re.compile(r"(?:^|/)chb(?P<case>\d\d)-summary\.txt$")
+_SAME_CHILD = {"21": "01"}
+"""Case 21 is the girl of case 1, a year and a half later."""
+
+_FILE = re.compile(r"^\s*File Name\s*:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+_COUNT = re.compile(r"Number of Seizures in File\s*:\s*(\d+)", re.IGNORECASE)
+_MOMENT = re.compile(r"Seizure\s*\d*\s*(Start|End) Time\s*:\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
+
+
+def version(paths: list[str]) -> str:
+    """Return the one release there is."""
+    return "1.0.0"
+
+
+def find(paths: list[str], recipe: Recipe) -> list[Source]:
+    """Return every recording with the summary of its case."""
+    summaries = {match["case"]: path for path in reversed(paths) if (match := _SUMMARY.search(path))}
+    return [_source(path, match, summaries, recipe) for path in paths if (match := _PATH.search(path))]
+
+
+arrays = no_arrays
+
+
+def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
+    background, seizure = (recipe.classes.index(name) for name in CLASSES)
+    seizures = _seizures(PurePosixPath(source.path).name, source.label_file, labels.decode("latin-1"))
+    end_s = max(segment.onset_s + (segment.stop - segment.start) / recording.sfreq for segment in recording.segments)
+    spans = [(start_s, stop_s, seizure) for start_s, stop_s in seizures]
+    return by_overlap(spans, end_s, background, recipe), ""
+
+
+def _source(path: str, match: re.Match[str], summaries: dict[str, str], recipe: Recipe) -> Source:
+    case = match["case"]
+    return Source(
+        path=path,
+        subject=f"{recipe.namespace}:{_SAME_CHILD.get(case, case)}",
+        session=match["name"],
+        label_file=summaries.get(case, ""),
+        lacks="" if case in summaries else f"seizures: there is no chb{case}-summary.txt below --src",
+    )
+
+
+def _seizures(recording: str, summary: str, text: str) -> list[tuple[float, float]]:
+    """Return (start, end) in seconds of the seizures that a summary lists for a recording."""
+    parts = _FILE.split(text)
+    entries = dict(zip(parts[1::2], parts[2::2], strict=True))
+    if recording not in entries:
+        raise DareError(f"{summary} does not name it: whether it holds a seizure is not known")
+    entry = entries[recording]
+    moments = [(match[1].lower(), float(match[2])) for match in _MOMENT.finditer(entry)]
+    starts, stops = ([at_s for kind, at_s in moments if kind == wanted] for wanted in ("start", "end"))
+    declared = _COUNT.search(entry)
+    if declared is None or not int(declared[1]) == len(starts) == len(stops):
+        counts = f"counts {declared[1]}" if declared else "does not count the"
+        raise DareError(
+            f"{summary}: {counts} seizures in {recording} and lists {len(starts)} starts and {len(stops)} ends; "
+            "get the summary again"
+        )
+    return list(zip(starts, stops, strict=True))

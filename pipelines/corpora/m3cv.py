@@ -1,0 +1,85 @@
+"""M3CV: a MAT file an epoch of 4 s; whose epoch it is only the table of its part of the corpus tells."""
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.arrays import Arrays
+from pipelines.source import Source, Totals, no_cues
+
+CLASSES: tuple[str, ...] = ()
+TOTALS: dict[str, Totals] = {}
+
+LABELS: tuple[str, ...] = tuple(
+    """FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T7 T8 P7 P8 FZ CZ PZ FC1 FC2 CP1 CP2 FC5 FC6 CP5 CP6 FT9 FT10 TP9 TP10
+    F1 F2 C1 C2 P1 P2 AF3 AF4 FC3 FC4 CP3 CP4 PO3 PO4 F5 F6 C5 C6 P5 P6 AF7 AF8 FT7 FT8 TP7 TP8 PO7 PO8 FPZ CPZ POZ OZ
+    FCZ MARKER""".split()
+)
+"""The 64 electrodes in the order that the torcheeg library gives them (the corpus itself names none), and marks."""
+
+_PATH = re.compile(r"(?:^|/)(?P<part>Enrollment|Calibration|Testing)/(?P<epoch>epoch\d+)\.mat$")
+_TABLE = re.compile(r"(?:^|/)(?:Enrollment|Calibration|Testing)_Info\.csv$")
+_SUBJECT = re.compile(r"[a-z]*\d+", re.IGNORECASE)
+
+
+def version(paths: list[str]) -> str:
+    """Return the one release there is."""
+    return "2022"
+
+
+def find(paths: list[str], recipe: Recipe) -> list[Source]:
+    """Return every epoch; until `told` knows whose it is, it is of no use: it could land on two sides of a split."""
+    return [
+        Source(
+            path=path,
+            subject=f"{recipe.namespace}:unknown",
+            session="",
+            skip=f"its subject is told by no {match['part']}_Info.csv",
+        )
+        for path in paths
+        if (match := _PATH.search(path))
+    ]
+
+
+def told(sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+    """Return the epochs with the subject and the session that the tables among ``paths`` below ``src`` give them.
+
+    The subjects of some test epochs are withheld: those stay skipped. Raises DareError where a table cannot be read or
+    has no column of epochs or of subjects.
+    """
+    tables = {path: _rows(src / path) for path in paths if _TABLE.search(path)}
+    return [_enrolled(source, tables) for source in sources]
+
+
+def arrays(source: Source, recipe: Recipe) -> Arrays | None:
+    """Return the layout of an epoch."""
+    return Arrays(variables="epoch_data", axes="channel time", labels=LABELS, sfreq=250.0)
+
+
+cues = no_cues
+
+
+def _enrolled(source: Source, tables: dict[str, dict[str, tuple[str, str]]]) -> Source:
+    path = PurePosixPath(source.path)
+    subject, session = tables.get(f"{path.parent}_Info.csv", {}).get(path.stem, ("", ""))
+    if not _SUBJECT.fullmatch(subject):
+        return source
+    namespace = source.subject.partition(":")[0]
+    return replace(source, subject=f"{namespace}:{subject}", session=session, skip="")
+
+
+def _rows(path: Path) -> dict[str, tuple[str, str]]:
+    """Return (subject, session) by epoch; releases differ in how they spell the columns."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as problem:
+        raise DareError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
+    names = [name.lower().removesuffix("id") for name in rows[0]] if rows else []
+    if not {"epoch", "subject"} <= set(names):
+        raise DareError(f"{path}: has no columns EpochID and SubjectID; get the table again")
+    found = [dict(zip(names, row, strict=False)) for row in rows[1:]]
+    return {row.get("epoch", ""): (row.get("subject", ""), row.get("session", "")) for row in found}

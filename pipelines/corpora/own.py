@@ -1,0 +1,171 @@
+"""Own: a corpus of one's own, as the layout in its recipe describes it."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from manifests.errors import DareError
+from manifests.layout import Layout, Recordings
+from manifests.recipe import Recipe
+from pipelines.arrays import Arrays
+from pipelines.corpora import bids, tables
+from pipelines.recording import Event, Recording
+from pipelines.source import Source, Totals
+from pipelines.windows import Cue, within
+
+_NOT_AVAILABLE = ("", "n/a")
+
+
+class Own:
+    """The `pipelines.source.Corpus` of a layout; its classes are whatever the recipe says."""
+
+    def __init__(self, layout: Layout, classes: tuple[str, ...]) -> None:
+        self.CLASSES = classes
+        self.TOTALS: dict[str, Totals] = {}
+        self._layout = layout
+
+    def version(self, paths: list[str]) -> str:
+        """Return "": nobody publishes releases of it."""
+        return ""
+
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return the recordings by path, with the label that their name tells where labels are in names."""
+        there = set(paths)
+        return [self._source(path, found, there, recipe) for path in paths if (found := self._match(path)) is not None]
+
+    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+        """Return how a file of bare arrays holds its signal, as the layout says."""
+        stated = self._layout.arrays
+        if stated is None:
+            return None
+        fields = stated.model_dump(exclude={"channels", "sfreq_hz"})
+        return Arrays(**fields, labels=stated.channels, sfreq=stated.sfreq_hz)
+
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
+        from_table = self._layout.labels == "events"
+        events = self._events(source, recording, labels) if from_table else recording.events
+        found, lost = [], Counter[str]()
+        for event in events:
+            name = self._layout.class_of(event.text)
+            if name not in recipe.classes:
+                lost["stand for no class: not used"] += 1
+            elif self._layout.spans and event.duration_s > 0:
+                cues = within(event.onset_s, event.duration_s, recipe.classes.index(name), recipe)
+                lost[f"are shorter than a window of {recipe.window_s:g} s: not used"] += not cues
+                found += cues
+            else:
+                found.append(Cue(event.onset_s, recipe.classes.index(name)))
+        return found, "; ".join(f"{count} of {len(events)} events {why}" for why, count in lost.items() if count)
+
+    def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+        """Return the recordings with what the layout's table of recordings says of each: label, split, subject.
+
+        Raises DareError where none of the paths is a recording, and where the table cannot be read, lacks a column or
+        contradicts itself.
+        """
+        if not sources:
+            wanted = self._layout.files or "a BIDS tree, sub-*/eeg/*_eeg.*"
+            raise DareError(
+                f"{src}: none of its {len(paths)} files, such as {paths[0]}, lies as the layout says: {wanted}"
+            )
+        table = self._layout.recordings
+        has_label = bool(self.CLASSES) and self._layout.labels == "recordings"
+        if table is None or not (has_label or table.split or (table.path and table.subject)):
+            return sources
+        path = src / table.file
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            raise DareError(
+                f"{path}: cannot be read ({problem.strerror}); it is the layout's table of recordings"
+            ) from None
+        columns = [*tables.key_columns(table), *[table.label] * has_label, *filter(None, [table.split])]
+        grouped = tables.by_recording(tables.rows(str(path), content, columns), table)
+        return [self._told(source, tables.rows_of(source, grouped, table), table, has_label) for source in sources]
+
+    def _match(self, path: str) -> dict[str, str] | None:
+        """Return what a path says of a recording; None where it is none."""
+        entities = bids.match(path) if self._layout.bids else {}
+        named = self._layout.match(path) if self._layout.files else {}
+        return None if entities is None or named is None else entities | named
+
+    def _source(self, path: str, found: dict[str, str], there: set[str], recipe: Recipe) -> Source:
+        source = Source(
+            path=path,
+            subject=f"{recipe.namespace}:{found.get('subject', '')}",
+            session=found.get("session", ""),
+            test=found.get("split") in self._layout.test,
+        )
+        if not recipe.classes:
+            return source
+        if self._layout.labels == "name":
+            return self._labelled(source, found["label"])
+        if self._layout.labels != "events":
+            return source
+        stem = bids.stem(path) if self._layout.bids else path.rpartition(".")[0]
+        file = self._layout.events.file_of(stem, found.get("subject", ""), source.session)
+        if file in there:
+            return replace(source, label_file=file)
+        lacking = f"labels: there is no {file}"
+        return replace(source, skip=lacking) if self._layout.bids else replace(source, lacks=lacking)
+
+    def _labelled(self, source: Source, text: str) -> Source:
+        name = self._layout.class_of(text)
+        if name in self.CLASSES:
+            return replace(source, label=name)
+        return replace(source, skip=f"its label {text!r} stands for none of {', '.join(self.CLASSES)}")
+
+    def _told(self, source: Source, found: list[tables.Row], table: Recordings, has_label: bool) -> Source:
+        if not found:
+            return replace(source, skip=f"there is no row of it in {table.file}")
+        first = found[0]
+        if other := next((row for row in found if row | {"line": first["line"]} != first), None):
+            raise DareError(f"{table.file}: lines {first['line']} and {other['line']} say two things of {source.path}")
+        if table.path and table.subject and not first[table.subject]:
+            return replace(source, skip=f"its row in {table.file} names no subject")
+        if table.path and table.subject:
+            source = replace(source, subject=f"{source.subject.partition(':')[0]}:{first[table.subject]}")
+        if table.path and table.session:
+            source = replace(source, session=first[table.session])
+        if table.split:
+            source = replace(source, test=first[table.split] in self._layout.test)
+        return self._labelled(source, first[table.label]) if has_label and not source.skip else source
+
+    def _events(self, source: Source, recording: Recording, content: bytes) -> list[Event]:
+        """Return what the table of a recording's events holds about it, in seconds of true time.
+
+        Raises DareError where the table lacks a column or a time is no number.
+        """
+        table, name = self._layout.events, source.label_file
+        timed = [table.onset, *[table.duration] * self._layout.spans]
+        rows = tables.rows(name, content, [*tables.key_columns(table), table.label, *timed])
+        events = []
+        for row in tables.rows_of(source, tables.by_recording(rows, table), table):
+            onset = _number(row, table.onset, name)
+            has_duration = self._layout.spans and row[table.duration] not in _NOT_AVAILABLE
+            duration = _number(row, table.duration, name) if has_duration else 0.0
+            if table.unit == "samples":
+                onset, duration = _true_s(onset, recording), duration / recording.sfreq
+            events.append(Event(onset, duration, row[table.label]))
+        return events
+
+
+def _number(row: tables.Row, column: str, name: str) -> float:
+    try:
+        number = float(row[column].replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DareError(f"{name}: line {row['line']} has {row[column]!r} as {column}, which is no number")
+    return number
+
+
+def _true_s(sample: float, recording: Recording) -> float:
+    """Return the time, gaps counted, of a sample of the file; before and beyond what was read as if without gaps."""
+    wanted = sample - recording.first_sample
+    begun = [segment for segment in recording.segments if segment.start <= wanted] or recording.segments[:1]
+    if not begun:
+        return sample / recording.sfreq
+    return begun[-1].onset_s + (wanted - begun[-1].start) / recording.sfreq

@@ -1,0 +1,39 @@
+"""Passive BCI for workload (Hinss 2021): epochs of 2 s of an easy, medium or difficult MATB task, or of rest."""
+
+import re
+
+from manifests.recipe import Recipe
+from pipelines.source import Source, Totals, no_arrays, no_cues
+
+CLASSES: tuple[str, ...] = ("easy", "medium", "difficult")
+TOTALS = {"": Totals(recordings=120)}
+
+_PATH = re.compile(
+    r"(?:^|/)P(?P<subject>\d\d)/S(?P<session>\d)/eeg/"
+    r"alldata_sbj(?P=subject)_sess(?P=session)_(?P<task>RS|MATBeasy|MATBmed|MATBdiff)\.set$"
+)
+_TASKS = {"MATBeasy": "easy", "MATBmed": "medium", "MATBdiff": "difficult"}
+
+
+def version(paths: list[str]) -> str:
+    """Return the one release there is."""
+    return "2021"
+
+
+def find(paths: list[str], recipe: Recipe) -> list[Source]:
+    """Return every file of epochs; rest is skipped where classes are asked for. ``RSraw`` is the same rest, uncut."""
+    return [
+        Source(
+            path=path,
+            subject=f"{recipe.namespace}:P{match['subject']}",
+            session=f"S{match['session']}",
+            label=_TASKS.get(match["task"], ""),
+            skip="is rest: none of the classes" if recipe.classes and match["task"] == "RS" else "",
+        )
+        for path in paths
+        if (match := _PATH.search(path))
+    ]
+
+
+arrays = no_arrays
+cues = no_cues

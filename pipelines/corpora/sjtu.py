@@ -1,0 +1,46 @@
+"""What the emotion corpora of Shanghai Jiao Tong University have in common: the cap, and films as variables of MAT."""
+
+import re
+from collections.abc import Sequence
+
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.arrays import Arrays
+from pipelines.recording import Recording
+from pipelines.source import Source
+from pipelines.windows import Cue, within
+
+LABELS: tuple[str, ...] = tuple(
+    """FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8
+    TP7 CP5 CP3 CP1 CPZ CP2 CP4 CP6 TP8 P7 P5 P3 P1 PZ P2 P4 P6 P8 PO7 PO5 PO3 POZ PO4 PO6 PO8 CB1 O1 OZ O2
+    CB2""".split()
+)
+"""The 62 electrodes in the order of the rows; CB1 and CB2 lie below the 10-10 system."""
+
+_FILM = re.compile(r"_eeg(\d+)$")
+
+
+def arrays(source: Source, recipe: Recipe) -> Arrays | None:
+    """Return the layout of a session: a variable a film, named by the subject's initials and the film's number."""
+    return Arrays(variables=r"\w+_eeg\d+", axes="channel time", labels=LABELS, sfreq=200.0)
+
+
+def film_cues(source: Source, recording: Recording, truth: Sequence[int], recipe: Recipe) -> tuple[list[Cue], str]:
+    """Return a cue for each window that fits into a film, with the class that ``truth`` has at the film's number.
+
+    Raises DareError where a film's number is not one of 1 to the number of labels, or there twice.
+    """
+    films = {event: int(match[1]) for event in recording.events if (match := _FILM.search(event.text))}
+    numbers, known = sorted(films.values()), range(1, len(truth) + 1)
+    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(known):
+        raise DareError(
+            f"{source.path}: holds films {', '.join(map(str, numbers)) or 'none'}, where 1 to {len(truth)} have "
+            "labels; get the file again"
+        )
+    cues = [
+        cue
+        for event, number in films.items()
+        for cue in within(event.onset_s, event.duration_s, truth[number - 1], recipe)
+    ]
+    lost = [str(number) for number in known if number not in numbers]
+    return cues, f"films {', '.join(lost)} are not in the file" if lost else ""

@@ -1,0 +1,92 @@
+"""Sleep-EDF expanded: two nights of most subjects, the stages of each in a hypnogram file of its own."""
+
+import re
+from collections import Counter
+from pathlib import PurePosixPath
+
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.recording import Recording
+from pipelines.source import Source, Totals, no_arrays
+from pipelines.windows import Cue, within
+
+CLASSES: tuple[str, ...] = ("W", "N1", "N2", "N3", "R")
+TOTALS = {"": Totals(recordings=197)}
+
+_PSG = re.compile(r"(?:^|/)(?P<study>SC4|ST7)(?P<subject>\d\d)(?P<night>\d)[A-Z]0-PSG\.edf$")
+_HYPNOGRAM = re.compile(r"(?:^|/)S[CT]\d{4}[A-Z]{2}-Hypnogram\.edf$")
+_SHARED_LETTERS = 7
+"""SC4001E0-PSG and SC4001EC-Hypnogram are of one night: the eighth letter is of the scorer."""
+
+_STAGE = re.compile(rb"\+(\d+(?:\.\d*)?)\x15(\d+(?:\.\d*)?)\x14((?:Sleep stage|Movement) [^\x14]+)\x14")
+"""A time-stamped annotation of EDF+: onset and duration in seconds, text. A hypnogram holds nothing else."""
+
+_CLASS_OF = {
+    "Sleep stage W": "W",
+    "Sleep stage 1": "N1",
+    "Sleep stage 2": "N2",
+    "Sleep stage 3": "N3",
+    "Sleep stage 4": "N3",
+    "Sleep stage R": "R",
+}
+"""Stages after Rechtschaffen & Kales (1968), of which the AASM (2007) made 3 and 4 one."""
+
+
+def version(paths: list[str]) -> str:
+    """Return the one release there is."""
+    return "1.0.0"
+
+
+def find(paths: list[str], recipe: Recipe) -> list[Source]:
+    """Return every night with its hypnogram; subjects of the cassette (SC) and telemetry (ST) studies are others."""
+    hypnograms = {_night(path): path for path in reversed(paths) if _HYPNOGRAM.search(path)}
+    return [_source(path, match, hypnograms, recipe) for path in paths if (match := _PSG.search(path))]
+
+
+arrays = no_arrays
+
+
+def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
+
+    Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out.
+    """
+    stages = _stages(source.label_file, labels)
+    asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
+    first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - recipe.wake_margin_s
+    last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + recipe.wake_margin_s
+    found: list[Cue] = []
+    lost = Counter[str]()
+    for onset_s, duration_s, text in stages:
+        name = _CLASS_OF.get(text)
+        windows = within(onset_s, duration_s, recipe.classes.index(name) if name else -1, recipe)
+        if name is None:
+            lost[f"windows are {text}"] += len(windows)
+            continue
+        kept = [one for one in windows if name != "W" or first_s <= one.onset_s <= last_s - recipe.window_s]
+        lost[f"windows of wake are more than {recipe.wake_margin_s:g} s from sleep"] += len(windows) - len(kept)
+        found += kept
+    return found, "; ".join(f"{count} {what}: dropped" for what, count in sorted(lost.items()) if count)
+
+
+def _source(path: str, match: re.Match[str], hypnograms: dict[str, str], recipe: Recipe) -> Source:
+    night = _night(path)
+    return Source(
+        path=path,
+        subject=f"{recipe.namespace}:{match['study'][:2]}{match['subject']}",
+        session=f"N{match['night']}",
+        label_file=hypnograms.get(night, ""),
+        lacks="" if night in hypnograms else f"stages: there is no {night}?-Hypnogram.edf below --src",
+    )
+
+
+def _night(path: str) -> str:
+    return PurePosixPath(path).name[:_SHARED_LETTERS]
+
+
+def _stages(name: str, labels: bytes) -> list[tuple[float, float, str]]:
+    """Return (onset in s, duration in s, text) of every stage."""
+    stages = [(float(onset), float(lasts), text.decode("latin-1")) for onset, lasts, text in _STAGE.findall(labels)]
+    if not stages:
+        raise DareError(f"{name}: holds no sleep stage; get the hypnogram again")
+    return stages

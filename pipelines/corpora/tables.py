@@ -1,0 +1,79 @@
+"""Tables: what CSV and TSV files say of recordings and of events in them."""
+
+import csv
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+from manifests.errors import DareError
+from manifests.layout import Table
+from pipelines.source import Source
+
+Row = dict[str, str]
+"""A line of a table: by column, and under "line" its number."""
+
+_DELIMITERS = "\t;,"
+
+
+def rows(name: str, content: bytes, columns: list[str]) -> list[Row]:
+    """Return the wanted columns of every line of a table, without blanks around; empty lines are left out.
+
+    The delimiter is the tab, semicolon or comma that the line of names has most of. Raises DareError where the table
+    lacks a column or is no text.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    lines = text.splitlines()
+    head = lines[0] if lines else ""
+    reader = csv.reader(lines, delimiter=max(_DELIMITERS, key=head.count))
+    try:
+        names = [cell.strip() for cell in next(reader, [])]
+        if lacking := [column for column in columns if column not in names]:
+            raise DareError(
+                f"{name}: has no column {lacking[0]!r} but {', '.join(names)}; name it in the recipe's layout"
+            )
+        places = {column: names.index(column) for column in columns}
+        return [
+            {"line": str(reader.line_num)}
+            | {column: cells[place].strip() if place < len(cells) else "" for column, place in places.items()}
+            for cells in reader
+            if any(cells)
+        ]
+    except csv.Error as problem:
+        raise DareError(f"{name}: line {reader.line_num} is no line of a table ({problem})") from None
+
+
+def by_recording(found: list[Row], table: Table) -> dict[tuple[str, ...], list[Row]]:
+    """Return the rows by what tells which recording they are about, all under () where no column does."""
+    grouped: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in found:
+        grouped[_key(row, table)].append(row)
+    return dict(grouped)
+
+
+def rows_of(source: Source, grouped: dict[tuple[str, ...], list[Row]], table: Table) -> list[Row]:
+    """Return the rows about one recording, by its path where the table has one, else by subject and session."""
+    if table.path:
+        path = PurePosixPath(source.path)
+        keys = [(name,) for name in (str(path), str(path.with_suffix("")), path.name, path.stem)]
+    else:
+        session = (_bare(source.session),) if table.session else ()
+        keys = [(_bare(source.subject.partition(":")[2]), *session) if table.subject else ()]
+    return next((grouped[key] for key in keys if key in grouped), [])
+
+
+def key_columns(table: Table) -> list[str]:
+    """Return the columns that tell which recording a row is about, and what else they say of it."""
+    return [column for column in (table.path, table.subject, table.session) if column]
+
+
+def _key(row: Row, table: Table) -> tuple[str, ...]:
+    if table.path:
+        return (row[table.path].replace("\\", "/").removeprefix("./"),)
+    return tuple(_bare(row[column]) for column in key_columns(table))
+
+
+def _bare(name: str) -> str:
+    """Return a subject or session without the name of its BIDS entity."""
+    return name.removeprefix("sub-").removeprefix("ses-")
