@@ -68,8 +68,8 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 @click.argument("corpus")
 @click.option("--src", type=Folder, required=True, help="Folder above the corpus's raw tree.")
 @click.option("--out", type=Folder, default=Path("shards"), show_default=True, help="The set lands in OUT/CORPUS.")
-@click.option("--for", "purpose", type=click.Choice(["probe", "pretrain"]), default="probe", show_default=True,
-              help="Labelled windows, or the model's own unlabelled ones in OUT/CORPUS-pretrain.")  # fmt: skip
+@click.option("--for", "purpose", type=click.Choice(["probe", "pretrain"]), help="Labelled windows, or the model's own"
+              " unlabelled ones in OUT/CORPUS-pretrain.  [default: probe where there are classes]")  # fmt: skip
 @click.option("--recipe", "file", type=File, help="A recipe of your own for CORPUS instead of the one it comes with.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One recipe field; preset=published.")
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Processes.")
@@ -77,18 +77,17 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 @click.option("--part", default="1/1", show_default=True, help="I/N: build every N-th shard, for job arrays.")
 @click.option("--subjects", default="", help="Only these subjects, by id, separated by commas.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
-@click.option(
-    "--dry-run", is_flag=True, help="Read headers, print a verdict per recording and the plan; write nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Read headers and samples, say what each recording is like and the plan.")
 @click.option("--retry-failed", is_flag=True, help="Build again the shards in which a recording could not be read.")
 @click.option("--strict", is_flag=True, help="Status 1 if any recording failed.")
 @click.option("--overwrite", is_flag=True, help="Replace a set that another plan made.")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the plan with --dry-run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the findings of --dry-run.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write what --dry-run finds as a page, too.")
 def preprocess(
     corpus: str,
     src: Path,
     out: Path,
-    purpose: Literal["probe", "pretrain"],
+    purpose: Literal["probe", "pretrain"] | None,
     file: Path | None,
     settings: tuple[str, ...],
     workers: int,
@@ -101,19 +100,24 @@ def preprocess(
     strict: bool,
     overwrite: bool,
     as_json: bool,
+    page: Path | None,
 ) -> int:
     """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
     from manifests import manifest
     from manifests import recipe as recipes
-    from pipelines import plan, run, scan
+    from pipelines import doctor, doctor_page, run, scan
 
+    if page and not dry_run:
+        raise click.UsageError(f"--html {page}: goes with --dry-run")
     recipe = recipes.load(corpus, purpose, settings, file)
     tree = scan.scan(src, recipe, _progress("scan", "recordings"))
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
     if dry_run:
-        made = plan.make(tree, recipe)
-        click.echo(json.dumps(made, indent=1) if as_json else plan.text(made))
-        return OK
+        facts = doctor.examine(tree, recipe, src, workers, _progress("sample", "recordings"))
+        if page:
+            doctor_page.write(page, facts)
+        click.echo(json.dumps(facts, indent=1) if as_json else doctor_page.text(facts))
+        return SOME_FAILED if strict and doctor.reasons(facts, "failed") else OK
     folder = out / recipe.set_name
     whole = run.preprocess(
         tree,

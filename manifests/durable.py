@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,18 @@ _REMEDIES = {
     errno.EEXIST: "choose a folder whose path holds no file",
 }
 
+_NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+
 
 def unwritable(path: Path, problem: OSError) -> DareError:
     """Return the user's error for a write that the system refused."""
     remedy = _REMEDIES.get(problem.errno or 0, "check the disk and run the same command again")
     return DareError(f"{path}: {(problem.strerror or str(problem)).lower()}; {remedy}")
+
+
+def partial_name(name: str) -> str:
+    """Return the name under which this process writes a file, or says that it is there: no two are alike."""
+    return f"{name}{PARTIAL}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 @contextmanager
@@ -40,7 +47,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     An exception in the block removes the partial and leaves ``path`` as it was. A refused write raises DareError
     with the remedy.
     """
-    partial = path.with_name(f"{path.name}{PARTIAL}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    partial = path.with_name(partial_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -54,22 +61,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise unwritable(path, problem) from problem
 
 
-def sweep(folder: Path) -> None:
-    """Remove the partial files below a folder, but for those that a living process of this host is writing."""
-    for partial in folder.rglob(f"*{PARTIAL}*"):
-        host, _, process = partial.name.partition(PARTIAL)[2].rpartition("-")[0].rpartition("-")
-        if not (host == socket.gethostname() and process.isdigit() and _lives(int(process))):
-            partial.unlink(missing_ok=True)
+def create(path: Path, content: bytes) -> None:
+    """Write a whole file where there is none: of several who try at once, on any host, the first does.
 
-
-def _lives(process: int) -> bool:
+    Where the disk knows no hard links it is the last. The others must read what they find.
+    """
+    partial = path.with_name(partial_name(path.name))
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(content)
+            sync(partial)
+            os.link(partial, path)
+        except FileExistsError:
+            return
+        except OSError as problem:
+            if problem.errno not in _NO_LINKS:
+                raise
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync(path.parent)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
 
 
 def sync(path: Path) -> None:
@@ -84,15 +98,28 @@ def sync(path: Path) -> None:
 def canonical_json(value: Any) -> bytes:
     """Return the one JSON text of a value: sorted keys, a final newline; NaN raises ValueError.
 
-    Characters beyond ASCII are escaped, so that a file name that is not UTF-8 survives the way there and back.
+    Entries of objects and elements of tables (lists of lists or objects) have a line each. Characters beyond ASCII
+    are escaped, so that a file name that is not UTF-8 survives the way there and back.
     """
-    return (json.dumps(value, sort_keys=True, allow_nan=False, indent=1) + "\n").encode()
+    return (_spread(value, "\n") + "\n").encode()
 
 
-def json_lines(rows: list[dict[str, Any]]) -> bytes:
+def _spread(value: Any, margin: str) -> str:
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        entries = [f"{_on_a_line(key)}: {_spread(value[key], inner)}" for key in sorted(value)]
+        return f"{{{inner}{f',{inner}'.join(entries)}{margin}}}"
+    if isinstance(value, list | tuple) and any(isinstance(one, dict | list | tuple) for one in value):
+        return f"[{inner}{f',{inner}'.join(map(_on_a_line, value))}{margin}]"
+    return _on_a_line(value)
+
+
+_on_a_line = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
+
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
     """Return one canonical JSON object a line."""
-    dumps = (json.dumps(row, sort_keys=True, allow_nan=False) for row in rows)
-    return "".join(line + "\n" for line in dumps).encode()
+    return "".join(_on_a_line(row) + "\n" for row in rows).encode()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -158,6 +158,15 @@ def load_set(folder: Path) -> Manifest:
     return manifest
 
 
+def load_receipt(path: Path) -> Receipt:
+    """Return the receipt a file holds; DareError where it is missing or none."""
+    remedy = "delete it and run dare preprocess again"
+    try:
+        return Receipt.model_validate(read_json(path, remedy))
+    except ValidationError as problem:
+        raise DareError(f"{path}: is no receipt ({problem.error_count()} faults); {remedy}") from None
+
+
 def dump(model: BaseModel) -> bytes:
     """Return a receipt or manifest as canonical JSON."""
     return canonical_json(model.model_dump(mode="json"))
@@ -212,6 +221,16 @@ def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:
     """Return how many recordings ended ok, skipped and failed, by reason."""
     counts = {outcome: Counter(row.reason for row in rows if row.outcome == outcome) for outcome in _OUTCOMES}
     return {outcome: dict(sorted(reasons.items())) for outcome, reasons in counts.items()}
+
+
+def commonest(rows: list[RecordingRow]) -> str:
+    """Return the reason for which most recordings were not used, and how many they are."""
+    counts = outcomes(rows)
+    reasons = {reason: n for outcome in ("failed", "skipped") for reason, n in counts[outcome].items()}
+    if not reasons:
+        return "nothing was planned"
+    reason = max(reasons, key=lambda one: reasons[one])
+    return f"{reasons[reason]} of {len(rows)}: {reason}"
 
 
 _OUTCOMES = ("ok", "skipped", "failed")

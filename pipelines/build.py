@@ -11,7 +11,7 @@ from manifests.electrodes import split_reference
 from manifests.errors import DareError
 from manifests.manifest import Receipt, RecordingRow, dump
 from manifests.recipe import Recipe
-from pipelines import corpora, readers, shard
+from pipelines import corpora, reading, shard
 from pipelines.plan import Task
 from pipelines.recording import Recording
 from pipelines.shard import Samples
@@ -88,16 +88,17 @@ def _windows(
 ) -> tuple[Conditioned, list[Window], list[str], Changes]:
     """Return (the conditioned signal, the windows, notes, changes by choice) of a recording or a piece of one."""
     corpus = corpora.of(recipe)
-    source = Source(planned["path"], planned["subject"], planned["session"], label_file=planned["label_file"])
+    known = ("path", "subject", "session", "label", "label_file")
+    source = Source(**{name: planned[name] for name in known}, montage=tuple(planned["montage"]))
     start_s = planned["piece"] * planned["piece_s"]
     stop_s = start_s + planned["piece_s"] if planned["piece_s"] else float("inf")
     around_s = margin_s(planned["sfreq"], recipe) + recipe.window_s + abs(recipe.offset_s)
-    recording = readers.read(src / planned["path"], recipe.needed, start_s - around_s, stop_s + around_s)
+    recording = reading.read(src, source, recipe, start_s - around_s, stop_s + around_s)
     conditioned = condition(recording, _as_referenced(planned, recipe), start_s, stop_s)
     notes = [*recording.notes, conditioned.note]
     changes: Counter[str] = Counter()
-    if planned["label"] or not recipe.classes:
-        label = recipe.classes.index(planned["label"]) if recipe.classes else -1
+    if source.label or not recipe.classes:
+        label = recipe.classes.index(source.label) if recipe.classes else -1
         first = planned["piece"] * round(planned["piece_s"] / min(recipe.stride_s, recipe.window_s))
         windows = on_a_grid(conditioned.stretches, label, recipe, first)
     else:

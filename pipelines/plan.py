@@ -1,16 +1,14 @@
 """Plan: which recording goes to which split and shard, settled before any byte of signal is read."""
 
 import math
-import shutil
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from manifests import keyed
-from manifests.durable import PARTIAL, canonical_json, read_json, sha256_bytes, sha256_file, write_bytes
+from manifests.durable import canonical_json, sha256_bytes
 from manifests.errors import DareError
-from manifests.manifest import RecordingRow
+from manifests.manifest import SPLITS, RecordingRow
 from manifests.recipe import Recipe
 from manifests.shard_format import slugs
 from pipelines.scan import Scanned, Tree
@@ -21,6 +19,9 @@ CODE_VERSION = 2
 
 PIECE_SAMPLES = 1 << 25
 """Samples, over all channels, that are read at once (128 MB as float32): a longer recording is cut into pieces."""
+
+Plan = dict[str, Any]
+"""What plan.json holds."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,21 @@ class Task:
     recordings: list[dict[str, Any]]
 
 
-def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
+def make(tree: Tree, recipe: Recipe, old: Plan | None = None) -> Plan:
     """Return the plan, ready to be written as plan.json: every recording, its split, its shard or its verdict.
 
     Splits are by subject through a keyed hash of the subject's id, so a larger release leaves every subject where it
     was; a valid split that the hash leaves empty takes the subject with the smallest hash, where there are two.
+    Where a set grows, the recordings of its ``old`` plan stay as they are in every respect, their subjects keep their
+    side, and the others go to shards of their own.
     """
-    splits, notes = _splits(tree.recordings, recipe)
-    names = slugs(recipe.corpus, [scanned.source.path for scanned in tree.recordings])
-    limits, balance_notes = _balance(tree.recordings, recipe) if recipe.balance else ({}, [])
+    before = old["recordings"] if old else []
+    known = {row["path"] for row in before}
+    recordings = [one for one in tree.recordings if one.source.path not in known]
+    sides = {row["subject"]: row["split"] for row in before if row["split"] != "test" and not row["outcome"]}
+    splits, notes = _splits(recordings, recipe, sides)
+    names = slugs(recipe.corpus, [*known, *(one.source.path for one in recordings)])
+    limits, balance_notes = _balance(recordings, recipe) if recipe.balance else ({}, [])
     rows = [
         {
             "path": scanned.source.path,
@@ -55,6 +62,7 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
             "split": splits[scanned.source.path],
             "label": scanned.source.label,
             "label_file": scanned.source.label_file,
+            "montage": list(scanned.source.montage),
             "label_sha256": scanned.label_sha256,
             "max_windows": limits.get(scanned.source.path, -1),
             "piece_s": _piece_s(scanned, recipe),
@@ -64,7 +72,7 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
             "outcome": scanned.outcome,
             "reason": scanned.reason,
         }
-        for scanned in tree.recordings
+        for scanned in recordings
     ]
     return {
         "corpus": recipe.corpus,
@@ -72,13 +80,14 @@ def make(tree: Tree, recipe: Recipe) -> dict[str, Any]:
         "code_version": CODE_VERSION,
         "recipe": recipe.model_dump(mode="json"),
         "recipe_sha256": recipe.sha256(),
-        "recordings": rows,
-        "shards": _shards(rows, recipe),
-        "notes": notes + balance_notes,
+        "whole": len(tree.recordings) == tree.num_found,
+        "recordings": [*before, *rows],
+        "shards": _shards(rows, recipe, old["shards"] if old else {}),
+        "notes": list(dict.fromkeys([*(old["notes"] if old else []), *notes, *balance_notes])),
     }
 
 
-def text(plan: dict[str, Any]) -> str:
+def text(plan: Plan) -> str:
     """Return a verdict for each recording and what is planned, as lines a person reads."""
     lines = [
         f"{row['path']}  {row['subject']}  {row['split']}  {row['sfreq']:g} Hz  {row['duration_s']:g} s  "
@@ -90,108 +99,49 @@ def text(plan: dict[str, Any]) -> str:
     return "\n".join([*lines, told])
 
 
-def plan_hash(plan: dict[str, Any]) -> str:
-    """Return the sha256 of a plan."""
-    return sha256_bytes(canonical_json(plan))
+def dump(plan: Plan) -> bytes:
+    """Return the text of plan.json, whose sha256 is the plan's."""
+    return canonical_json(plan)
 
 
-def tasks(plan: dict[str, Any]) -> list[Task]:
-    """Return the shards a plan asks for."""
+def tasks(plan: Plan) -> list[Task]:
+    """Return the shards a plan asks for, in the order that --part counts by."""
     rows = {row["path"]: row for row in plan["recordings"]}
     found = []
-    for shard, members in plan["shards"].items():
-        recordings = [rows[path] | {"piece": piece} for path, piece in members]
+    for shard in sorted(plan["shards"], key=lambda name: (SPLITS.index(name.partition("/")[0]), name)):
+        recordings = [rows[path] | {"piece": piece} for path, piece in plan["shards"][shard]]
         found.append(Task(shard, _identity(plan, recordings), recordings))
     return found
 
 
-def verdicts(plan: dict[str, Any], src: Path) -> list[RecordingRow]:
-    """Return the rows of the recordings below ``src`` that no shard is planned for, with the reason."""
-    kept = (
-        "path",
-        "bytes",
-        "subject",
-        "session",
-        "split",
-        "channel_map",
-        "sfreq",
-        "duration_s",
-        "outcome",
-        "reason",
-    )
+def verdicts(plan: Plan) -> list[RecordingRow]:
+    """Return the rows of the recordings that no shard is planned for, with the reason; unread, they have no sha256."""
+    kept = RecordingRow.model_fields.keys() - {"sha256", "windows"}
     return [
-        RecordingRow(**{name: row[name] for name in kept}, sha256=_sha256(src / row["path"]), windows=0)
+        RecordingRow(**{name: row[name] for name in kept}, sha256="", windows=0)
         for row in plan["recordings"]
         if row["outcome"]
     ]
 
 
-def settle(folder: Path, plan: dict[str, Any], overwrite: bool) -> None:
-    """Make a folder this plan's: new, a set of the same plan, or, with ``overwrite``, emptied of another plan's set.
-
-    Raises DareError for another plan's set, naming what differs and the way out, and for a folder that is no set,
-    which is never emptied.
-    """
-    path = folder / "plan.json"
-    if folder.exists() and not folder.is_dir():
-        raise DareError(f"{folder}: is a file; choose another --out")
-    if not path.exists():
-        strange = folder.exists() and [found for found in folder.iterdir() if PARTIAL not in found.name]
-        # Another part of the same run may have written its plan in between.
-        if strange and not path.exists():
-            raise DareError(f"{folder}: holds files that are no shard set; choose another --out or empty it")
-    else:
-        old = read_json(path, "choose another --out or remove the folder")
-        if plan_hash(old) == plan_hash(plan):
-            return
-        if not overwrite:
-            raise DareError(
-                f"{folder}: holds shards of another plan ({_difference(old, plan)}); "
-                "choose another --out, or replace it with --overwrite"
-            )
-        shutil.rmtree(folder)
-    write_bytes(path, canonical_json(plan))
-
-
-def _sha256(path: Path) -> str:
-    """Return a file's sha256, "" where it cannot be read: its row says so."""
-    try:
-        return sha256_file(path)
-    except OSError:
-        return ""
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    if old.get("code_version") != new["code_version"]:
-        return f"code version {old.get('code_version')}, now {new['code_version']}"
-    theirs, ours = old.get("recipe", {}), new["recipe"]
-    if fields := [name for name in ours if theirs.get(name) != ours[name]]:
-        return "recipe: " + ", ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in fields)
-    before = {row["path"]: row for row in old.get("recordings", [])}
-    after = {row["path"]: row for row in new["recordings"]}
-    changed = [path for path in after if path in before and before[path] != after[path]]
-    more, fewer = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
-    said = [(more, "new"), (fewer, "gone"), (changed, "changed")]
-    return ", ".join(f"{len(paths)} recordings {what} ({paths[0]} ...)" for paths, what in said if paths)
-
-
-def _splits(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, str], list[str]]:
-    usable = sorted({one.source.subject for one in recordings if not one.source.test and not one.outcome})
-    hashes = {subject: keyed.share(subject, recipe.split_seed) for subject in usable}
-    valid = {subject for subject in usable if hashes[subject] < recipe.valid_share}
+def _splits(recordings: list[Scanned], recipe: Recipe, sides: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the split of each recording by path, and notes; ``sides`` are those of subjects that have one."""
+    subjects = {one.source.subject for one in recordings if not one.source.test and not one.outcome}
+    hashes = {subject: keyed.share(subject, recipe.split_seed) for subject in sorted(subjects - sides.keys())}
+    valid = {subject for subject, share in hashes.items() if share < recipe.valid_share}
     notes = []
-    if recipe.valid_share and not valid and len(usable) > 1:
-        valid = {min(usable, key=lambda subject: hashes[subject])}
+    if recipe.valid_share and hashes and len(hashes | sides) > 1 and not valid and "valid" not in sides.values():
+        valid = {min(hashes, key=lambda subject: hashes[subject])}
         notes.append(f"the hash left valid empty: it took {next(iter(valid))}, the smallest")
-    if valid and len(valid) == len(usable):
+    if valid and len(valid) == len(hashes) and "train" not in sides.values():
         kept = max(valid, key=lambda subject: hashes[subject])
         valid -= {kept}
         notes.append(f"the hash left train empty: it took {kept}, the largest")
-    if recipe.valid_share and len(usable) == 1:
-        notes.append(f"{usable[0]} is the only subject: valid is empty")
 
     def split(one: Scanned) -> str:
-        return "test" if one.source.test else "valid" if one.source.subject in valid else "train"
+        if one.source.test:
+            return "test"
+        return sides.get(one.source.subject, "valid" if one.source.subject in valid else "train")
 
     return {one.source.path: split(one) for one in recordings}, notes
 
@@ -201,7 +151,7 @@ def _balance(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, int],
 
     A subject without a recording of some class has nothing to be balanced against and keeps all windows.
     """
-    if any(not one.source.label for one in recordings):
+    if any(not one.source.label and not one.outcome for one in recordings):
         raise DareError(f"balance: the classes of {recipe.corpus} come from events; leave it false")
     subjects: defaultdict[str, defaultdict[str, list[Scanned]]] = defaultdict(lambda: defaultdict(list))
     for one in recordings:
@@ -237,18 +187,18 @@ def _num_pieces(row: dict[str, Any], recipe: Recipe) -> int:
     return max(1, math.ceil(count_on_a_grid(row["duration_s"], recipe) * recipe.stride_s / row["piece_s"]))
 
 
-def _shards(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, list[tuple[str, int]]]:
-    """Group each split's recordings and pieces, in a keyed order, into shards of about ``shard_mb``."""
+def _shards(rows: list[dict[str, Any]], recipe: Recipe, old: dict[str, Any]) -> dict[str, list[tuple[str, int]]]:
+    """Group each split's recordings and pieces, in a keyed order, into shards of about ``shard_mb``, after the old."""
     window_bytes = len(recipe.electrodes) * recipe.window_samples * 2
-    shards: dict[str, list[tuple[str, int]]] = {}
-    for split in ("train", "valid", "test"):
+    shards: dict[str, list[tuple[str, int]]] = dict(old)
+    for split in SPLITS:
         planned = [
             (row["path"], piece, min(row["piece_s"] or row["duration_s"], row["duration_s"]))
             for row in rows
             if row["split"] == split and not row["outcome"]
             for piece in range(_num_pieces(row, recipe))
         ]
-        room, number = 0.0, -1
+        room, number = 0.0, sum(shard.startswith(f"{split}/") for shard in old) - 1
         for position in keyed.permutation(keyed.key("shards", recipe.split_seed, split), len(planned)):
             path, piece, duration_s = planned[position]
             if room <= 0:
@@ -258,6 +208,6 @@ def _shards(rows: list[dict[str, Any]], recipe: Recipe) -> dict[str, list[tuple[
     return shards
 
 
-def _identity(plan: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+def _identity(plan: Plan, rows: list[dict[str, Any]]) -> str:
     """Return what a shard is made of, as one hash; content stands for time, so that a copied tree is the same."""
     return sha256_bytes(canonical_json([plan["recipe_sha256"], plan["code_version"], rows]))

@@ -1,39 +1,27 @@
 """Run: from --src to a whole shard set, by any number of workers, in any number of goes."""
 
-import logging
 import platform
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from manifests import manifest
-from manifests.durable import json_lines, read_json, sha256_bytes, sha256_file, sweep, write_bytes
+from manifests.durable import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
 from manifests.errors import DareError
-from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow
+from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow, SplitEntry
 from manifests.recipe import Recipe
+from pipelines import corpora
 from pipelines import plan as planning
-from pipelines.build import build
-from pipelines.plan import Task
+from pipelines.plan import Plan, Task
+from pipelines.presence import at_work, sweep
 from pipelines.scan import Tree
+from pipelines.settle import settle
+from pipelines.workers import Workers, built
 
 _PACKAGES = ("mne", "numpy", "scipy", "webdataset")
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Who builds: ``count`` processes here, or those of a dask scheduler (its address or scheduler file).
-
-    ``part`` (i, n) takes the i-th of every n shards, for job arrays that know of no scheduler.
-    """
-
-    count: int = 1
-    scheduler: str = ""
-    part: tuple[int, int] = (1, 1)
 
 
 def preprocess(
@@ -45,45 +33,54 @@ def preprocess(
     progress: Callable[[int, int], None],
     retry_failed: bool = False,
     overwrite: bool = False,
+    append: bool = False,
 ) -> Manifest | None:
     """Build every shard that has no receipt yet and fold the receipts into the manifest.
 
+    Any number of runs may do so at once, from any hosts: each builds its part, or what the others have left.
     Returns None where shards of other parts are still to come. Raises DareError where the folder holds another plan's
-    shards or cannot be written, and where no recording gave a window.
+    shards (see `pipelines.settle.settle`) or cannot be written, and where no recording gave a window.
     """
-    plan = planning.make(tree, recipe)
-    if not plan["shards"]:
-        raise DareError(f"{src}: no recording can be used ({_commonest(planning.verdicts(plan, src))})")
-    planning.settle(folder, plan, overwrite)
-    tasks = planning.tasks(plan)
-    if retry_failed:
-        _withdraw_failed(tasks, folder)
-    done = {task.shard for task in tasks if _done(task, folder, src)}
-    index, parts = workers.part
-    mine = [task for number, task in enumerate(tasks) if number % parts == index - 1 and task.shard not in done]
-    for receipt in _built(mine, recipe, src.resolve(), folder.resolve(), workers):
-        done.add(receipt.shard)
-        progress(len(done), len(tasks))
-    if not all((folder / f"{task.shard}.json").exists() for task in tasks):
-        return None
-    return fold(folder, plan, recipe, src)
-
-
-def fold(folder: Path, plan: dict[str, Any], recipe: Recipe, src: Path) -> Manifest:
-    """Write recordings.jsonl and, last, manifest.json, from the receipts of all planned shards."""
-    receipts = [_receipt(folder / f"{task.shard}.json") for task in planning.tasks(plan)]
+    if folder.exists() and not folder.is_dir():
+        raise DareError(f"{folder}: is a file; choose another --out")
+    with at_work(folder) as presence, _ended_by_sigterm():
+        plan = settle(presence, tree, recipe, src, overwrite, append)
+        tasks = planning.tasks(plan)
+        index, parts = workers.part
+        mine = [task for number, task in enumerate(tasks) if number % parts == index - 1]
+        if retry_failed:
+            _withdraw_failed(mine, folder)
+        done = {task.shard for task in tasks if (folder / f"{task.shard}.json").exists()}
+        todo = [task for task in mine if task.shard not in done or not _done(task, folder, src)]
+        for receipt in built(todo, recipe, src.resolve(), folder.resolve(), workers):
+            done.add(receipt.shard)
+            progress(len(done), len(tasks))
+            presence.check()
+        if not _all_done(tasks, folder):
+            return None
+        whole = fold(folder, plan, recipe)
     sweep(folder)
-    rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan, src))
+    return whole
+
+
+def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
+    """Write recordings.jsonl and, last, manifest.json, from the receipts of all planned shards."""
+    receipts = [_own_receipt(task, folder) for task in planning.tasks(plan)]
+    rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan))
     if not any(row.windows for row in rows):
-        raise DareError(f"{folder}: no recording gave a window ({_commonest(rows)})")
-    table = json_lines([row.model_dump(mode="json") for row in rows])
+        raise DareError(f"{folder}: no recording gave a window ({manifest.commonest(rows)})")
+    table = json_lines(row.model_dump(mode="json") for row in rows)
     write_bytes(folder / "recordings.jsonl", table)
+    splits = {
+        split: manifest.split_entry([r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600)
+        for split in SPLITS
+    }
     whole = Manifest(
         corpus=recipe.corpus,
         corpus_version=plan["corpus_version"],
         recipe=recipe,
         recipe_sha256=plan["recipe_sha256"],
-        plan_sha256=planning.plan_hash(plan),
+        plan_sha256=sha256_file(folder / "plan.json"),
         recordings_sha256=sha256_bytes(table),
         versions={name: version(name) for name in _PACKAGES}
         | {
@@ -94,16 +91,11 @@ def fold(folder: Path, plan: dict[str, Any], recipe: Recipe, src: Path) -> Manif
         electrodes=list(recipe.electrodes),
         sfreq=recipe.sfreq_hz,
         window_samples=recipe.window_samples,
-        splits={
-            split: manifest.split_entry(
-                [r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600
-            )
-            for split in SPLITS
-        },
+        splits=splits,
         signal=_statistics(receipts, recipe),
         outcomes=manifest.outcomes(rows),
         choices=manifest.choices(receipts),
-        notes=plan["notes"],
+        notes=[*plan["notes"], *_only_subject(splits, recipe), *_against_published(plan, splits, recipe)],
     )
     write_bytes(folder / "manifest.json", manifest.dump(whole))
     return whole
@@ -124,27 +116,70 @@ def _together(rows: list[RecordingRow]) -> RecordingRow:
     return worst_last[0].model_copy(update={"windows": sum(row.windows for row in rows), "reason": "; ".join(reasons)})
 
 
+def _only_subject(splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
+    subjects = splits["train"].subjects
+    alone = recipe.valid_share and len(subjects) == 1 and not splits["valid"].subjects
+    return [f"{subjects[0]} is the only subject: valid is empty"] if alone else []
+
+
+def _against_published(plan: Plan, splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
+    """Return notes on what the release is known to hold and the set has, unless part of it was asked for."""
+    totals, version = corpora.of(recipe).TOTALS, plan["corpus_version"]
+    keys = [key for key in totals if version.startswith(key)]
+    if not keys:
+        return []
+    known, release = totals[max(keys, key=len)], f" release {version}" if version else " the corpus"
+    found, windows = len(plan["recordings"]), sum(split.samples for split in splits.values())
+    if found < known.recordings:
+        return [f"{found:,} of {known.recordings:,} recordings of{release}"] if plan["whole"] else []
+    if found > known.recordings:
+        return [f"{found:,} recordings, {found - known.recordings:,} more than published for{release}"]
+    notes = [f"complete: {found:,} recordings, as published for{release}"]
+    if recipe.purpose == "probe" and known.windows not in (0, windows):
+        notes.append(f"{windows:,} windows against {known.windows:,} published (by the published way of cutting)")
+    return notes
+
+
 def _done(task: Task, folder: Path, src: Path) -> bool:
     """Return whether a shard has its receipt; a recording touched since is hashed to see that it is the same."""
     path = folder / f"{task.shard}.json"
     if not path.exists():
         return False
-    receipt = _receipt(path)
-    if receipt.identity != task.identity:
-        raise DareError(f"{path}: receipt of another plan; make the set again with --overwrite")
+    receipt, written_ns = _own_receipt(task, folder), path.stat().st_mtime_ns
     for row in receipt.recordings:
         raw = src / row.path
-        touched = raw.exists() and raw.stat().st_mtime_ns > path.stat().st_mtime_ns
-        if touched and row.sha256 and sha256_file(raw) != row.sha256:
+        touched = row.sha256 and raw.exists() and raw.stat().st_mtime_ns > written_ns
+        if touched and sha256_file(raw) != row.sha256:
             raise DareError(f"{raw}: has changed since {path} was written; remove {folder} and make the set again")
     return True
+
+
+def _own_receipt(task: Task, folder: Path) -> Receipt:
+    path = folder / f"{task.shard}.json"
+    receipt = manifest.load_receipt(path)
+    if receipt.identity != task.identity:
+        raise DareError(f"{path}: receipt of another plan; make the set again with --overwrite")
+    return receipt
+
+
+def _all_done(tasks: list[Task], folder: Path) -> bool:
+    """Return whether every shard has its receipt now."""
+    paths = [folder / f"{task.shard}.json" for task in tasks]
+    missing = [path for path in paths if not path.exists()]
+    for split in {path.parent for path in missing if path.parent.exists()}:
+        probe = split / partial_name("probe")  # a network disk tells what is new once one has changed the folder
+        probe.touch()
+        probe.unlink()
+    return all(path.exists() for path in missing)
 
 
 def _withdraw_failed(tasks: list[Task], folder: Path) -> None:
     """Remove the receipts, and first the manifest, of shards in which a recording failed: they are built anew."""
     paths = [folder / f"{task.shard}.json" for task in tasks]
     failed = [
-        path for path in paths if path.exists() and any(row.outcome == "failed" for row in _receipt(path).recordings)
+        path
+        for path in paths
+        if path.exists() and any(row.outcome == "failed" for row in manifest.load_receipt(path).recordings)
     ]
     if failed:
         (folder / "manifest.json").unlink(missing_ok=True)
@@ -152,66 +187,17 @@ def _withdraw_failed(tasks: list[Task], folder: Path) -> None:
         path.unlink()
 
 
-def _receipt(path: Path) -> Receipt:
-    remedy = "delete it and run dare preprocess again"
-    try:
-        return Receipt.model_validate(read_json(path, remedy))
-    except ValidationError as problem:
-        raise DareError(f"{path}: is no receipt ({problem.error_count()} faults); {remedy}") from None
-
-
-def _built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: Workers) -> Iterator[Receipt]:
-    """Yield receipts as shards get done: here where one worker is asked for, else on dask."""
-    if not tasks:
-        return
-    if not workers.scheduler and min(workers.count, len(tasks)) == 1:
-        yield from (build(task, recipe, src, folder) for task in tasks)
-        return
-    from distributed import KilledWorker, as_completed
-
-    lost = []
-    with _client(workers, len(tasks)) as client:
-        futures = {client.submit(build, task, recipe, src, folder, pure=False): task for task in tasks}
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except KilledWorker:
-                lost.append(futures[future].shard)
-    if lost:
-        raise DareError(
-            f"{folder / lost[0]}: {len(lost)} shards killed every worker that built them, most likely for want of "
-            "memory; run the same command again with fewer --workers, what is finished is kept"
-        )
-
-
 @contextmanager
-def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
-    """Yield a dask client of the scheduler that was named, or of processes started here and ended afterwards."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    if workers.scheduler:
-        by_file = Path(workers.scheduler).is_file()
-        try:
-            client = Client(**{"scheduler_file" if by_file else "address": workers.scheduler})
-        except (OSError, ValueError) as problem:
-            raise DareError(f"--scheduler {workers.scheduler}: cannot be reached ({problem}); is it running?") from None
-        with client:
-            yield client
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which batch systems send, end the run as Ctrl-C does: workers ended, what is finished kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    # With dask's own allocator settings every large array is mapped and unmapped anew: slower than one process.
-    tuned = {name: str(1 << 30) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")}
-    with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": tuned}),
-        LocalCluster(
-            n_workers=min(workers.count, num_tasks),
-            threads_per_worker=1,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _statistics(receipts: list[Receipt], recipe: Recipe) -> dict[str, dict[str, float]]:
@@ -228,12 +214,3 @@ def _statistics(receipts: list[Receipt], recipe: Recipe) -> dict[str, dict[str, 
                 "samples": sums.samples,
             }
     return table
-
-
-def _commonest(rows: list[RecordingRow]) -> str:
-    counts = manifest.outcomes(rows)
-    reasons = {reason: n for outcome in ("failed", "skipped") for reason, n in counts[outcome].items()}
-    if not reasons:
-        return "nothing was planned"
-    reason = max(reasons, key=lambda one: reasons[one])
-    return f"{reasons[reason]} of {len(rows)}: {reason}"

@@ -10,19 +10,25 @@ from pathlib import Path
 from manifests.durable import sha256_file, unwritable
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines import readers
+from pipelines import channels, corpora, reading
+from pipelines.channels import Fit
 from pipelines.corpora import CORPORA
-from pipelines.recording import Header
+from pipelines.recording import Channel, Header
 from pipelines.signal import too_slow
 from pipelines.source import Source
 
 RAW_SUFFIXES = (".edf", ".bdf", ".gdf", ".set", ".vhdr", ".fif", ".mat", ".cnt")
+_COMPANIONS = {".set": (".fdt", ".dat"), ".vhdr": (".eeg", ".dat", ".vmrk")}
+"""Endings of the files that hold a recording's signal and events beside the file that names it."""
 _FINGERPRINT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """A recording of the corpus and what its header says; ``outcome`` is "" where it is fit to be read."""
+    """A recording of the corpus and what its header says; ``outcome`` is "" where it is fit to be read.
+
+    ``bytes`` and ``fingerprint`` are of all its files. Recordings of equal headers share one tuple of ``channels``.
+    """
 
     source: Source
     bytes: int
@@ -33,15 +39,20 @@ class Scanned:
     label_sha256: str = ""
     outcome: str = ""
     reason: str = ""
+    channels: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True)
 class Tree:
-    """All that a scan found: the corpus's recordings in order, its release, and how many other raw files lie there."""
+    """All that a scan found: the corpus's recordings in order, its release, and how many other raw files lie there.
+
+    ``num_found`` counts the corpus's recordings before any were chosen among them.
+    """
 
     recordings: list[Scanned]
     version: str
     num_others: int
+    num_found: int = 0
 
     def only(self, subjects: set[str], limit: int | None) -> "Tree":
         """Return the tree with these subjects (by id, all where empty) and its first ``limit`` recordings.
@@ -62,22 +73,22 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     corpus.
     """
     paths = list_files(src)
-    if recipe.corpus not in CORPORA:
-        raise DareError(f"{recipe.corpus}: its file tree is not known; there are {', '.join(CORPORA)}")
-    corpus = CORPORA[recipe.corpus]
+    corpus = corpora.of(recipe)
     if recipe.classes and recipe.classes != corpus.CLASSES:
         raise DareError(f"classes: those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none")
-    sources = corpus.find(paths, recipe)
+    channels.check(recipe)
+    sources = corpora.find(src, paths, recipe)
     if not sources:
         raise DareError(f"{src}: {_nothing_found(paths, recipe)}")
+    headers = _Headers(src, recipe)
     scanned: list[Scanned] = []
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as threads:
-        for one in threads.map(lambda source: _scan_one(src, source, recipe), sources):
+        for one in threads.map(headers.scanned, sources):
             scanned.append(one)
             progress(len(scanned), len(sources))
     used = {source.path for source in sources} | {source.label_file for source in sources}
     others = sum(path not in used and path.lower().endswith(RAW_SUFFIXES) for path in paths)
-    return Tree(scanned, corpus.version(paths), others)
+    return Tree(scanned, corpus.version(paths), others, len(scanned))
 
 
 def list_files(src: Path) -> list[str]:
@@ -97,12 +108,10 @@ def list_files(src: Path) -> list[str]:
     return sorted(found)
 
 
-def channel_map(header: Header, recipe: Recipe) -> dict[str, str]:
-    """Return the file's label of each of the recipe's electrodes that it has; the first of two alike counts."""
-    labels: dict[str, str] = {}
-    for channel in header.channels:
-        labels.setdefault(channel.electrode, channel.label)
-    return {name: labels[name] for name in recipe.electrodes if name in labels}
+def files_of(path: Path) -> list[Path]:
+    """Return the files that make up the recording a path names: itself, and its companions where they are there."""
+    beside = [path.with_suffix(suffix) for suffix in _COMPANIONS.get(path.suffix.lower(), ())]
+    return [path, *(file for file in beside if file.exists())]
 
 
 def _refuse(problem: OSError) -> None:
@@ -121,62 +130,68 @@ def _nothing_found(paths: list[str], recipe: Recipe) -> str:
     )
 
 
-def _scan_one(src: Path, source: Source, recipe: Recipe) -> Scanned:
-    path = src / source.path
-    try:
-        num_bytes, fingerprint = path.stat().st_size, _fingerprint(path)
-        label_sha256 = sha256_file(src / source.label_file) if source.label_file else ""
-    except OSError as problem:
-        return Scanned(source, 0, "", outcome="failed", reason=f"cannot be opened: {problem.strerror}")
-    if source.skip:
-        return Scanned(source, num_bytes, fingerprint, outcome="skipped", reason=source.skip)
-    try:
-        header = readers.read_header(path)
-    except DareError as problem:
-        reason = str(problem).removeprefix(f"{path}: ")
-        return Scanned(source, num_bytes, fingerprint, outcome="failed", reason=reason)
-    electrodes = channel_map(header, recipe)
-    rates = {channel.sfreq for channel in header.channels if channel.electrode in electrodes}
-    outcome, reason = _verdict(source, header, electrodes, max(rates, default=0.0), recipe)
-    return Scanned(
-        source=source,
-        bytes=num_bytes,
-        fingerprint=fingerprint,
-        sfreq=max(rates, default=0.0),
-        duration_s=header.duration_s,
-        channel_map=electrodes,
-        label_sha256=label_sha256,
-        outcome=outcome,
-        reason=reason,
-    )
+class _Headers:
+    """The headers of a corpus: of few kinds by their channels, each of which is fitted to the recipe once."""
 
+    def __init__(self, src: Path, recipe: Recipe) -> None:
+        self._src, self._recipe = src, recipe
+        self._fits: dict[tuple[tuple[str, str, float, str], ...], Fit] = {}
 
-def _fingerprint(path: Path) -> str:
-    """Return a hash of the file's length and ends, cheap enough for every file of every plan."""
-    with path.open("rb") as stream:
-        digest = hashlib.sha256(stream.read(_FINGERPRINT_BYTES))
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _FINGERPRINT_BYTES))
-        digest.update(stream.read())
-    digest.update(str(size).encode())
-    return digest.hexdigest()[:32]
-
-
-def _verdict(
-    source: Source, header: Header, electrodes: dict[str, str], sfreq_hz: float, recipe: Recipe
-) -> tuple[str, str]:
-    if not header.channels:
-        return "skipped", "holds annotations and no signal"
-    if not electrodes:
-        seen = ", ".join(channel.label for channel in header.channels[:5])
-        return (
-            "skipped",
-            f"no usable electrode: none of the recipe's among its {len(header.channels)} ({seen} ...)",
+    def scanned(self, source: Source) -> Scanned:
+        """Return what is known of a recording once its header is read."""
+        path = self._src / source.path
+        try:
+            num_bytes, fingerprint = _fingerprint(files_of(path))
+            label_sha256 = sha256_file(self._src / source.label_file) if source.label_file else ""
+        except OSError as problem:
+            return Scanned(source, 0, "", outcome="failed", reason=f"cannot be opened: {problem.strerror}")
+        if source.skip:
+            return Scanned(source, num_bytes, fingerprint, outcome="skipped", reason=source.skip)
+        try:
+            header = reading.read_header(self._src, source, self._recipe)
+        except DareError as problem:
+            reason = str(problem).removeprefix(f"{path}: ")
+            return Scanned(source, num_bytes, fingerprint, outcome="failed", reason=reason)
+        fit = self._fit(header)
+        outcome, reason = _verdict(source, header, fit, self._recipe)
+        return Scanned(
+            source=source,
+            bytes=num_bytes,
+            fingerprint=fingerprint,
+            sfreq=fit.sfreq,
+            duration_s=header.duration_s,
+            channel_map=fit.labels,
+            label_sha256=label_sha256,
+            outcome=outcome,
+            reason=reason,
+            channels=fit.channels,
         )
-    lacking = [name for name in recipe.electrodes if name not in electrodes]
-    if lacking and recipe.missing == "require":
-        return "skipped", f"lacks {', '.join(lacking)}; take it with --set missing=mask"
-    if reason := too_slow(sfreq_hz, recipe):
+
+    def _fit(self, header: Header) -> Fit:
+        kind = tuple((one.label, one.electrode, one.sfreq, one.unit) for one in header.channels)
+        if kind not in self._fits:
+            self._fits[kind] = channels.fit(header.channels, self._recipe)
+        return self._fits[kind]
+
+
+def _fingerprint(files: list[Path]) -> tuple[int, str]:
+    """Return (bytes, a hash of lengths and ends, cheap enough for every file of every plan) of a recording's files."""
+    digest, num_bytes = hashlib.sha256(), 0
+    for path in files:
+        with path.open("rb") as stream:
+            digest.update(stream.read(_FINGERPRINT_BYTES))
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _FINGERPRINT_BYTES))
+            digest.update(stream.read())
+        digest.update(str(size).encode())
+        num_bytes += size
+    return num_bytes, digest.hexdigest()[:32]
+
+
+def _verdict(source: Source, header: Header, fit: Fit, recipe: Recipe) -> tuple[str, str]:
+    if fit.reason:
+        return "skipped", fit.reason
+    if reason := too_slow(fit.sfreq, recipe):
         return "skipped", reason
     if header.duration_s < recipe.window_s:
         return "skipped", f"lasts {header.duration_s:g} s, shorter than a window of {recipe.window_s:g} s"

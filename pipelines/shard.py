@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.durable import atomic_write, sha256_bytes, write_bytes
-from manifests.electrodes import split_reference
+from manifests.electrodes import derivation, split_reference
 from manifests.manifest import ChannelSums, RecordingRow
 from manifests.recipe import Recipe
 from manifests.shard_format import (
@@ -46,7 +46,8 @@ class Samples:
     ) -> "Samples":
         """Return the samples of a recording; electrodes that are not present have scale 0."""
         scale = np.where(present, recipe.quantum_uv, 0).astype(np.float32)
-        references = {split_reference(label)[1] for label in row.channel_map.values()} - {""}
+        single = [label for name, label in row.channel_map.items() if not derivation(name)]
+        references = {split_reference(label)[1] for label in single} - {""}
         shared = {
             "recording": row.path,
             "subject": row.subject,

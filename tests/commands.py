@@ -12,7 +12,7 @@ import pytest
 
 import cli
 
-_PROGRESS = re.compile(r"(scan|build|verify): \d+ of \d+ ")
+_PROGRESS = re.compile(r"(scan|sample|build|verify): \d+ of \d+ ")
 
 
 class Answer(NamedTuple):
@@ -72,7 +72,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def plan(corpus: str, src: Path, *options: object) -> dict[str, Any]:
-    """Return the plan that a dry run prints."""
+    """Return the plan that a dry run makes."""
     answer = dare("preprocess", corpus, "--src", src, "--dry-run", "--json", *options)
     assert answer.status == 0, answer.err
-    return json.loads(answer.out)
+    return json.loads(answer.out)["plan"]

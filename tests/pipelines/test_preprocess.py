@@ -310,6 +310,6 @@ def test_dry_run_says_what_a_run_does_and_writes_nothing(raw: Path, shards: Path
     assert "12 of 28 recordings to 1 shards; nothing was written" in answer.out
 
 
-def test_dry_run_as_json_is_the_plan_that_a_run_writes(raw: Path, shards: Path) -> None:
+def test_dry_run_as_json_has_the_plan_that_a_run_writes(raw: Path, shards: Path) -> None:
     answer = dare("preprocess", "tuev", "--src", raw / "tuev", "--dry-run", "--json")
-    assert json.loads(answer.out) == json.loads((shards / "tuev" / "plan.json").read_text())
+    assert json.loads(answer.out)["plan"] == json.loads((shards / "tuev" / "plan.json").read_text())

@@ -1,0 +1,115 @@
+"""Channels: which of a file's channels become the recipe's electrodes, and whether they suffice."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from manifests.electrodes import LINKED_EARS, VOCABULARY, canonical, derivation
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.recording import Channel
+
+PUBLISHED_DROPS: frozenset[str] = frozenset(
+    ["PHOTIC-REF", "IBI", "BURSTS", "SUPPR", "EMG-REF", "RESP ABDOMEN-REF", "ECG EKG-REF", "PULSE RATE"]
+    + [f"EEG {name}-REF" for name in "ROC LOC EKG EKG1 C3P C4P SP1 SP2 LUC RLC RESP1 RESP2 PG1 PG2".split()]
+    + [f"EEG {number}-REF" for number in range(20, 129)]
+)
+"""The labels that the published code of TUAB and TUEV drops (LaBraM, ``make_TUAB.py``; Jiang 2024)."""
+
+_LEAST_KNOWN = 8
+"""Electrodes of known place below which a spline through them says nothing of the rest of the head."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a file's channels are to a recipe: its label of each of the recipe's electrodes that it has.
+
+    A derivation that is made of two channels has the labels of both, ``EEG FP1-REF - EEG F7-REF``. ``sfreq`` is the
+    highest rate of the channels to read, 0 where there is none; ``reason`` says why they do not suffice, "" where
+    they do.
+    """
+
+    channels: tuple[Channel, ...]
+    labels: dict[str, str]
+    sfreq: float
+    reason: str
+
+
+def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
+    """Return what the channels of a file are to a recipe; of two channels on one electrode the first counts."""
+    first: dict[str, Channel] = {}
+    for channel in channels:
+        first.setdefault(channel.electrode, channel)
+    made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
+    labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}
+    rates = {part.sfreq for parts in made_of.values() for part in parts}
+    return Fit(channels, labels, max(rates, default=0.0), _reason(channels, first, made_of, recipe))
+
+
+def check(recipe: Recipe) -> None:
+    """Raise DareError where the recipe's rule for missing electrodes is none for its reference."""
+    if recipe.missing == "published-strict" and any(derivation(name) for name in recipe.electrodes):
+        raise DareError(
+            "missing: published-strict counts the electrodes that a file names, not derivations between them; "
+            "take --set missing=require"
+        )
+
+
+def _parts(name: str, first: dict[str, Channel]) -> tuple[Channel, ...]:
+    """Return the channel that is an electrode, or the two of a common reference whose difference it is."""
+    if name in first:
+        return (first[name],)
+    pair = [first[part] for part in derivation(name) or () if part in first]
+    return tuple(pair) if len(pair) == 2 and pair[0].reference == pair[1].reference else ()
+
+
+def _reason(
+    channels: tuple[Channel, ...],
+    first: dict[str, Channel],
+    made_of: dict[str, tuple[Channel, ...]],
+    recipe: Recipe,
+) -> str:
+    if not channels:
+        return "holds annotations and no signal"
+    if not made_of:
+        seen = ", ".join(channel.label for channel in channels[:5])
+        return f"no usable electrode: none of the recipe's among its {len(channels)} ({seen} ...)"
+    if recipe.missing == "published-strict" and (strict := _published(channels, recipe)):
+        return f"{strict}; take it with --set missing=mask"
+    lacking = [name for name in recipe.electrodes if name not in made_of]
+    if lacking and recipe.missing == "require":
+        return f"lacks {', '.join(lacking)}; take it with --set missing=mask"
+    num_known = sum(name in VOCABULARY for name in made_of)
+    if lacking and recipe.missing == "interpolate" and num_known < _LEAST_KNOWN:
+        return (
+            f"lacks {', '.join(lacking)} and has {num_known} electrodes of known place, fewer than the {_LEAST_KNOWN} "
+            "to interpolate from; take it with --set missing=mask"
+        )
+    if recipe.reference == "linked ears":
+        linked = all(part.reference == "LE" for parts in made_of.values() for part in parts)
+        ears = [name for name in LINKED_EARS if name not in first]
+        if ears and not linked:
+            return f"lacks {', '.join(ears)} of the linked ears; choose another with --set reference=average"
+    return ""
+
+
+def _published(channels: tuple[Channel, ...], recipe: Recipe) -> str:
+    """Return why the published code leaves a file out: its labels, but for those dropped, are not just the recipe's.
+
+    Labels are compared to the letter, and MNE numbers those that a file repeats, so that none of them fits.
+    """
+    counts = Counter(channel.label.strip() for channel in channels)
+    kept = [label for label, count in counts.items() if count > 1 or label not in PUBLISHED_DROPS]
+    fitting = {
+        canonical(label): label
+        for label in kept
+        if counts[label] == 1 and re.fullmatch(r"EEG [A-Z0-9]+-REF", label) and canonical(label) in recipe.electrodes
+    }
+    strange = [label for label in kept if label not in fitting.values()]
+    missing = [name for name in recipe.electrodes if name not in fitting]
+    said = [f"{_some(strange)} too many"] * bool(strange) + [f"{_some(missing)} missing"] * bool(missing)
+    return f"left out by the published code: {', '.join(said)}" if said else ""
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,252 @@
+"""Doctor: what each recording of a tree is like, from its header and short stretches, and what a run would say."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from manifests.durable import sha256_file
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines import corpora, prospect, reading
+from pipelines import plan as planning
+from pipelines.measure import MAINS_HZ, STANDS_OUT_DB, Measures, measure
+from pipelines.prospect import Facts
+from pipelines.recording import Recording, Segment
+from pipelines.scan import Scanned, Tree, files_of
+from pipelines.windows import count_on_a_grid
+
+STRETCH_S = 20.0
+"""Seconds of the first, the middle and the last stretch that are read of every recording."""
+
+PLAUSIBLE_SD_UV = (0.5, 2000.0)
+"""Median standard deviation of scalp EEG in µV; outside of it the unit is more likely wrong than the brain odd."""
+
+CLIPPED_SHARE = 0.001
+"""Share of a channel's samples at its highest or lowest value that is told."""
+
+_ONE_PROCESS = 48  # recordings that are read sooner than other processes have started
+_OF_SEVERAL_READS = ("unit unknown", "segments of contiguous signal")  # notes that differ from stretch to stretch
+
+
+def examine(tree: Tree, recipe: Recipe, src: Path, workers: int, progress: Callable[[int, int], None]) -> Facts:
+    """Return the facts and findings of every recording of a tree, the choices that matter for it, and its plan.
+
+    Stretches are read by ``workers`` processes; what cannot be read is a finding. ``progress`` is called with
+    (done, total).
+    """
+    plan = planning.make(tree, recipe)
+    limits = {row["path"]: row["max_windows"] for row in plan["recordings"]}
+    splits = {row["path"]: row["split"] for row in plan["recordings"]}
+    same = _same_bytes(tree, src)
+    first_of = {path: paths[0] for paths in same for path in paths[1:]}
+    rows = []
+    for scanned, sampled in zip(tree.recordings, _sampled(tree, recipe, src, workers), strict=True):
+        row = _row(scanned, sampled, recipe) | {"split": splits[scanned.source.path]}
+        if 0 <= (limit := limits[scanned.source.path]) < row["windows"]:
+            row["windows"] = limit
+        if first := first_of.get(scanned.source.path):
+            row["findings"].append(_finding("duplicate", f"holds the same bytes as {first}: leave one of them out"))
+        rows.append(row)
+        progress(len(rows), len(tree.recordings))
+    return {
+        "corpus": recipe.corpus,
+        "purpose": recipe.purpose,
+        "version": tree.version,
+        "complete": prospect.complete(tree, recipe),
+        "others": tree.num_others,
+        "recordings": rows,
+        "duplicates": same,
+        "choices": prospect.choices(tree, rows, recipe),
+        "expected": prospect.expected(tree, rows, recipe, src, workers),
+        "plan": plan,
+    }
+
+
+def reasons(facts: Facts, outcome: str) -> Counter[str]:
+    """Return why recordings end so, each reason with its count."""
+    return Counter(row["reason"] for row in facts["recordings"] if row["outcome"] == outcome)
+
+
+def findings(facts: Facts) -> dict[str, list[tuple[str, str]]]:
+    """Return (path, text) of all findings by their kind."""
+    found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in facts["recordings"]:
+        for finding in row["findings"]:
+            found[finding["kind"]].append((row["path"], finding["text"]))
+    return dict(sorted(found.items()))
+
+
+def _finding(kind: str, text: str) -> dict[str, str]:
+    return {"kind": kind, "text": text}
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+def _sampled(tree: Tree, recipe: Recipe, src: Path, workers: int) -> Iterator[Facts]:
+    """Yield what stretches of each recording show, in order; processes share the work where there is much of it."""
+    look = partial(_look, recipe=recipe, src=src)
+    num_processes = min(workers, len(tree.recordings) // _ONE_PROCESS)
+    if num_processes < 2:
+        yield from map(look, tree.recordings)
+        return
+    with ProcessPoolExecutor(num_processes, get_context("spawn")) as processes:
+        yield from processes.map(look, tree.recordings, chunksize=8)
+
+
+def _look(scanned: Scanned, recipe: Recipe, src: Path) -> Facts:
+    """Return what stretches of a recording show, nothing of one that is not to be used, why where it cannot be read."""
+    if scanned.outcome:
+        return {}
+    path = src / scanned.source.path
+    try:
+        stretches = [reading.read(src, scanned.source, recipe, *span) for span in _spans(scanned.duration_s)]
+        measures = measure(stretches)
+        windows = _num_windows(scanned, stretches[0], recipe, src)
+    except (DareError, OSError) as problem:
+        return {"fault": str(problem).removeprefix(f"{path}: ")}
+    except Exception as problem:
+        return {"fault": f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"}
+    notes = list(dict.fromkeys(note for stretch in stretches for note in stretch.notes))
+    units = [note for note in notes if note.startswith(_OF_SEVERAL_READS[0])][:1]
+    others = [note for note in notes if not note.startswith(_OF_SEVERAL_READS[0]) and _OF_SEVERAL_READS[1] not in note]
+    return {
+        "measures": measures,
+        "gap_s": _gap_s(stretches[-1]),
+        "windows": windows,
+        "unit": units,
+        "notes": others,
+    }
+
+
+def _spans(duration_s: float) -> list[tuple[float, float]]:
+    """Return the seconds to read: the ends and the middle of a recording, or all of a short one."""
+    if duration_s <= 3 * STRETCH_S:
+        return [(0.0, float("inf"))]
+    last = duration_s - STRETCH_S
+    return [(start, start + STRETCH_S) for start in (0.0, last / 2, last)]
+
+
+def _gap_s(last: Recording) -> float:
+    """Return by how much the end of a recording lies later in true time than in its signal."""
+    if not last.segments:
+        return 0.0
+    end = last.segments[-1]
+    return max(0.0, round(end.onset_s - (last.first_sample + end.start) / last.sfreq, 3))
+
+
+def _num_windows(scanned: Scanned, stretch: Recording, recipe: Recipe, src: Path) -> int:
+    """Return how many windows a recording without gaps or rejected windows gives."""
+    source = scanned.source
+    if source.label or not recipe.classes:
+        return count_on_a_grid(scanned.duration_s, recipe)
+    # Labels are asked of the whole recording, so a silent one as long as the file stands for it.
+    num_samples = round(scanned.duration_s * stretch.sfreq)
+    silence = np.broadcast_to(np.float32(0), (len(stretch.electrodes), num_samples))
+    whole = replace(stretch, data_uv=silence, segments=(Segment(0, num_samples, 0.0),), first_sample=0)
+    labels = (src / source.label_file).read_bytes() if source.label_file else b""
+    cues, _ = corpora.of(recipe).cues(source, whole, labels, recipe)
+    if recipe.edges != "drop":
+        return len(cues)
+    starts = [cue.onset_s + recipe.offset_s for cue in cues]
+    return sum(start >= 0 and start + recipe.window_s <= scanned.duration_s + 1e-6 for start in starts)
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def _row(scanned: Scanned, sampled: Facts, recipe: Recipe) -> Facts:
+    """Return what is known of a recording; a fault in its samples makes it one that a run would lose."""
+    labels = scanned.channel_map or {}
+    fault = sampled.get("fault", "")
+    measures: Measures | None = sampled.get("measures")
+    return {
+        "path": scanned.source.path,
+        "subject": scanned.source.subject,
+        "session": scanned.source.session,
+        "bytes": scanned.bytes,
+        "outcome": "failed" if fault else scanned.outcome or "ok",
+        "reason": fault or scanned.reason,
+        "sfreq": scanned.sfreq,
+        "rates": sorted({channel.sfreq for channel in scanned.channels}),
+        "units": sorted({channel.unit for channel in scanned.channels if channel.label in labels.values()}),
+        "duration_s": round(scanned.duration_s, 6),
+        "gap_s": sampled.get("gap_s", 0.0),
+        "channel_map": labels,
+        "renamed": _renamed(labels),
+        "missing": [name for name in recipe.electrodes if name not in labels] if scanned.channels else [],
+        "mains_db": {str(line): _rounded(measures.mains_db[line]) if measures else None for line in MAINS_HZ},
+        "sd_uv": _rounded(measures.sd_uv) if measures else None,
+        "windows": sampled.get("windows", 0),
+        "findings": [] if measures is None else _findings(scanned, sampled, measures, recipe),
+    }
+
+
+def _findings(scanned: Scanned, sampled: Facts, measures: Measures, recipe: Recipe) -> list[dict[str, str]]:
+    """Return what is worth a look in a recording that can be read, each with the way out where there is one."""
+    found = [_finding("note", note) for note in sampled["notes"]]
+    if sampled["gap_s"]:
+        found.append(_finding("gaps", f"{sampled['gap_s']:g} s are missing between its records: no window crosses one"))
+    if measures.missing:
+        found.append(_finding("gaps", f"{measures.missing:.1%} of the samples read are marked as missing: not used"))
+    if mains := _mains(measures.mains_db, recipe):
+        found.append(_finding("mains", mains))
+    if measures.flat:
+        found.append(_finding("flat", f"{', '.join(measures.flat)}: flat where read, absent if so throughout"))
+    if measures.not_finite:
+        found.append(_finding("not finite", f"{', '.join(measures.not_finite)}: NaN or infinite, taken as absent"))
+    if clipped := {name: share for name, share in measures.clipped.items() if share > CLIPPED_SHARE}:
+        told = ", ".join(f"{name} {share:.1%}" for name, share in clipped.items())
+        found.append(_finding("clipped", f"samples held at the highest or lowest value: {told}"))
+    low, high = PLAUSIBLE_SD_UV
+    found += [_finding("unit", note) for note in sampled["unit"]]
+    if measures.sd_uv is not None and not low <= measures.sd_uv <= high:
+        units = ", ".join(sorted({repr(channel.unit) for channel in scanned.channels}))
+        found.append(
+            _finding("unit", f"median sd {measures.sd_uv:.3g} µV, outside {low:g} to {high:g}: is the unit {units}?")
+        )
+    return found
+
+
+def _mains(mains_db: dict[int, float | None], recipe: Recipe) -> str:
+    """Say where a mains frequency in the recipe's band stands out and the notch is not there, "" where all is well."""
+    seen = {line: level for line, level in mains_db.items() if level is not None and level >= STANDS_OUT_DB}
+    loud = [line for line in seen if line <= recipe.band_hz[1] and abs(recipe.notch_hz - line) > 1]
+    if not loud:
+        return ""
+    line = max(loud, key=lambda one: seen[one])
+    where = f"the recipe's notch is at {recipe.notch_hz:g} Hz" if recipe.notch_hz else "the recipe has no notch"
+    return f"{line} Hz stands out by {seen[line]:.0f} dB and {where}: --set notch_hz={line}"
+
+
+def _renamed(labels: dict[str, str]) -> dict[str, str]:
+    """Return the electrode of every label in the file that is not spelt as its electrode is."""
+    return {label: name for name, label in labels.items() if label != name}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+# --- the tree as a whole ----------------------------------------------------------------------------------------------
+
+
+def _same_bytes(tree: Tree, src: Path) -> list[list[str]]:
+    """Return the paths of recordings that are equal in every byte; only those equal in size and ends are read."""
+    alike: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    for scanned in tree.recordings:
+        if scanned.bytes:
+            alike[scanned.bytes, scanned.fingerprint].append(scanned.source.path)
+    equal: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path in (path for paths in alike.values() if len(paths) > 1 for path in paths):
+        try:
+            equal[tuple(sha256_file(file) for file in files_of(src / path))].append(path)
+        except OSError:
+            continue  # its own row says that it cannot be read
+    return sorted(paths for paths in equal.values() if len(paths) > 1)

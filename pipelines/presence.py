@@ -1,0 +1,143 @@
+"""Presence: who is at work in a folder, from any host, told by files that each run keeps fresh; the dead are swept."""
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from manifests.durable import PARTIAL, partial_name, unwritable
+from manifests.errors import DareError
+
+BEAT_S = 10.0
+"""Seconds between two signs of life."""
+
+SILENT_S = 180.0
+"""Seconds without a sign of life after which a run on another host is taken for dead."""
+
+SETTLING, BUILDING = "settling", "building"
+
+
+class Presence:
+    """The mark of a run in the folder it works in: a file named after what it does, its host and its process.
+
+    A run that is ``settling`` has not yet made the folder's plan its own, one that is ``building`` has.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / partial_name(SETTLING)
+
+    @property
+    def owner(self) -> str:
+        """What names of this run's files end in."""
+        return self.path.name.partition(PARTIAL)[2]
+
+    def turn(self, deed: str) -> None:
+        """Say that the run is now settling or building."""
+        before, self.path = self.path, self.folder / f"{deed}{PARTIAL}{self.owner}"
+        if before != self.path:
+            self.path.touch()
+            before.unlink(missing_ok=True)
+
+    def listing(self) -> set[str]:
+        """Return the names in the folder as they are now, which on a network disk only a change of one's own tells."""
+        probe = self.folder / partial_name("probe")
+        probe.touch()
+        probe.unlink()
+        return {path.name for path in self.folder.iterdir()}
+
+    def others(self, deed: str = "") -> list[str]:
+        """Return the owners of the marks that other living runs have set, all or those that do this deed."""
+        self.path.touch()  # this disk's time, whatever the clocks of the hosts say
+        now_s = self.path.stat().st_mtime
+        found = []
+        for name in sorted(self.listing()):
+            what, _, owner = name.partition(PARTIAL)
+            if what in (SETTLING, BUILDING) and owner != self.owner and (not deed or what == deed):
+                with suppress(FileNotFoundError), (self.folder / name).open() as mark:
+                    silent_s = now_s - os.fstat(mark.fileno()).st_mtime
+                    if silent_s < SILENT_S and not _is_dead(owner):
+                        found.append(owner)
+        return found
+
+    def check(self) -> None:
+        """Raise DareError where the mark is gone: somebody emptied the folder under the run."""
+        if not self.path.exists():
+            raise DareError(f"{self.folder}: was emptied while this run worked in it; run the same command again")
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[Presence]:
+    """Make the folder and yield the mark of a run that works in it, kept fresh until the block ends.
+
+    Raises DareError where the folder cannot be written.
+    """
+    presence = Presence(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        presence.path.touch()
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(presence, over), daemon=True)
+    beat.start()
+    try:
+        yield presence
+    finally:
+        over.set()
+        beat.join()
+        presence.path.unlink(missing_ok=True)
+
+
+def _beat(presence: Presence, over: threading.Event) -> None:
+    while not over.wait(BEAT_S):
+        with suppress(OSError):
+            os.utime(presence.path)
+
+
+def words(owner: str) -> str:
+    """Return host and process of a mark's owner as a person reads them."""
+    host, process = _parsed(owner)
+    return f"process {process} on {host}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what the dead were writing below a folder: processes of this host that are no more, and, with nobody
+    at work, all others.
+
+    The caller's own mark must be gone, so that the last of several runs sees nobody and removes the rest.
+    """
+    with at_work(folder) as presence:
+        alone = not presence.others()
+        for partial in list(folder.rglob(f"*{PARTIAL}*")):
+            owner = partial.name.partition(PARTIAL)[2]
+            if owner == presence.owner or not (alone or _is_dead(owner)):
+                continue
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
+
+
+def _parsed(owner: str) -> tuple[str, str]:
+    host, _, process = owner.rpartition("-")[0].rpartition("-")
+    return host, process
+
+
+def _is_dead(owner: str) -> bool:
+    """Return whether an owner is known to be dead: a process of this host that is no more."""
+    host, process = _parsed(owner)
+    if not process.isdigit():
+        return True
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(process) == os.getpid()

@@ -1,0 +1,208 @@
+"""Settle: which plan a folder follows, whoever else comes to it: a new one, its own, its own grown, or another."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from manifests.durable import PARTIAL, create, write_bytes
+from manifests.errors import DareError
+from manifests.manifest import SPLITS, commonest
+from manifests.recipe import Recipe
+from pipelines import plan as planning
+from pipelines.plan import Plan
+from pipelines.presence import BUILDING, SETTLING, Presence, words
+from pipelines.scan import Tree
+
+_WAIT_S = 0.2
+_WITHDRAWN = f"withdrawn{PARTIAL}"
+"""How the name of a plan begins that a run, whose mark ends alike, is replacing; it goes back where that run dies."""
+
+_PARTS_OF_A_SET = (*SPLITS, "zarr")
+
+
+def settle(
+    presence: Presence, tree: Tree, recipe: Recipe, src: Path, overwrite: bool = False, append: bool = False
+) -> Plan:
+    """Return the plan that the folder follows from now on, which is on its disk.
+
+    In a new folder that is the tree's own; else the one that is there, where it plans the same recordings; with
+    ``append`` the one that is there and what the tree has more; with ``overwrite`` the tree's own, after the other
+    plan's shards are removed. Of runs that settle one folder at once, one acts and the others come to what it left.
+    Raises DareError where no recording can be used, for another plan's set, naming what differs and the way out, for
+    a set that another run is building, and for a folder that is no set, which is never emptied.
+    """
+    wanted = planning.make(tree, recipe)
+    if not wanted["shards"]:
+        raise DareError(f"{src}: no recording can be used ({commonest(planning.verdicts(wanted))})")
+    wanted_text = planning.dump(wanted)
+    path = presence.folder / "plan.json"
+    while True:
+        text = _there(presence)
+        if text is None:
+            create(path, wanted_text)
+            continue
+        plan = wanted
+        if text != wanted_text:
+            plan = _parsed(path, text)
+            if difference := _difference(plan, wanted):
+                if not (overwrite or append):
+                    raise DareError(
+                        f"{presence.folder}: holds shards of another plan ({difference}); choose another --out, "
+                        "replace it with --overwrite, or add what is new with --append"
+                    )
+                new = _grown(presence.folder, plan, wanted, tree, recipe, src) if append else wanted
+                if planning.dump(new) != text:
+                    _replace(presence, text, new, keep=append)
+                    continue
+        presence.turn(BUILDING)
+        if _read(path) == text:
+            return plan
+        presence.turn(SETTLING)
+
+
+def _there(presence: Presence) -> bytes | None:
+    """Return the plan in the folder, None where there is nothing yet; a withdrawn one is put back, or its end awaited.
+
+    Raises DareError where the folder holds something else.
+    """
+    path = presence.folder / "plan.json"
+    while True:
+        names = presence.listing() | presence.listing()  # one alone may miss a file that is being renamed
+        if (text := _read(path)) is not None:
+            return text
+        withdrawn = sorted(name for name in names if name.startswith(_WITHDRAWN))
+        strange = sorted(name for name in names if PARTIAL not in name)
+        if not withdrawn and "plan.json" not in strange:
+            if strange:
+                raise DareError(
+                    f"{presence.folder}: holds files that are no shard set ({strange[0]} ...); choose another --out or "
+                    "empty it"
+                )
+            return None
+        living = presence.others()
+        for name in withdrawn:
+            if name.removeprefix(_WITHDRAWN) not in living:
+                _put_back(presence.folder / name)
+        time.sleep(_WAIT_S)
+
+
+def _parsed(path: Path, text: bytes) -> Plan:
+    try:
+        plan: Plan = json.loads(text)
+        plan["recordings"][0]["path"], plan["recipe"], plan["code_version"], plan["shards"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise DareError(f"{path}: is no plan; choose another --out or remove the folder") from None
+    return plan
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _replace(presence: Presence, text: bytes, new: Plan, keep: bool) -> None:
+    """Put ``new`` in the place of the plan of this text, and remove its shards unless they are to be kept.
+
+    The old plan is first withdrawn, which one run at a time can do and which sends those away that begin to build by
+    it; then whoever already builds is looked for. So either of two runs sees the other. Killed in between, the old
+    plan goes back, of which what was removed is unfinished.
+    """
+    folder = presence.folder
+    path, withdrawn = folder / "plan.json", folder / f"{_WITHDRAWN}{presence.owner}"
+    for stale in folder.glob(f"{_WITHDRAWN}*"):
+        if stale.name.removeprefix(_WITHDRAWN) not in presence.others():
+            stale.unlink(missing_ok=True)
+    try:
+        path.rename(withdrawn)
+    except FileNotFoundError:
+        return
+    try:
+        if withdrawn.read_bytes() != text:
+            return
+        if busy := presence.others(BUILDING):
+            raise DareError(f"{folder}: another run is at work in it ({words(busy[0])}); wait for its end, or end it")
+        (folder / "manifest.json").unlink(missing_ok=True)
+        if not keep:
+            _clear(folder)
+        write_bytes(path, planning.dump(new))
+        withdrawn.unlink()
+    finally:
+        _put_back(withdrawn)
+
+
+def _put_back(withdrawn: Path) -> None:
+    try:
+        withdrawn.rename(withdrawn.with_name("plan.json"))
+    except FileNotFoundError:
+        return
+
+
+def _clear(folder: Path) -> None:
+    """Remove a set's shards, receipts first: what is killed here is an unfinished set."""
+    for split in SPLITS:
+        for receipt in (folder / split).glob("*.json"):
+            receipt.unlink(missing_ok=True)
+    (folder / "recordings.jsonl").unlink(missing_ok=True)
+    for name in _PARTS_OF_A_SET:
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+
+
+def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, recipe: Recipe, src: Path) -> Plan:
+    """Return the old plan with the recordings that it has not, or had no use for when they were not as they are now.
+
+    Raises DareError where code or recipe are others, or a recording of the old shards has vanished or changed.
+    """
+    remedy = "make the set again with --overwrite"
+    if other := _otherwise(old, wanted):
+        raise DareError(f"{folder}: cannot be appended to: made with another {other}; {remedy}")
+    now = {row["path"]: row for row in wanted["recordings"]}
+    gone = [row["path"] for row in old["recordings"] if row["path"] not in now and not (src / row["path"]).exists()]
+    mended = {row["path"] for row in old["recordings"] if row["outcome"] and _differ(row, now.get(row["path"], row))}
+    changed = [
+        row["path"] for row in old["recordings"] if not row["outcome"] and _differ(row, now.get(row["path"], row))
+    ]
+    for paths, what in ((gone, "vanished"), (changed, "changed")):
+        if paths:
+            raise DareError(f"{folder}: cannot be appended to: {_some(paths)} {what} since; put back, or {remedy}")
+    kept = [row for row in old["recordings"] if row["path"] not in mended]
+    known = {row["path"] for row in kept}
+    balanced = {row["subject"] for row in kept if recipe.balance and not row["outcome"]}
+    unbalanced = [path for path, row in now.items() if path not in known and row["subject"] in balanced]
+    if unbalanced:
+        of = "of subjects whose windows are balanced already"
+        raise DareError(f"{folder}: cannot be appended to: {_some(unbalanced)} {of}; {remedy}")
+    return planning.make(tree, recipe, old | {"recordings": kept}) if now.keys() - known else old
+
+
+def _difference(old: Plan, new: Plan) -> str:
+    """Return in what two plans plan for different recordings or make them otherwise, "" where in nothing."""
+    if other := _otherwise(old, new):
+        return other
+    before = {row["path"]: row for row in old["recordings"]}
+    after = {row["path"]: row for row in new["recordings"]}
+    changed = [path for path in after if path in before and _differ(before[path], after[path])]
+    more, fewer = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
+    said = [(more, "new"), (fewer, "gone"), (changed, "changed")]
+    return ", ".join(f"{_some(paths)} {what}" for paths, what in said if paths)
+
+
+def _otherwise(old: Plan, new: Plan) -> str:
+    if old["code_version"] != new["code_version"]:
+        return f"code version {old['code_version']}, now {new['code_version']}"
+    theirs, ours = old["recipe"], new["recipe"]
+    fields = [name for name in ours if theirs.get(name) != ours[name]]
+    return ("recipe: " if fields else "") + ", ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in fields)
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two rows tell different things of a recording; what follows from the others does not count."""
+    return any(one.get(name) != other[name] for name in other if name not in ("slug", "split", "max_windows"))
+
+
+def _some(paths: list[str]) -> str:
+    return f"{len(paths)} recordings ({paths[0]}{' ...' if len(paths) > 1 else ''})"

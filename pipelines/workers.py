@@ -1,0 +1,209 @@
+"""Workers: tasks over processes, here or of a dask cluster, that may be killed without anything else being lost."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from manifests.durable import partial_name
+from manifests.errors import DareError
+from manifests.manifest import Receipt, load_receipt
+from manifests.recipe import Recipe
+from pipelines.build import build
+from pipelines.plan import Task
+
+ENVIRONMENT = {
+    # With dask's own allocator settings every large array is mapped and unmapped anew: slower than one process.
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    # A worker has one core; threads of its libraries would take those of the others.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+"""Variables that a worker is started with."""
+
+_DASK = {
+    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.comm.timeouts.connect": "60s",
+}
+"""A worker holds the one task that it builds, so that its death speaks against no other; a busy one is not dead."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who builds: ``count`` processes here, or those of a dask scheduler (its address or scheduler file).
+
+    ``part`` (i, n) takes the i-th of every n shards, for job arrays that know of no scheduler.
+    """
+
+    count: int = 1
+    scheduler: str = ""
+    part: tuple[int, int] = (1, 1)
+
+
+def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: Workers) -> Iterator[Receipt]:
+    """Yield receipts as shards get done: in this process where one worker is asked for, else on dask.
+
+    A task whose worker is killed goes to `survived` when all others are done. One worker alone is this process: what
+    kills it ends the run, and the same command with two gets past it.
+    """
+    if not tasks:
+        return
+    if not workers.scheduler and workers.count == 1:
+        for task in tasks:
+            yield _unless_done(task, recipe, src, folder)
+        return
+    from distributed import CancelledError, KilledWorker, as_completed
+
+    with _client(workers, len(tasks)) as client:
+        futures = {client.submit(_unless_done, task, recipe, src, folder, pure=False): task for task in tasks}
+        suspects = []
+        try:
+            for future in as_completed(futures):
+                try:
+                    yield future.result()
+                except KilledWorker:
+                    suspects.append(futures[future])
+                future.release()
+            for task in suspects:
+                yield client.submit(survived, task, recipe, src, folder, pure=False).result()
+        except KilledWorker:
+            raise DareError(
+                f"{folder / task.shard}: killed every worker that built it, even in a process of its own; run the same "
+                "command again on a machine with more memory, what is finished is kept"
+            ) from None
+        except CancelledError:
+            raise DareError(
+                f"--scheduler {workers.scheduler}: was lost; start it and run the same command again, what is finished "
+                "is kept"
+            ) from None
+
+
+def survived(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:
+    """Return the receipt of a task whose worker was killed, once it is built in a process of its own, come what may.
+
+    Where that process is killed too, each recording is built in one, and the shard without those that kill theirs;
+    where even that is killed, without any: then all its recordings have failed.
+    """
+    if not _lives(task, recipe, src, folder):
+        paths = dict.fromkeys(row["path"] for row in task.recordings)
+        scratch = folder / partial_name("alone")
+        try:
+            lost = [path for path in paths if not _lives(_only(task, path), recipe, src, scratch)]
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        if not (_lives(task, recipe, src, folder, lost) or _lives(task, recipe, src, folder, list(paths))):
+            raise DareError(f"{folder / task.shard}: a process that reads nothing was killed; is there memory left?")
+    return load_receipt(folder / f"{task.shard}.json")
+
+
+def _only(task: Task, path: str) -> Task:
+    return replace(task, recordings=[row for row in task.recordings if row["path"] == path])
+
+
+def _lives(task: Task, recipe: Recipe, src: Path, folder: Path, lost: list[str] | None = None) -> bool:
+    """Build a task in a process of its own and return whether that lived; DareError where the output is refused."""
+    asked = {
+        "task": asdict(task),
+        "recipe": recipe.model_dump(mode="json"),
+        "src": str(src),
+        "folder": str(folder),
+        "lost": lost or [],
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipelines.workers"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | ENVIRONMENT,
+    ) as child:
+        assert child.stdin is not None
+        assert child.stderr is not None
+        with suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(asked) + "\n")
+            child.stdin.flush()
+        complaint = child.stderr.read()
+    if child.returncode > 0:
+        raise DareError(complaint.strip().rpartition("\n")[2] or f"{folder / task.shard}: cannot be built")
+    return child.returncode == 0
+
+
+def _child() -> None:
+    """Build the task that the first line of stdin tells of; its end, that of the parent, is the end."""
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    recipe = Recipe.model_validate(asked["recipe"])
+    try:
+        build(Task(**asked["task"]), recipe, Path(asked["src"]), Path(asked["folder"]), frozenset(asked["lost"]))
+    except DareError as problem:
+        sys.exit(str(problem))
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+def _unless_done(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:
+    """Build a task, unless another run of the same plan has done so since this one began."""
+    path = folder / f"{task.shard}.json"
+    if path.exists() and (receipt := load_receipt(path)).identity == task.identity:
+        return receipt
+    return build(task, recipe, src, folder)
+
+
+@contextmanager
+def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
+    """Yield a dask client of the scheduler that was named, or of processes started here and ended afterwards.
+
+    These have no limit of memory but the machine's: dask's own would pause them at a share of it and wait for ever.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    if workers.scheduler:
+        by_file = Path(workers.scheduler).is_file()
+        try:
+            client = Client(**{"scheduler_file" if by_file else "address": workers.scheduler})
+        except (OSError, ValueError) as problem:
+            raise DareError(f"--scheduler {workers.scheduler}: cannot be reached ({problem}); is it running?") from None
+        with client:
+            yield client
+        return
+    with dask.config.set(_DASK), _deaf_to_interrupts():
+        cluster = LocalCluster(
+            n_workers=min(workers.count, num_tasks),
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )
+    with cluster, Client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start threads, and processes from them, that Ctrl-C does not reach: this process ends them in good order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+if __name__ == "__main__":
+    _child()

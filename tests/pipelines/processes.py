@@ -1,0 +1,66 @@
+"""``dare`` as processes of the system, to be watched, stopped and killed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+from tests.commands import Answer
+
+ONE_EACH = ("--set", "shard_mb=0.05")
+"""Each recording gets a shard of its own."""
+
+HOUSE = str(Path(__file__).parents[2])
+
+
+class Running:
+    """A ``dare`` command that runs as a process group of its own."""
+
+    def __init__(
+        self, *arguments: object, variables: Mapping[str, str] = {}, prepare: Callable[[], None] | None = None
+    ) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "import cli; cli.main()", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=HOUSE,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": HOUSE} | variables,
+            preexec_fn=prepare,
+            start_new_session=True,
+        )
+        self.offspring: list[psutil.Process] = []
+
+    def until(self, condition: Callable[[], object]) -> bool:
+        """Wait until something is true, and return whether it came true before the command ended."""
+        while self.process.poll() is None:
+            if condition():
+                self.offspring = psutil.Process(self.process.pid).children(recursive=True)
+                return True
+            time.sleep(0.001)
+        return False
+
+    def answer(self) -> Answer:
+        """Wait for the end and return what the command gave back."""
+        out, err = self.process.communicate()
+        return Answer(self.process.returncode, out, err)
+
+    def leaves_nobody(self) -> bool:
+        """Wait for the processes that were the command's when it was last watched, and return whether all ended."""
+        _, alive = psutil.wait_procs(self.offspring, timeout=30)
+        return not alive
+
+
+def receipts(folder: Path) -> list[Path]:
+    """Return the receipts of a set's shards."""
+    return sorted(path for path in folder.glob("*/[0-9]*.json") if "partial" not in path.name)
+
+
+def committed(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return inode and time of every file of the shards that have a receipt."""
+    files = [file for path in receipts(folder) for file in path.parent.glob(f"{path.stem}.*") if ".p" not in file.name]
+    return {str(file): (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}

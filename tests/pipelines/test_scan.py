@@ -1,0 +1,197 @@
+"""A scan says of every recording which of its channels the recipe gets, or why none of it is used."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import mne
+import pytest
+
+from manifests import recipe as recipes
+from manifests.electrodes import TCP_22, TEN_TWENTY_19
+from manifests.errors import DareError
+from pipelines.scan import Scanned, Tree, files_of, scan
+from tests.judges import noise_uv, write_edf
+
+OLD_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
+TUAB_23 = (*TEN_TWENTY_19, "A1", "A2", "T1", "T2")
+SPARE = ["PHOTIC-REF", "IBI", "EEG 20-REF", "EEG 128-REF", "EEG EKG1-REF", "PULSE RATE"]
+
+
+def labels(electrodes: Sequence[str], reference: str = "REF") -> list[str]:
+    """Return these electrodes as a hospital spells them."""
+    return [f"EEG {OLD_NAMES.get(name, name)}-{reference}" for name in electrodes]
+
+
+def place(tree: Path, name: str = "aaaaaaaa") -> Path:
+    """Return where a normal recording of a patient lies."""
+    return tree / "train" / "normal" / "01_tcp_ar" / f"{name}_s001_t000.edf"
+
+
+def scanned(src: Path, *settings: str, corpus: str = "tuab") -> Tree:
+    return scan(src, recipes.load(corpus, None, settings), lambda done, total: None)
+
+
+def only(src: Path, channels: Sequence[str], *settings: str) -> Scanned:
+    """Return what a scan says of a recording with these channels."""
+    write_edf(place(src), noise_uv(channels, 10, 200), 200)
+    (one,) = scanned(src, *settings).recordings
+    return one
+
+
+# --- channels ---------------------------------------------------------------------------------------------------------
+
+
+def test_electrodes_are_found_by_their_modern_names(tmp_path: Path) -> None:
+    one = only(tmp_path, [*SPARE, *labels(TUAB_23)])
+    assert one.outcome == ""
+    assert one.channel_map == {name: f"EEG {OLD_NAMES.get(name, name)}-REF" for name in one.channel_map or {}}
+    assert set(one.channel_map or {}) == set(TUAB_23)
+
+
+def test_derivation_is_made_of_two_channels_of_one_reference(tmp_path: Path) -> None:
+    one = only(tmp_path, labels(TUAB_23), "reference=bipolar tcp")
+    assert one.outcome == ""
+    assert set(one.channel_map or {}) == set(TCP_22)
+    assert (one.channel_map or {})["FP1-F7"] == "EEG FP1-REF - EEG F7-REF"
+    assert (one.channel_map or {})["F7-T7"] == "EEG F7-REF - EEG T3-REF"
+
+
+def test_derivation_of_two_references_is_none(tmp_path: Path) -> None:
+    one = only(tmp_path, ["EEG FP1-REF", "EEG F7-LE", "EEG T3-LE"], "reference=bipolar tcp")
+    assert one.channel_map == {"F7-T7": "EEG F7-LE - EEG T3-LE"}
+
+
+def test_derivation_that_the_file_holds_goes_before_one_that_is_made(tmp_path: Path) -> None:
+    one = only(tmp_path, ["EEG FP1-F7", "EEG FP1-REF", "EEG F7-REF"], "reference=bipolar tcp")
+    assert one.channel_map == {"FP1-F7": "EEG FP1-F7"}
+
+
+def test_rate_is_that_of_the_channels_that_are_read(tmp_path: Path) -> None:
+    assert only(tmp_path, labels(TUAB_23), "reference=bipolar tcp").sfreq == 200
+
+
+# --- what a recording must have ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["mask", "interpolate"])
+def test_recording_that_lacks_electrodes_is_kept(tmp_path: Path, missing: str) -> None:
+    one = only(tmp_path, labels(TEN_TWENTY_19[:12]), f"missing={missing}")
+    assert (one.outcome, len(one.channel_map or {})) == ("", 12)
+
+
+@pytest.mark.parametrize("missing", ["require", "published-strict"])
+def test_recording_that_lacks_electrodes_is_skipped_with_the_way_out(tmp_path: Path, missing: str) -> None:
+    one = only(tmp_path, labels(TUAB_23[:-2]), f"missing={missing}")
+    assert one.outcome == "skipped"
+    assert "T1, T2" in one.reason
+    assert "--set missing=mask" in one.reason
+    assert only(tmp_path, labels(TUAB_23[:-2]), "missing=mask").outcome == ""
+
+
+def test_too_few_electrodes_to_interpolate_from_is_a_reason(tmp_path: Path) -> None:
+    one = only(tmp_path, labels(["C3", "CZ", "C4", "A1", "A2"]), "missing=interpolate")
+    assert one.outcome == "skipped"
+    assert "3 electrodes of known place" in one.reason
+    whole = only(tmp_path, labels(["C3", "CZ", "C4"]), "missing=interpolate", "electrodes=C3,CZ,C4")
+    assert whole.outcome == ""
+
+
+def test_published_code_drops_what_it_names(tmp_path: Path) -> None:
+    assert only(tmp_path, [*SPARE, *labels(TUAB_23)], "missing=published-strict").outcome == ""
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        ([*labels(TUAB_23), "DC1-DC"], "DC1-DC too many"),
+        ([*labels(TUAB_23), "EEG OZ-REF"], "EEG OZ-REF too many"),
+        ([*labels(TUAB_23), "EEG 20-LE"], "EEG 20-LE too many"),
+        ([*labels(TUAB_23), "EEG Cz-REF"], "EEG Cz-REF too many"),
+        (labels(TUAB_23, "LE"), "and 19 more too many, FP1, FP2"),
+        ([*labels(TUAB_23[:-1]), "EEG EKG-LE"], "EEG EKG-LE too many, T2 missing"),
+    ],
+)
+def test_published_code_leaves_out_all_that_is_not_just_its_own(tmp_path: Path, channels: list[str], said: str) -> None:
+    one = only(tmp_path, channels, "missing=published-strict")
+    assert one.outcome == "skipped"
+    assert said in one.reason
+    assert "--set missing=mask" in one.reason
+    assert only(tmp_path, channels).outcome == ""
+
+
+def test_published_code_leaves_out_what_names_a_channel_twice(tmp_path: Path) -> None:
+    path = write_edf(place(tmp_path), noise_uv([*labels(TUAB_23), "PHOTIC-REF", "PHOTIC-REX"], 10, 200), 200)
+    path.write_bytes(path.read_bytes().replace(b"PHOTIC-REX", b"PHOTIC-REF", 1))
+    (one,) = scanned(tmp_path, "missing=published-strict").recordings
+    assert "PHOTIC-REF too many" in one.reason
+    assert "PHOTIC-REF-0" in mne.io.read_raw_edf(path, verbose="error").ch_names
+
+
+def test_published_rule_knows_no_derivations(tmp_path: Path) -> None:
+    with pytest.raises(DareError, match="missing=require"):
+        only(tmp_path, labels(TUAB_23), "missing=published-strict", "reference=bipolar tcp")
+
+
+def test_linked_ears_need_the_ears_unless_the_file_has_them_already(tmp_path: Path) -> None:
+    ears = only(tmp_path, labels(TUAB_23), "reference=linked ears")
+    assert ears.outcome == ""
+    earless = only(tmp_path, labels(TEN_TWENTY_19), "reference=linked ears")
+    assert earless.outcome == "skipped"
+    assert "A1, A2" in earless.reason
+    assert "--set reference=average" in earless.reason
+    assert only(tmp_path, labels(TEN_TWENTY_19, "LE"), "reference=linked ears").outcome == ""
+
+
+# --- the tree ---------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_of_equal_channels_share_them(tmp_path: Path) -> None:
+    for name in ("aaaaaaaa", "aaaaaaab"):
+        write_edf(place(tmp_path, name), noise_uv(labels(TUAB_23), 10, 200), 200)
+    one, other = scanned(tmp_path).recordings
+    assert one.channels is other.channels
+    assert len(one.channels) == 23
+
+
+def test_tree_remembers_how_many_it_found(tmp_path: Path) -> None:
+    for name in ("aaaaaaaa", "aaaaaaab"):
+        write_edf(place(tmp_path, name), noise_uv(labels(TUAB_23), 10, 200), 200)
+    tree = scanned(tmp_path).only(set(), 1)
+    assert (len(tree.recordings), tree.num_found) == (1, 2)
+
+
+def test_companions_belong_to_a_recording(tmp_path: Path) -> None:
+    for name in ("a.vhdr", "a.eeg", "a.vmrk", "b.set", "b.fdt", "c.set", "d.edf", "d.eeg"):
+        (tmp_path / name).write_bytes(b"")
+    found = {name: [file.name for file in files_of(tmp_path / name)] for name in ("a.vhdr", "b.set", "c.set", "d.edf")}
+    assert found == {
+        "a.vhdr": ["a.vhdr", "a.eeg", "a.vmrk"],
+        "b.set": ["b.set", "b.fdt"],
+        "c.set": ["c.set"],
+        "d.edf": ["d.edf"],
+    }
+
+
+def test_companion_that_changes_changes_the_fingerprint(real: Path, tmp_path: Path) -> None:
+    for suffix in (".set", ".fdt"):
+        shutil.copyfile(real / "formats" / f"eeglab_data{suffix}", tmp_path / f"eeglab_data{suffix}")
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'corpus = "own"\nelectrodes = ["FZ", "CZ"]\nnotch_hz = 60\nband_hz = [0.1, 50]\n'
+        '[layout]\nfiles = "{subject}.set"\nlabels = "none"\n'
+    )
+    recipe = recipes.load("own", None, (), own)
+
+    def scan_it() -> Scanned:
+        (one,) = scan(tmp_path, recipe, lambda done, total: None).recordings
+        return one
+
+    before = scan_it()
+    assert before.bytes == sum((tmp_path / f"eeglab_data{suffix}").stat().st_size for suffix in (".set", ".fdt"))
+    samples = bytearray((tmp_path / "eeglab_data.fdt").read_bytes())
+    samples[-1] ^= 1
+    (tmp_path / "eeglab_data.fdt").write_bytes(samples)
+    after = scan_it()
+    assert (after.bytes, after.duration_s) == (before.bytes, before.duration_s)
+    assert after.fingerprint != before.fingerprint
