@@ -41,9 +41,11 @@ def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
     for channel in channels:
         first.setdefault(channel.electrode, channel)
     made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
+    sfreq = max((part.sfreq for parts in made_of.values() for part in parts), default=0.0)
+    # What is sampled more slowly is not read beside the rest.
+    made_of = {name: parts for name, parts in made_of.items() if all(part.sfreq == sfreq for part in parts)}
     labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}
-    rates = {part.sfreq for parts in made_of.values() for part in parts}
-    return Fit(channels, labels, max(rates, default=0.0), _reason(channels, first, made_of, recipe))
+    return Fit(channels, labels, sfreq, _reason(channels, first, made_of, recipe))
 
 
 def check(recipe: Recipe) -> None:

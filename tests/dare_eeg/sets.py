@@ -79,7 +79,7 @@ def write_set(
         recordings_sha256="", versions={},
         electrodes=list(electrodes), sfreq=sfreq, window_samples=recipe.window_samples,
         splits={split: _split(folder, split, splits.get(split, [])) for split in ("train", "valid", "test")},
-        signal={}, outcomes={"ok": {}, "skipped": {}, "failed": {}}, notes=[],
+        signal={}, outcomes={"ok": {}, "skipped": {}, "failed": {}}, choices={}, notes=[],
     )  # fmt: skip
     (folder / "manifest.json").write_bytes(dump(whole))
     return folder

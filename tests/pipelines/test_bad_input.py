@@ -165,7 +165,7 @@ def test_recording_of_flat_channels_alone_fails(odd: Path) -> None:
     write_edf(odd, {label: np.zeros(5000) for label in LABELS}, 250)
     row = row_of(odd)
     assert row["outcome"] in ("skipped", "failed")
-    assert "no usable electrode: C3 is flat" in str(row["reason"])
+    assert "no usable electrode (C3 is flat" in str(row["reason"])
 
 
 def test_recording_that_must_have_an_electrode_says_which_it_lacks(odd: Path, tree: Path) -> None:
@@ -211,7 +211,7 @@ def test_shards_of_another_recipe_are_refused_and_replaced_when_asked(tree: Path
 def test_recording_that_came_or_changed_makes_another_plan(odd: Path, tree: Path) -> None:
     assert build(tree).status == 0
     write_edf(odd, noise_uv(LABELS, 20, 250, 7), 250)
-    unusable(build(tree), "1 recordings new", odd.name, "--overwrite")
+    unusable(build(tree), "1 recording (", odd.name, "new", "--overwrite", "--append")
     assert build(tree, "--overwrite").status == 0
     write_edf(odd, noise_uv(LABELS, 20, 250, 8), 250)
     unusable(build(tree), "1 recordings changed", odd.name)
