@@ -66,12 +66,15 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 
 @dare.command()
 @click.argument("corpus")
-@click.option("--src", type=Folder, required=True, help="Folder above the corpus's raw tree.")
+@click.option("--src", type=Folder, required=True,
+              help="Folder above the corpus's raw tree, or a set written with --format zarr or both.")  # fmt: skip
 @click.option("--out", type=Folder, default=Path("shards"), show_default=True, help="The set lands in OUT/CORPUS.")
 @click.option("--for", "purpose", type=click.Choice(["probe", "pretrain"]), help="Labelled windows, or the model's own"
               " unlabelled ones in OUT/CORPUS-pretrain.  [default: probe where there are classes]")  # fmt: skip
 @click.option("--recipe", "file", type=File, help="A recipe of your own for CORPUS instead of the one it comes with.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One recipe field; preset=published.")
+@click.option("--format", type=click.Choice(["webdataset", "zarr", "both"]), default="webdataset", show_default=True,
+              help="Windows in tars, continuous recordings in zarr stores, or both.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Processes.")
 @click.option("--scheduler", default="", help="A running dask scheduler: its address or scheduler file.")
 @click.option("--part", default="1/1", show_default=True, help="I/N: build every N-th shard, for job arrays.")
@@ -90,6 +93,7 @@ def preprocess(
     purpose: Literal["probe", "pretrain"] | None,
     file: Path | None,
     settings: tuple[str, ...],
+    format: Literal["webdataset", "zarr", "both"],
     workers: int,
     scheduler: str,
     part: str,
@@ -105,12 +109,15 @@ def preprocess(
     """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
     from manifests import manifest
     from manifests import recipe as recipes
-    from pipelines import doctor, doctor_page, run, scan
+    from pipelines import archive, doctor, doctor_page, run, scan
 
     if page and not dry_run:
         raise click.UsageError(f"--html {page}: goes with --dry-run")
     recipe = recipes.load(corpus, purpose, settings, file)
-    tree = scan.scan(src, recipe, _progress("scan", "recordings"))
+    if dry_run and archive.is_archive(src):
+        raise click.UsageError(f"--dry-run: looks at raw recordings, and {src} is a set")
+    found = archive.scan if archive.is_archive(src) else scan.scan
+    tree = found(src, recipe, _progress("scan", "recordings"))
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
     if dry_run:
         facts = doctor.examine(tree, recipe, src, workers, _progress("sample", "recordings"))
@@ -128,6 +135,7 @@ def preprocess(
         _progress("build", "shards"),
         retry_failed,
         overwrite,
+        format=format,
     )
     if whole is None:
         click.echo(f"{folder}: part {part} is done; the manifest is written when the other parts are")
@@ -205,6 +213,14 @@ def verify(path: Path) -> int:
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="[default: bf16 on a GPU, else fp32]")
 @click.option("--seed", type=int, help="Of weights, order, crops and masks.  [default: 2025]")
 @click.option("--exclude", multiple=True, metavar="SET[:SPLIT]", help="Leave out the subjects of this set.")
+@click.option("--case", type=click.IntRange(1, 5), help="Ablation: 1 no anchor, 2 raw targets, 3 reconstruct from the"
+              " prediction, 4 no second view.  [default: 5, whole]")  # fmt: skip
+@click.option("--masking", type=click.Choice(["published", "window", "fixed"]), help="One mask a micro-batch, one a"
+              " window, or half of the time patches exactly.  [default: published]")  # fmt: skip
+@click.option("--augment", is_flag=True, default=None, help="Spoil what the encoder sees, not what it must reach.")
+@click.option("--gather-negatives", is_flag=True, default=None, help="Contrast with the windows of all ranks.")
+@click.option("--as-published", is_flag=True, help="The published recipe, slips included.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the config.")
 @click.option("--config", "file", type=File, help="A config.toml, as every run leaves one; options override it.")
 @click.option("--deepspeed", type=File, help="DeepSpeed JSON merged over the built-in config.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
@@ -233,6 +249,17 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
         click.echo(f"  best valid loss {done.best_valid:.4f}")
     if done.steps < done.planned:
         click.echo(f"  go on with: dare pretrain --config {config.out}/config.toml --resume")
+
+
+@dare.command()
+@click.option("--encoder", type=click.Path(path_type=Path), required=True, help="A run or a file.")
+@click.option("--to", type=click.Choice(["official", "safetensors"]), required=True, help="The form to write.")
+@click.option("--out", type=File, required=True, help="The file to write.")
+def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> None:
+    """Write an encoder in the published form, or a published one in ours, and check it to the bit."""
+    from dare_eeg.published import export as write
+
+    click.echo("\n  ".join([f"{out}: the encoder of {encoder}", *write(encoder, to, out)]))
 
 
 @dare.command()
@@ -346,7 +373,7 @@ def _training_progress() -> Callable[[int, int, dict[str, Any]], None]:
 
     def step(done: int, total: int, metrics: dict[str, Any]) -> None:
         nonlocal bar
-        parts = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)
+        parts = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown if metrics[name] is not None)
         if sys.stderr.isatty():
             bar = bar or tqdm(total=total, initial=done - 1, desc="pretrain", unit=" steps", file=sys.stderr)
             bar.set_postfix_str(f"{parts}  wait {metrics['data_wait_s']:.3f} s")

@@ -12,6 +12,10 @@ from manifests import manifest
 from manifests.errors import DareError
 from manifests.manifest import Manifest, Merged
 from manifests.shard_format import Index
+from manifests.store import DAMAGE, Store, StoreIndex
+
+_STORES_AT_HAND = 64
+"""Stores held open, each with the chunks last read of it: a megabyte or less."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,59 @@ class TrainingSet:
     weight: float
     train: "Windows"
     valid: "Windows"
+
+
+class _Tar:
+    """A tar that is mapped, its rows found by their offsets."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.index = path, Index.read(path.with_suffix(".idx.npz"))
+        self._num_bytes = 2 * int(np.prod(self.index.shape))
+        self._mapped: NDArray[np.uint8] | None = None
+
+    def path(self, row: int) -> Path:
+        """Return the tar."""
+        return self._path
+
+    def content(self, row: int) -> NDArray[np.uint8]:
+        """Return the bytes of a row's samples, fewer where the tar ends; raises one of `DAMAGE`."""
+        if self._mapped is None:
+            self._mapped = np.memmap(self._path, np.uint8, mode="r")
+        start = int(self.index.offset[row])
+        return self._mapped[start : start + self._num_bytes]
+
+
+class _Stores:
+    """Opens stores, and holds on to those last asked for."""
+
+    def __init__(self) -> None:
+        self._held: dict[Path, Store] = {}
+
+    def __call__(self, path: Path) -> Store:
+        store = self._held.pop(path, None) or Store(path)
+        self._held[path] = store
+        if len(self._held) > _STORES_AT_HAND:
+            del self._held[next(iter(self._held))]
+        return store
+
+
+class _Stored:
+    """Rows that lie in the stores of continuous recordings."""
+
+    def __init__(self, folder: Path, path: Path, opened: _Stores) -> None:
+        self.index = StoreIndex.read(path)
+        self._stores = [folder / str(store) for store in self.index.stores]
+        self._opened = opened
+
+    def path(self, row: int) -> Path:
+        """Return the store of a row's recording."""
+        return self._stores[int(self.index.store[row])]
+
+    def content(self, row: int) -> NDArray[np.uint8]:
+        """Return the bytes of a row's samples, fewer where the store ends; raises one of `DAMAGE`."""
+        start = int(self.index.offset[row])
+        counts = self._opened(self.path(row)).read(start, start + int(self.index.shape[1]))
+        return np.ascontiguousarray(counts).reshape(-1).view(np.uint8)
 
 
 class Windows:
@@ -39,16 +96,14 @@ class Windows:
         self.shape = (len(whole.electrodes), whole.window_samples)
         placed = [(split, entry) for split in splits for entry in whole.splits[split].shards]
         self.entries = [entry for _, entry in placed]
-        self._paths = [folder / entry.path for entry in self.entries]
-        self._indexes = [
-            self._index(path, entry.samples) for path, entry in zip(self._paths, self.entries, strict=True)
-        ]
+        opened = _Stores()
+        self._shards = [self._shard(folder / entry.path, entry.samples, opened) for entry in self.entries]
+        self._indexes = [shard.index for shard in self._shards]
         kept = [~np.isin(index.subjects[index.recording], sorted(exclude)) for index in self._indexes]
         self.rows = tuple(np.flatnonzero(mask) for mask in kept)
         self.shard = np.repeat(np.arange(len(kept)), [len(rows) for rows in self.rows])
         self.row = _joined(list(self.rows), np.int64)
         self.split = np.repeat(np.array([split for split, _ in placed], np.str_), [len(rows) for rows in self.rows])
-        self._mapped: dict[int, NDArray[np.uint8]] = {}
         pairs = list(zip(self._indexes, self.rows, strict=True))
         self.labels = _joined([index.label[rows] for index, rows in pairs], np.int32)
         self.start_s = _joined([index.start_s[rows] for index, rows in pairs], np.float64)
@@ -82,10 +137,12 @@ class Windows:
         Raises DareError naming shard, window and reason where the bytes are not those that were written.
         """
         index = self._indexes[shard]
-        start, num_bytes = int(index.offset[row]), counts.nbytes
-        content = self._bytes(shard)[start : start + num_bytes]
-        if len(content) != num_bytes:
-            raise self._damaged(shard, row, f"ends after {len(content)} of {num_bytes} bytes")
+        try:
+            content = self._shards[shard].content(row)
+        except DAMAGE as problem:
+            raise self._damaged(shard, row, f"cannot be read ({problem})") from problem
+        if len(content) != counts.nbytes:
+            raise self._damaged(shard, row, f"ends after {len(content)} of {counts.nbytes} bytes")
         if zlib.crc32(content.data) != index.crc32[row]:
             raise self._damaged(shard, row, "its checksum does not hold")
         counts[...] = content.view("<i2").reshape(counts.shape)
@@ -96,26 +153,19 @@ class Windows:
         index = self._indexes[shard]
         return f"{index.recordings[index.recording[row]]} at {index.start_s[row]:g} s"
 
-    def _bytes(self, shard: int) -> NDArray[np.uint8]:
-        if shard not in self._mapped:
-            try:
-                self._mapped[shard] = np.memmap(self._paths[shard], np.uint8, mode="r")
-            except (OSError, ValueError) as problem:
-                remedy = "make the set again with dare preprocess"
-                raise DareError(f"{self._paths[shard]}: cannot be read ({problem}); {remedy}") from problem
-        return self._mapped[shard]
-
     def _damaged(self, shard: int, row: int, reason: str) -> DareError:
         remedy = f"see dare verify {self.folder}, then make the set again"
-        return DareError(f"{self._paths[shard]}: window {row} ({self.describe(shard, row)}) {reason}; {remedy}")
+        path = self._shards[shard].path(row)
+        return DareError(f"{path}: window {row} ({self.describe(shard, row)}) {reason}; {remedy}")
 
-    def _index(self, path: Path, samples: int) -> Index:
+    def _shard(self, path: Path, samples: int, opened: _Stores) -> _Tar | _Stored:
         if not path.exists():
             raise DareError(f"{path}: is missing; make the set again with dare preprocess")
-        index = Index.read(path.with_suffix(".idx.npz"))
-        if len(index) != samples or tuple(index.shape) != self.shape:
-            raise DareError(f"{path}: its index has {len(index)} windows, the manifest {samples}; see dare verify")
-        return index
+        shard = _Tar(path) if path.suffix == ".tar" else _Stored(self.folder, path, opened)
+        if len(shard.index) != samples or tuple(shard.index.shape) != self.shape:
+            found = f"its index has {len(shard.index)} windows, the manifest {samples}"
+            raise DareError(f"{path}: {found}; see dare verify")
+        return shard
 
 
 def open_shards(path: str | Path, split: str | Collection[str] = "train") -> Windows:

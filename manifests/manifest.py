@@ -16,6 +16,8 @@ ORDER_VERSION = 1
 
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
+Format = Literal["webdataset", "zarr", "both"]
+"""Windows in tars, continuous recordings in zarr stores, or both."""
 
 
 class _Frozen(BaseModel):
@@ -54,6 +56,20 @@ class ChannelSums(_Frozen):
         )
 
 
+class StoreEntry(_Frozen):
+    """The store of a recording, or of a piece of one: its path below the set, bytes, and sha256 over its files.
+
+    ``failure`` says why there is none, and is empty where there is one.
+    """
+
+    recording: str
+    piece: int
+    path: str
+    bytes: int
+    sha256: str
+    failure: str
+
+
 class Receipt(_Frozen):
     """Proof that one shard is whole: written last, after the shard and its index are on disk."""
 
@@ -68,10 +84,15 @@ class Receipt(_Frozen):
     recordings: list[RecordingRow]
     changes: dict[str, dict[str, int]]
     """By choice of the recipe, the windows of each recording that it made other than the raw file alone would."""
+    format: Format = "webdataset"
+    stores: list[StoreEntry] = []
 
 
 class ShardEntry(_Frozen):
-    """One shard of a split: the tar's path below the set, its samples, bytes and sha256, its index's sha256."""
+    """One shard of a split: its tar's path below the set, its samples, bytes and sha256, its index's sha256.
+
+    Where samples lie in stores alone there is no tar: then path, bytes and sha256 are the index's.
+    """
 
     path: str
     samples: int
@@ -114,6 +135,8 @@ class Manifest(_Frozen):
     choices: dict[str, dict[str, int]]
     """By choice of the recipe, how many recordings and windows it changed."""
     notes: list[str]
+    format: Format = "webdataset"
+    stores: list[StoreEntry] = []
 
 
 class MergedSource(_Frozen):
@@ -245,7 +268,8 @@ def split_entry(receipts: list[Receipt], manifest_hours_per_sample: float) -> Sp
     samples = sum(receipt.samples for receipt in receipts)
     fields = ("samples", "bytes", "sha256", "index_sha256")
     shards: list[dict[str, Any]] = [
-        {"path": f"{receipt.shard}.tar"} | {name: getattr(receipt, name) for name in fields}
+        {"path": f"{receipt.shard}.{'idx.npz' if receipt.format == 'zarr' else 'tar'}"}
+        | {name: getattr(receipt, name) for name in fields}
         for receipt in receipts
         if receipt.samples
     ]

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +146,7 @@ class Index:
         return stream.getvalue()
 
     @classmethod
-    def read(cls, path: Path) -> "Index":
+    def read(cls, path: Path) -> Self:
         """Return the index a file holds; DareError where it is missing, damaged or of another layout."""
         try:
             with np.load(path, allow_pickle=False) as arrays:

@@ -1,6 +1,7 @@
 """Build: one task becomes one shard, its index and its receipt."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,21 +10,36 @@ from manifests import keyed
 from manifests.durable import sha256_file, write_bytes
 from manifests.electrodes import split_reference
 from manifests.errors import DareError
-from manifests.manifest import Receipt, RecordingRow, dump
+from manifests.manifest import Format, Receipt, RecordingRow, StoreEntry, dump
 from manifests.recipe import Recipe
-from pipelines import corpora, reading, shard
+from pipelines import archive, corpora, reading, shard
+from pipelines.archive import Part
 from pipelines.plan import Task
 from pipelines.recording import Recording
 from pipelines.shard import Samples
-from pipelines.signal import Conditioned, condition, is_notched, margin_s
+from pipelines.signal import condition, is_notched, margin_s
 from pipelines.source import Source
-from pipelines.windows import Window, at_cues, on_a_grid, quiet, thin
+from pipelines.windows import Stretch, Window, at_cues, on_a_grid, quiet, thin
 
 CLIPPED_SHARE = 0.001
 """Share of clipped samples above which a recording is reported."""
 
+REACH_S = 60.0
+"""Seconds by which windows may reach beyond a piece, and more where a recipe's do: so that theirs change no sample."""
+
 Changes = dict[str, int]
 """How many windows of a recording each choice of the recipe made other than the raw file alone would."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a recording came to: its row, its samples where it has any, its store where it is archived."""
+
+    row: RecordingRow
+    samples: Samples | None = None
+    stretches: list[Stretch] = field(default_factory=list)
+    changes: Changes = field(default_factory=dict)
+    store: StoreEntry | None = None
 
 
 def build(task: Task, recipe: Recipe, src: Path, out: Path, lost: frozenset[str] = frozenset()) -> Receipt:
@@ -32,11 +48,18 @@ def build(task: Task, recipe: Recipe, src: Path, out: Path, lost: frozenset[str]
     A recording that cannot be used becomes a row with its reason; the others go on, as they do without those in
     ``lost``, which killed a worker before. Raises DareError only where the output cannot be written.
     """
-    done = [_process(planned, recipe, src, planned["path"] in lost) for planned in task.recordings]
-    given = [(samples, window) for _, samples, _ in done if samples for window in samples.windows]
+    done = [_process(planned, recipe, src, out, task.format, planned["path"] in lost) for planned in task.recordings]
+    given = [(one, one.samples, window) for one in done if one.samples for window in one.samples.windows]
     order = keyed.permutation(keyed.key("windows", recipe.split_seed, task.shard), len(given))
-    written = shard.write(out / f"{task.shard}.tar", [given[place] for place in order], recipe) if given else None
-    labels = Counter(recipe.classes[window.label] for _, window in given if window.label >= 0)
+    shuffled = [given[number] for number in order]
+    samples = [(of_recording, window) for _, of_recording, window in shuffled]
+    written = None
+    if samples and task.format == "zarr":
+        places = [(one.store.path, archive.place(one.stretches, w, recipe)) for one, _, w in shuffled if one.store]
+        written = shard.write_index(out / f"{task.shard}.idx.npz", samples, places, recipe)
+    elif samples:
+        written = shard.write(out / f"{task.shard}.tar", samples, recipe)
+    labels = Counter(recipe.classes[window.label] for _, window in samples if window.label >= 0)
     receipt = Receipt(
         shard=task.shard,
         identity=task.identity,
@@ -46,35 +69,54 @@ def build(task: Task, recipe: Recipe, src: Path, out: Path, lost: frozenset[str]
         index_sha256=written.index_sha256 if written else "",
         labels=dict(sorted(labels.items())),
         signal=written.signal if written else {},
-        recordings=[row for row, _, _ in done],
-        changes=_by_choice([(row.path, changes) for row, _, changes in done]),
+        recordings=[one.row for one in done],
+        changes=_by_choice([(one.row.path, one.changes) for one in done]),
+        format=task.format,
+        stores=[one.store for one in done if one.store],
     )
     write_bytes(out / f"{task.shard}.json", dump(receipt))
     return receipt
 
 
-def _process(
-    planned: dict[str, Any], recipe: Recipe, src: Path, is_lost: bool
-) -> tuple[RecordingRow, Samples | None, Changes]:
-    path = src / planned["path"]
+def _process(planned: dict[str, Any], recipe: Recipe, src: Path, out: Path, format: Format, is_lost: bool) -> _Done:
     kept = ("path", "bytes", "subject", "session", "split", "channel_map", "sfreq", "duration_s")
     facts: dict[str, Any] = {name: planned[name] for name in kept} | {"sha256": "", "windows": 0}
+    store = None
     try:
         if is_lost:
             raise DareError("killed the worker that built it, most likely for want of memory")
-        facts["sha256"] = _sha256(path, path.stat().st_mtime_ns)
-        conditioned, windows, notes, changes = _windows(planned, recipe, src)
-    except (DareError, OSError) as problem:
-        reason = str(problem).removeprefix(f"{path}: ")
-        return RecordingRow(**facts, outcome="failed", reason=reason), None, {}
+        facts["sha256"] = _sha256_of(src, planned["path"])
+        part = archive.read(src, planned) if archive.is_archive(src) else _read(planned, recipe, src)
     except Exception as problem:
-        reason = f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"
-        return RecordingRow(**facts, outcome="failed", reason=reason), None, {}
+        reason = _reason(src / planned["path"], problem)
+        store = archive.keep_failure(planned, reason) if format != "webdataset" else None
+        return _Done(RecordingRow(**facts, outcome="failed", reason=reason), store=store)
+    if format != "webdataset":
+        store = archive.keep(out, planned, part, facts["sha256"], recipe)
+    try:
+        windows, notes, changes = _windows(part, planned, recipe)
+    except Exception as problem:
+        reason = _reason(src / planned["path"], problem)
+        return _Done(RecordingRow(**facts, outcome="failed", reason=reason), store=store)
     if not windows:
         reason = "; ".join(["gives no window", *notes])
-        return RecordingRow(**facts, outcome="skipped", reason=reason), None, changes
+        return _Done(RecordingRow(**facts, outcome="skipped", reason=reason), changes=changes, store=store)
     row = RecordingRow(**facts | {"windows": len(windows)}, outcome="ok", reason="; ".join(notes))
-    return row, Samples.of(row, planned["slug"], windows, conditioned.present, recipe), changes
+    samples = Samples.of(row, planned["slug"], windows, part.conditioned.present, recipe)
+    return _Done(row, samples, part.conditioned.stretches, changes, store)
+
+
+def _reason(path: Path, problem: Exception) -> str:
+    """Return why a recording failed, as its row says it."""
+    if isinstance(problem, DareError | OSError):
+        return str(problem).removeprefix(f"{path}: ")
+    return f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"
+
+
+def _sha256_of(src: Path, path: str) -> str:
+    if archive.is_archive(src):
+        return archive.raw_sha256(src, path)
+    return _sha256(src / path, (src / path).stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
@@ -83,18 +125,33 @@ def _sha256(path: Path, mtime_ns: int) -> str:
     return sha256_file(path)
 
 
-def _windows(
-    planned: dict[str, Any], recipe: Recipe, src: Path
-) -> tuple[Conditioned, list[Window], list[str], Changes]:
-    """Return (the conditioned signal, the windows, notes, changes by choice) of a recording or a piece of one."""
-    corpus = corpora.of(recipe)
-    known = ("path", "subject", "session", "label", "label_file")
-    source = Source(**{name: planned[name] for name in known}, montage=tuple(planned["montage"]))
-    start_s = planned["piece"] * planned["piece_s"]
-    stop_s = start_s + planned["piece_s"] if planned["piece_s"] else float("inf")
-    around_s = margin_s(planned["sfreq"], recipe) + recipe.window_s + abs(recipe.offset_s)
-    recording = reading.read(src, source, recipe, start_s - around_s, stop_s + around_s)
+def _read(planned: dict[str, Any], recipe: Recipe, src: Path) -> Part:
+    """Return what a raw recording, or a piece of one, holds, conditioned."""
+    start_s, stop_s = _span_s(planned)
+    around_s = margin_s(planned["sfreq"], recipe) + max(REACH_S, recipe.window_s + abs(recipe.offset_s))
+    recording = reading.read(src, _source(planned), recipe, start_s - around_s, stop_s + around_s)
     conditioned = condition(recording, _as_referenced(planned, recipe), start_s, stop_s)
+    labels = (src / planned["label_file"]).read_bytes() if planned["label_file"] else b""
+    return Part(recording, conditioned, labels)
+
+
+def _source(planned: dict[str, Any]) -> Source:
+    known = ("path", "subject", "session", "label", "label_file")
+    return Source(**{name: planned[name] for name in known}, montage=tuple(planned["montage"]))
+
+
+def _span_s(planned: dict[str, Any]) -> tuple[float, float]:
+    """Return the seconds of signal that a piece begins and ends with."""
+    start_s = planned["piece"] * planned["piece_s"]
+    return start_s, start_s + planned["piece_s"] if planned["piece_s"] else float("inf")
+
+
+def _windows(part: Part, planned: dict[str, Any], recipe: Recipe) -> tuple[list[Window], list[str], Changes]:
+    """Return (the windows, notes, changes by choice) of a recording or a piece of one."""
+    corpus = corpora.of(recipe)
+    source = _source(planned)
+    start_s, stop_s = _span_s(planned)
+    recording, conditioned = part.recording, part.conditioned
     notes = [*recording.notes, conditioned.note]
     changes: Counter[str] = Counter()
     if source.label or not recipe.classes:
@@ -102,13 +159,12 @@ def _windows(
         first = planned["piece"] * round(planned["piece_s"] / min(recipe.stride_s, recipe.window_s))
         windows = on_a_grid(conditioned.stretches, label, recipe, first)
     else:
-        labels = (src / source.label_file).read_bytes() if source.label_file else b""
-        cues, unused = corpus.cues(source, recording, labels, recipe)
+        cues, unused = corpus.cues(source, recording, part.labels, recipe)
         span_s = _true_s(recording, start_s), _true_s(recording, stop_s)
         windows, lost, changes["edges"] = at_cues(conditioned.stretches, cues, span_s, recipe)
         notes += [unused, lost]
         if recipe.events != "rows":
-            rows, _ = corpus.cues(source, recording, labels, recipe.model_copy(update={"events": "rows"}))
+            rows, _ = corpus.cues(source, recording, part.labels, recipe.model_copy(update={"events": "rows"}))
             changes["events"] = abs(len(rows) - len(cues))
     kept = quiet(windows, recipe)
     changes["reject_uv"] = len(windows) - len(kept)
@@ -125,7 +181,7 @@ def _windows(
     changes["notch_hz"] = len(kept) * is_notched(planned["sfreq"], recipe)
     changes["reference"] = len(kept) * (recipe.reference != "as recorded")
     changes["missing"] = len(kept) * bool(conditioned.interpolated or not conditioned.present.all())
-    return conditioned, kept, [note for note in notes if note], +changes
+    return kept, [note for note in notes if note], +changes
 
 
 def _as_referenced(planned: dict[str, Any], recipe: Recipe) -> Recipe:

@@ -8,7 +8,7 @@ from typing import Any
 from manifests import keyed
 from manifests.durable import canonical_json, sha256_bytes
 from manifests.errors import DareError
-from manifests.manifest import SPLITS, RecordingRow
+from manifests.manifest import SPLITS, Format, RecordingRow
 from manifests.recipe import Recipe
 from manifests.shard_format import slugs
 from pipelines.scan import Scanned, Tree
@@ -34,9 +34,10 @@ class Task:
     shard: str
     identity: str
     recordings: list[dict[str, Any]]
+    format: Format
 
 
-def make(tree: Tree, recipe: Recipe, old: Plan | None = None) -> Plan:
+def make(tree: Tree, recipe: Recipe, format: Format = "webdataset", old: Plan | None = None) -> Plan:
     """Return the plan, ready to be written as plan.json: every recording, its split, its shard or its verdict.
 
     Splits are by subject through a keyed hash of the subject's id, so a larger release leaves every subject where it
@@ -44,6 +45,11 @@ def make(tree: Tree, recipe: Recipe, old: Plan | None = None) -> Plan:
     Where a set grows, the recordings of its ``old`` plan stay as they are in every respect, their subjects keep their
     side, and the others go to shards of their own.
     """
+    if format == "zarr" and recipe.edges != "drop":
+        raise DareError(
+            f"--format zarr: with edges={recipe.edges} some windows are no part of a recording; "
+            "take --format both or --set edges=drop"
+        )
     before = old["recordings"] if old else []
     known = {row["path"] for row in before}
     recordings = [one for one in tree.recordings if one.source.path not in known]
@@ -78,6 +84,7 @@ def make(tree: Tree, recipe: Recipe, old: Plan | None = None) -> Plan:
         "corpus": recipe.corpus,
         "corpus_version": tree.version,
         "code_version": CODE_VERSION,
+        "format": format,
         "recipe": recipe.model_dump(mode="json"),
         "recipe_sha256": recipe.sha256(),
         "whole": len(tree.recordings) == tree.num_found,
@@ -110,7 +117,7 @@ def tasks(plan: Plan) -> list[Task]:
     found = []
     for shard in sorted(plan["shards"], key=lambda name: (SPLITS.index(name.partition("/")[0]), name)):
         recordings = [rows[path] | {"piece": piece} for path, piece in plan["shards"][shard]]
-        found.append(Task(shard, _identity(plan, recordings), recordings))
+        found.append(Task(shard, _identity(plan, recordings), recordings, plan["format"]))
     return found
 
 
@@ -210,4 +217,4 @@ def _shards(rows: list[dict[str, Any]], recipe: Recipe, old: dict[str, Any]) -> 
 
 def _identity(plan: Plan, rows: list[dict[str, Any]]) -> str:
     """Return what a shard is made of, as one hash; content stands for time, so that a copied tree is the same."""
-    return sha256_bytes(canonical_json([plan["recipe_sha256"], plan["code_version"], rows]))
+    return sha256_bytes(canonical_json([plan["recipe_sha256"], plan["code_version"], plan["format"], rows]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from manifests import manifest
 from manifests.durable import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
 from manifests.errors import DareError
-from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow, SplitEntry
+from manifests.manifest import SPLITS, ChannelSums, Format, Manifest, Receipt, RecordingRow, SplitEntry
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines import plan as planning
@@ -21,7 +21,7 @@ from pipelines.scan import Tree
 from pipelines.settle import settle
 from pipelines.workers import Workers, built
 
-_PACKAGES = ("mne", "numpy", "scipy", "webdataset")
+_PACKAGES = ("mne", "numpy", "scipy", "webdataset", "zarr")
 
 
 def preprocess(
@@ -34,6 +34,7 @@ def preprocess(
     retry_failed: bool = False,
     overwrite: bool = False,
     append: bool = False,
+    format: Format = "webdataset",
 ) -> Manifest | None:
     """Build every shard that has no receipt yet and fold the receipts into the manifest.
 
@@ -44,7 +45,7 @@ def preprocess(
     if folder.exists() and not folder.is_dir():
         raise DareError(f"{folder}: is a file; choose another --out")
     with at_work(folder) as presence, _ended_by_sigterm():
-        plan = settle(presence, tree, recipe, src, overwrite, append)
+        plan = settle(presence, tree, recipe, src, format, overwrite, append)
         tasks = planning.tasks(plan)
         index, parts = workers.part
         mine = [task for number, task in enumerate(tasks) if number % parts == index - 1]
@@ -96,6 +97,8 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
         outcomes=manifest.outcomes(rows),
         choices=manifest.choices(receipts),
         notes=[*plan["notes"], *_only_subject(splits, recipe), *_against_published(plan, splits, recipe)],
+        format=plan["format"],
+        stores=sorted((store for r in receipts for store in r.stores), key=lambda one: (one.recording, one.piece)),
     )
     write_bytes(folder / "manifest.json", manifest.dump(whole))
     return whole

@@ -15,7 +15,7 @@ from pipelines.channels import Fit
 from pipelines.corpora import CORPORA
 from pipelines.recording import Channel, Header
 from pipelines.signal import too_slow
-from pipelines.source import Source
+from pipelines.source import Corpus, Source
 
 RAW_SUFFIXES = (".edf", ".bdf", ".gdf", ".set", ".vhdr", ".fif", ".mat", ".cnt")
 _COMPANIONS = {".set": (".fdt", ".dat"), ".vhdr": (".eeg", ".dat", ".vmrk")}
@@ -73,10 +73,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     corpus.
     """
     paths = list_files(src)
-    corpus = corpora.of(recipe)
-    if recipe.classes and recipe.classes != corpus.CLASSES:
-        raise DareError(f"classes: those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none")
-    channels.check(recipe)
+    corpus = corpus_of(recipe)
     sources = corpora.find(src, paths, recipe)
     if not sources:
         raise DareError(f"{src}: {_nothing_found(paths, recipe)}")
@@ -89,6 +86,24 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     used = {source.path for source in sources} | {source.label_file for source in sources}
     others = sum(path not in used and path.lower().endswith(RAW_SUFFIXES) for path in paths)
     return Tree(scanned, corpus.version(paths), others, len(scanned))
+
+
+def corpus_of(recipe: Recipe) -> Corpus:
+    """Return the corpus of a recipe; DareError where it is not known, or the recipe's choices do not fit it."""
+    corpus = corpora.of(recipe)
+    if recipe.classes and recipe.classes != corpus.CLASSES:
+        raise DareError(f"classes: those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none")
+    channels.check(recipe)
+    return corpus
+
+
+def of_windows(source: Source, duration_s: float, recipe: Recipe) -> tuple[str, str]:
+    """Return (outcome, reason) of a recording whose signal can be used: ("", "") where it can give windows."""
+    if duration_s < recipe.window_s:
+        return "skipped", f"lasts {duration_s:g} s, shorter than a window of {recipe.window_s:g} s"
+    if source.lacks and recipe.classes:
+        return "failed", source.lacks
+    return "", ""
 
 
 def list_files(src: Path) -> list[str]:
@@ -193,8 +208,4 @@ def _verdict(source: Source, header: Header, fit: Fit, recipe: Recipe) -> tuple[
         return "skipped", fit.reason
     if reason := too_slow(fit.sfreq, recipe):
         return "skipped", reason
-    if header.duration_s < recipe.window_s:
-        return "skipped", f"lasts {header.duration_s:g} s, shorter than a window of {recipe.window_s:g} s"
-    if source.lacks and recipe.classes:
-        return "failed", source.lacks
-    return "", ""
+    return of_windows(source, header.duration_s, recipe)

@@ -24,6 +24,7 @@ from manifests.shard_format import (
     tar_header,
     tar_size,
 )
+from manifests.store import StoreIndex
 from pipelines.windows import Window
 
 
@@ -113,30 +114,49 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
             crcs.append(zlib.crc32(counts.data))
             _add(sums, counts, one.scale)
         put(bytes(tar_size(starts[-1]) - starts[-1]))
-    index = _index(samples, np.array(starts), crcs, shape).to_bytes()
+    offset = np.array([*(np.array(starts[:-1]) + payload_offset()), tar_size(starts[-1])], np.int64)
+    index = Index(**_columns(samples, crcs, recipe), offset=offset).to_bytes()
     write_bytes(path.with_suffix(".idx.npz"), index)
     return Written(tar_size(starts[-1]), digest.hexdigest(), sha256_bytes(index), _by_electrode(sums, recipe))
 
 
-def _index(
-    samples: list[tuple[Samples, Window]], starts: NDArray[np.int64], crcs: list[int], shape: tuple[int, int]
-) -> Index:
-    """Return where each sample lies, from the starts of their members, and what each is."""
+def write_index(
+    path: Path, samples: list[tuple[Samples, Window]], places: list[tuple[str, int]], recipe: Recipe
+) -> Written:
+    """Write the index of a shard whose samples lie in stores alone, each at a place: (store, first sample there)."""
+    crcs, sums = [], np.zeros((3, len(recipe.electrodes)))
+    for one, window in samples:
+        counts = np.ascontiguousarray(window.counts)
+        crcs.append(zlib.crc32(counts.data))
+        _add(sums, counts, one.scale)
+    stores = sorted({store for store, _ in places})
+    numbers = {store: number for number, store in enumerate(stores)}
+    index = StoreIndex(
+        **_columns(samples, crcs, recipe),
+        offset=np.array([first for _, first in places], np.int64),
+        store=np.array([numbers[store] for store, _ in places], np.int32),
+        stores=np.array(stores, np.str_),
+    ).to_bytes()
+    write_bytes(path, index)
+    return Written(len(index), sha256_bytes(index), sha256_bytes(index), _by_electrode(sums, recipe))
+
+
+def _columns(samples: list[tuple[Samples, Window]], crcs: list[int], recipe: Recipe) -> dict[str, NDArray[Any]]:
+    """Return what an index says of each sample but where it lies."""
     subjects = {one.row.path: one.row.subject for one, _ in samples}
     recordings = sorted(subjects)
     numbers = {path: number for number, path in enumerate(recordings)}
-    return Index(
-        offset=np.array([*(starts[:-1] + payload_offset()), tar_size(int(starts[-1]))], np.int64),
-        recording=np.array([numbers[one.row.path] for one, _ in samples], np.int32),
-        window=np.array([window.number for _, window in samples], np.int32),
-        start_s=np.array([round(window.start_s, 6) for _, window in samples], np.float64),
-        label=np.array([window.label for _, window in samples], np.int32),
-        scale=np.stack([one.scale for one, _ in samples]),
-        crc32=np.array(crcs, np.uint32),
-        recordings=np.array(recordings, np.str_),
-        subjects=np.array([subjects[path] for path in recordings], np.str_),
-        shape=np.array(shape, np.int64),
-    )
+    return {
+        "recording": np.array([numbers[one.row.path] for one, _ in samples], np.int32),
+        "window": np.array([window.number for _, window in samples], np.int32),
+        "start_s": np.array([round(window.start_s, 6) for _, window in samples], np.float64),
+        "label": np.array([window.label for _, window in samples], np.int32),
+        "scale": np.stack([one.scale for one, _ in samples]),
+        "crc32": np.array(crcs, np.uint32),
+        "recordings": np.array(recordings, np.str_),
+        "subjects": np.array([subjects[path] for path in recordings], np.str_),
+        "shape": np.array([len(recipe.electrodes), recipe.window_samples], np.int64),
+    }
 
 
 def _add(sums: NDArray[np.float64], counts: NDArray[np.int16], scale: NDArray[np.float32]) -> None:

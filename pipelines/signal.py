@@ -53,9 +53,9 @@ def condition(recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s
     """Return a recording's signal re-referenced, filtered, resampled and quantised.
 
     Every stretch holds all the recipe's electrodes, zeros where one is absent: not in the file, flat, or not finite.
-    Each gap in the recording ends a stretch, so no filter rings across one; a stretch shorter than a window is left
-    out. Cores lie between ``start_s`` and ``stop_s`` of the file's signal, gaps not counted. Raises DareError where no
-    electrode is usable or one that the recipe asks for is not.
+    Each gap in the recording ends a stretch, so no filter rings across one. Cores lie between ``start_s`` and
+    ``stop_s`` of the file's signal, gaps not counted. Raises DareError where no electrode is usable or one that the
+    recipe asks for is not.
     """
     rows = {name: row for row, name in enumerate(recording.electrodes)}
     faults = {name: fault for name, row in rows.items() if (fault := _fault(recording, row))}
@@ -67,12 +67,12 @@ def condition(recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s
     present = np.array([row is not None for row in mixed.rows])
     stretches, num_clipped = [], 0
     for segment in recording.segments:
-        if (segment.stop - segment.start) / recording.sfreq < recipe.window_s:
-            continue
         # Pieces of one recording share a grid of samples if each begins where both rates have one.
         shift = -recording.first_sample % _ratio(recording.sfreq, recipe).denominator if segment.start == 0 else 0
         begin = segment.start + shift
         whole_uv = recording.data_uv[:, begin : segment.stop]
+        if not whole_uv.shape[1]:
+            continue
         common_uv = _sum(whole_uv, rows, mixed.common) if mixed.common else None
         one_pass = _Pass.of(recording.sfreq, whole_uv.shape[1], recipe)
         counts = np.zeros((len(present), one_pass.num_resampled(whole_uv.shape[1])), np.int16)

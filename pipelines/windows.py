@@ -69,15 +69,17 @@ def at_cues(
     """Return (the windows ``offset_s`` from the cues in a span, a note on those without, how many leave the signal).
 
     A window that leaves its gapless stretch is dropped (``edges = "drop"``), filled with zeros (``pad``), or takes
-    what is missing from the stretch's other end (``wrap``, as published for TUEV). Cues are numbered over all spans.
+    what is missing from the stretch's other end (``wrap``, as published for TUEV). A stretch shorter than a window
+    has none. Cues are numbered over all spans.
     """
+    fit = [stretch for stretch in stretches if stretch.counts.shape[1] >= recipe.window_samples]
     windows: list[Window] = []
     num_here = num_outside = num_beyond = 0
     for number, cue in enumerate(cues):
         if not span_s[0] - _TINY_S <= cue.onset_s < span_s[1] - _TINY_S:
             continue
         num_here += 1
-        stretch = next((one for one in stretches if _holds(one, cue.onset_s, recipe.sfreq_hz)), None)
+        stretch = next((one for one in fit if _holds(one, cue.onset_s, recipe.sfreq_hz)), None)
         if stretch is None:
             num_outside += 1
             continue

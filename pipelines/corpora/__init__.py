@@ -60,6 +60,14 @@ class _Telling(Corpus, Protocol):
         """Return the recordings with what the table says of each."""
 
 
+@runtime_checkable
+class _Understanding(Corpus, Protocol):
+    """A corpus whose labels are in events of its files."""
+
+    def understands(self, text: str, recipe: Recipe) -> bool:
+        """Return whether an event of this text can tell a class."""
+
+
 def of(recipe: Recipe) -> Corpus:
     """Return the corpus that a recipe is for: that of its layout, where it has one.
 
@@ -83,3 +91,9 @@ def find(src: Path, paths: list[str], recipe: Recipe) -> list[Source]:
     corpus = of(recipe)
     sources = corpus.find(paths, recipe)
     return corpus.told(sources, src, paths) if isinstance(corpus, _Telling) else sources
+
+
+def understands(text: str, recipe: Recipe) -> bool:
+    """Return whether an event of this text can tell a class of the recipe's corpus; others may be free text."""
+    corpus = of(recipe)
+    return isinstance(corpus, _Understanding) and corpus.understands(text, recipe)

@@ -65,6 +65,11 @@ class Graz:
             return None
         return Arrays("data", "time channel", self.columns, _SFREQ_HZ, field="X", onsets="trial", codes="y")
 
+    def understands(self, text: str, recipe: Recipe) -> bool:
+        """Return whether an event is a cue, known or not, or a trial of the BNCI's."""
+        codes = {str(first + label) for first in (1, _FIRST_CUE) for label in range(len(self.classes))}
+        return text in codes | {_UNKNOWN_CUE}
+
     def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
         """Return every cue with its class, rejected trials kept as in the published results.
 

@@ -24,3 +24,4 @@ version = _GRAZ.version
 find = _GRAZ.find
 arrays = _GRAZ.arrays
 cues = _GRAZ.cues
+understands = _GRAZ.understands

@@ -21,3 +21,4 @@ version = _GRAZ.version
 find = _GRAZ.find
 arrays = _GRAZ.arrays
 cues = _GRAZ.cues
+understands = _GRAZ.understands

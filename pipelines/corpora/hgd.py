@@ -36,6 +36,11 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
 arrays = no_arrays
 
 
+def understands(text: str, recipe: Recipe) -> bool:
+    """Return whether an event is named after a movement."""
+    return text in CLASSES
+
+
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
     """Return the onset of every movement, which is annotated by name."""
     events = [event for event in recording.events if event.text in recipe.classes]

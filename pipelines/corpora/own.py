@@ -42,6 +42,10 @@ class Own:
         fields = stated.model_dump(exclude={"channels", "sfreq_hz"})
         return Arrays(**fields, labels=stated.channels, sfreq=stated.sfreq_hz)
 
+    def understands(self, text: str, recipe: Recipe) -> bool:
+        """Return whether an annotation stands for a class, where annotations are what labels are in."""
+        return self._layout.labels == "annotations" and self._layout.class_of(text) in self.CLASSES
+
     def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
         """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
         from_table = self._layout.labels == "events"

@@ -39,6 +39,11 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
 arrays = no_arrays
 
 
+def understands(text: str, recipe: Recipe) -> bool:
+    """Return whether an event is rest or one of the two tasks of its run."""
+    return text in ("T0", "T1", "T2")
+
+
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
     """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
     meaning = _classes(int(source.session.removeprefix("R")))

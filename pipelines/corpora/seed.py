@@ -48,6 +48,7 @@ def find(paths: list[str], recipe: Recipe) -> list[Source]:
 
 
 arrays = sjtu.arrays
+understands = sjtu.understands
 
 
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:

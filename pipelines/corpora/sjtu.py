@@ -25,6 +25,11 @@ def arrays(source: Source, recipe: Recipe) -> Arrays | None:
     return Arrays(variables=r"\w+_eeg\d+", axes="channel time", labels=LABELS, sfreq=200.0)
 
 
+def understands(text: str, recipe: Recipe) -> bool:
+    """Return whether an event is a film."""
+    return _FILM.search(text) is not None
+
+
 def film_cues(source: Source, recording: Recording, truth: Sequence[int], recipe: Recipe) -> tuple[list[Cue], str]:
     """Return a cue for each window that fits into a film, with the class that ``truth`` has at the film's number.
 

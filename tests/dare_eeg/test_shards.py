@@ -12,11 +12,20 @@ import webdataset
 from torch.utils.data import DataLoader
 
 from dare_eeg import open_shards
+from dare_eeg.config import PretrainConfig
+from dare_eeg.pretrain import make_plan
 from dare_eeg.shards import Windows, training_sets
 from manifests.errors import DareError
 from tests import judges
-from tests.commands import dare
-from tests.dare_eeg.sets import FOUR, QUANTUM_UV, flip_byte, recorded, truncate, write_set
+from tests.commands import dare, preprocess
+from tests.dare_eeg.sets import (
+    FOUR,
+    QUANTUM_UV,
+    flip_byte,
+    recorded,
+    truncate,
+    write_set,
+)
 
 
 @pytest.fixture
@@ -201,3 +210,72 @@ def test_a_source_that_changed_after_the_merge_is_noticed(copied: Path, tmp_path
     write_set(copied, splits)
     with pytest.raises(DareError, match="copied: has changed since it was merged"):
         training_sets(merged)
+
+
+# --- windows of continuous recordings ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def continuous(tuab_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The labelled set of the synthetic patients as zarr stores alone."""
+    return preprocess("tuab", tuab_raw, tmp_path_factory.mktemp("continuous"), "--format", "zarr")
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_windows_of_stores_are_those_of_tars(tuab: Path, continuous: Path, split: str) -> None:
+    expected, found = open_shards(tuab, split), open_shards(continuous, split)
+    for name in ("labels", "start_s", "recordings", "subjects", "split", "present", "shard", "row"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+    everything = np.arange(len(expected))
+    np.testing.assert_array_equal(found.take(everything), expected.take(everything), strict=True)
+
+
+def test_windows_of_stores_can_be_read_by_workers(continuous: Path) -> None:
+    windows = open_shards(continuous)
+    (alone, _), *_ = DataLoader(windows, batch_size=len(windows))
+    (beside, _), *_ = DataLoader(windows, batch_size=len(windows), num_workers=1)
+    np.testing.assert_array_equal(beside.numpy(), alone.numpy())
+
+
+def test_training_meets_the_same_windows_in_stores_as_in_tars(
+    tuab_raw: Path, tuab_pretrain: Path, tmp_path: Path
+) -> None:
+    preprocess("tuab", tuab_raw, tmp_path, "--for", "pretrain", "--format", "zarr")
+    config = PretrainConfig(shards="", out="", steps=3, global_batch=8, micro_batch=4)
+    told = []
+    for folder in (tuab_pretrain, tmp_path / "tuab-pretrain"):
+        (one,) = training_sets(folder)
+        plan = make_plan(config, [one])
+        met = [pair for step in range(3) for pair in zip(plan.slots(step).shard, plan.slots(step).row, strict=True)]
+        numbers = [np.flatnonzero(one.train.shard == shard)[row] for shard, row in met]
+        told.append((one.train.take(np.array(numbers)), one.train.recordings[numbers], one.valid.take(np.arange(2))))
+    for expected, found in zip(*told, strict=True):
+        np.testing.assert_array_equal(found, expected, strict=True)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone", "cut", "missing", "facts"])
+def test_a_damaged_store_is_found_and_named(continuous: Path, tmp_path: Path, damage: str) -> None:
+    folder = shutil.copytree(continuous, tmp_path / "tuab")
+    store, *_ = sorted((folder / "zarr" / "train").glob("*.zarr"))
+    spoilt = json.loads((store / "zarr.json").read_text())["attributes"]["recording"]
+    samples = store / "c" / "0" / "0"
+    match damage:
+        case "flipped":
+            flip_byte(samples, 1000)
+        case "gone":
+            samples.unlink()
+        case "cut":
+            truncate(samples, 1000)
+        case "missing":
+            shutil.rmtree(store)
+        case "facts":
+            truncate(store / "zarr.json", 100)
+    windows = open_shards(folder)
+    for number, recording in enumerate(windows.recordings.tolist()):
+        if recording != spoilt:
+            windows[number]
+            continue
+        with pytest.raises(DareError) as problem:
+            windows[number]
+        at = f"({spoilt} at {windows.start_s[number]:g} s)"
+        assert str(problem.value).startswith(f"{store}: window {windows.row[number]} {at} ")

@@ -211,12 +211,12 @@ def test_shards_of_another_recipe_are_refused_and_replaced_when_asked(tree: Path
 def test_recording_that_came_or_changed_makes_another_plan(odd: Path, tree: Path) -> None:
     assert build(tree).status == 0
     write_edf(odd, noise_uv(LABELS, 20, 250, 7), 250)
-    unusable(build(tree), "1 recording (", odd.name, "new", "--overwrite", "--append")
+    unusable(build(tree), "1 recordings (", odd.name, "new", "--overwrite", "--append")
     assert build(tree, "--overwrite").status == 0
     write_edf(odd, noise_uv(LABELS, 20, 250, 8), 250)
-    unusable(build(tree), "1 recordings changed", odd.name)
+    unusable(build(tree), "1 recordings (", odd.name, "changed")
     odd.unlink()
-    unusable(build(tree), "1 recordings gone", odd.name)
+    unusable(build(tree), "1 recordings (", odd.name, "gone")
 
 
 def test_folder_of_other_files_is_refused_and_left_alone(tree: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dare_eeg.shards import open_shards
-from tests.commands import dare, unusable
+from tests.commands import dare, preprocess, unusable
 
 pytest_plugins = ["tests.corpora_fixtures"]
 
@@ -77,6 +77,59 @@ def test_changed_index_short_shard_and_stray_files_are_each_named(good: Path) ->
     ):
         assert said in answer.err
     assert "4 faults" in answer.out
+
+
+@pytest.fixture(scope="module")
+def archive(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of both formats."""
+    return preprocess("tuab", raw / "tuab", tmp_path_factory.mktemp("archive"), "--format", "both")
+
+
+@pytest.fixture
+def stored(archive: Path, tmp_path: Path) -> Path:
+    """A set of both formats to spoil."""
+    return shutil.copytree(archive, tmp_path / "tuab")
+
+
+@pytest.mark.parametrize("format", ["zarr", "both"])
+def test_set_with_stores_holds(raw: Path, tmp_path: Path, format: str) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, "--format", format)
+    answer = dare("verify", folder)
+    assert (answer.status, answer.out) == (0, f"{folder}: whole\n")
+
+
+def test_faults_of_stores_are_each_named(stored: Path) -> None:
+    flipped, lacking, gone, renamed, *_ = sorted((stored / "zarr").glob("*/*.zarr"))
+    flip(flipped / "c" / "0" / "0", 1000)
+    (lacking / "c" / "0" / "0").unlink()
+    shutil.rmtree(gone)
+    facts = renamed / "zarr.json"
+    facts.write_bytes(facts.read_bytes().replace(b'"C3"', b'"C5"'))
+    shutil.copytree(flipped, flipped.with_name("another.zarr"))
+    shutil.copytree(flipped, flipped.with_name(f"{flipped.name}.partial-a-1-b"))
+    answer = dare("verify", stored)
+    assert answer.status == 1
+    for path, said in (
+        (flipped, "samples from 0 on, 1 of 2 chunks"),
+        (lacking, " bytes, the manifest says "),
+        (gone, "is missing; make the set again"),
+        (renamed, "in what it says of its samples"),
+        (flipped.with_name("another.zarr"), "is not in the manifest; delete it"),
+        (flipped.with_name(f"{flipped.name}.partial-a-1-b"), "is not in the manifest; delete it"),
+    ):
+        (line,) = [line for line in answer.err.splitlines() if line.startswith(f"{path}: ")]
+        assert said in line
+    assert "6 faults" in answer.out
+
+
+def test_lost_index_of_windows_in_stores_is_named(raw: Path, tmp_path: Path) -> None:
+    folder = preprocess("tuab", raw / "tuab", tmp_path, "--format", "zarr")
+    (folder / "train" / "000000.idx.npz").unlink()
+    flip(folder / "valid" / "000000.idx.npz", 400)
+    answer = dare("verify", folder)
+    assert "000000.idx.npz is missing; make the set again" in answer.err
+    assert f"{folder}/valid/000000.idx.npz: its index 000000.idx.npz is not the one that was written" in answer.err
+    assert "2 faults" in answer.out
 
 
 @pytest.mark.parametrize("name", ["recordings.jsonl", "plan.json"])

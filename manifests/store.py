@@ -1,0 +1,142 @@
+"""Store: a continuous recording on disk, one zarr array of int16 counts, electrodes × samples, and its facts."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.durable import partial_name, sha256_file, sync, unwritable
+from manifests.shard_format import Index
+
+CHUNK = 1 << 12
+"""Samples of all electrodes that are compressed together: some 16 s, few windows of 4 s and more touch two."""
+
+CHUNKS_OF_A_FILE = 1 << 6
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+"""What zarr and its codecs raise on a store that is missing or whose bytes are not those that were written."""
+
+
+def path_of(split: str, slug: str, piece: int, is_cut: bool) -> str:
+    """Return where below a set the store of a recording lies, or of a piece where it is cut into several."""
+    return f"zarr/{split}/{slug}{f'.{piece:03d}' if is_cut else ''}.zarr"
+
+
+def write(path: Path, parts: list[NDArray[np.int16]], attributes: dict[str, Any]) -> tuple[int, str]:
+    """Write parts, joined in time, and attributes as the store ``path``, whole or not at all; return `measure` of it.
+
+    Same samples and attributes, same bytes. Every chunk ends in a checksum; a file of the store is written in one go,
+    so memory stays small. A store that is already there is replaced. Raises DareError where the system refuses.
+    """
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    num_samples = sum(part.shape[1] for part in parts)
+    width = CHUNK * max(1, min(CHUNKS_OF_A_FILE, -(-num_samples // CHUNK)))
+    with _atomic_folder(path) as partial:
+        array = zarr.create_array(
+            partial,
+            shape=(len(parts[0]), num_samples),
+            dtype="int16",
+            chunks=(len(parts[0]), CHUNK),
+            shards=(len(parts[0]), width),
+            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=2), Crc32cCodec()],
+            fill_value=0,
+            attributes=json.loads(json.dumps(attributes, sort_keys=True)),
+            dimension_names=("electrode", "time"),
+            config={"write_empty_chunks": True},
+        )
+        for start in range(0, num_samples, width):
+            array[:, start : start + width] = _joined(parts, start, min(start + width, num_samples))
+        return measure(partial)
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Return (bytes, sha256 over the names and contents of all files) of a store; OSError where it is missing."""
+    files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise FileNotFoundError(f"{path}: is missing")
+    digest = hashlib.sha256(json.dumps([(name, sha256_file(file)) for name, file in files]).encode())
+    return sum(file.stat().st_size for _, file in files), digest.hexdigest()
+
+
+class Store:
+    """A store open for reading, with the chunks last read at hand.
+
+    Opening and reading raise one of `DAMAGE`; that a file of the store is missing only a window's checksum or
+    `measure` tells.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import zarr
+
+        self._array = zarr.open_array(path, mode="r")
+        self._at_hand = 0, np.empty((self._array.shape[0], 0), np.int16)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What was written beside the samples."""
+        return dict(self._array.attrs)
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples each electrode has."""
+        return int(self._array.shape[1])
+
+    def read(self, start: int, stop: int) -> NDArray[np.int16]:
+        """Return the samples from ``start`` to ``stop`` (exclusive), electrodes × samples; fewer where it ends."""
+        first, counts = self._at_hand
+        if not first <= start <= stop <= first + counts.shape[1]:
+            first = start // CHUNK * CHUNK
+            counts = np.asarray(self._array[:, first : -(-stop // CHUNK) * CHUNK])
+            self._at_hand = first, counts
+        return counts[:, start - first : stop - first]
+
+
+@dataclass(frozen=True)
+class StoreIndex(Index):
+    """The index of a shard whose windows lie in stores alone.
+
+    ``offset`` (n) is the sample of the store that a window begins with; ``store`` (n) counts into ``stores``, paths
+    below the set.
+    """
+
+    store: NDArray[np.int32]
+    stores: NDArray[np.str_]
+
+
+def _joined(parts: list[NDArray[np.int16]], start: int, stop: int) -> NDArray[np.int16]:
+    """Return the samples ``start`` to ``stop`` of all parts, one after the other."""
+    found, before = [], 0
+    for part in parts:
+        length = part.shape[1]
+        found.append(part[:, max(0, start - before) : max(0, stop - before)])
+        before += length
+    return np.concatenate(found, axis=1)
+
+
+@contextmanager
+def _atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a partial folder beside ``path`` that becomes ``path``, synced to disk, when the block ends well."""
+    partial = path.with_name(partial_name(path.name))
+    try:
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            for entry in [*partial.rglob("*"), partial]:
+                sync(entry)
+            if path.exists():
+                shutil.rmtree(path)
+            partial.replace(path)
+            sync(path.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
