@@ -84,6 +84,7 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 @click.option("--retry-failed", is_flag=True, help="Build again the shards in which a recording could not be read.")
 @click.option("--strict", is_flag=True, help="Status 1 if any recording failed.")
 @click.option("--overwrite", is_flag=True, help="Replace a set that another plan made.")
+@click.option("--append", is_flag=True, help="Add recordings that are new to a set, as new shards.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the findings of --dry-run.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write what --dry-run finds as a page, too.")
 def preprocess(
@@ -103,6 +104,7 @@ def preprocess(
     retry_failed: bool,
     strict: bool,
     overwrite: bool,
+    append: bool,
     as_json: bool,
     page: Path | None,
 ) -> int:
@@ -111,6 +113,8 @@ def preprocess(
     from manifests import recipe as recipes
     from pipelines import archive, doctor, doctor_page, run, scan
 
+    if append and overwrite:
+        raise click.UsageError("--append and --overwrite: one keeps what is there, the other does not; give one")
     if page and not dry_run:
         raise click.UsageError(f"--html {page}: goes with --dry-run")
     recipe = recipes.load(corpus, purpose, settings, file)
@@ -135,6 +139,7 @@ def preprocess(
         _progress("build", "shards"),
         retry_failed,
         overwrite,
+        append,
         format=format,
     )
     if whole is None:
@@ -229,17 +234,20 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
     from dare_eeg import config as configs
     from dare_eeg import pretrain as training
+    from dare_eeg.engine import one_voice
     from dare_eeg.loader import outside_vocabulary
     from dare_eeg.shards import training_sets
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     given = {name: value for name, value in given.items() if value is not None and value != ()}
-    config = configs.load(file, given)
-    sets = training_sets(Path(config.shards), config.exclude)
-    if strange := outside_vocabulary(sets):
-        click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
-    done = training.pretrain(config, sets, _training_progress(), resume, stop_after or 0)
-    if os.environ.get("RANK", "0") != "0":
+    first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    with one_voice():
+        config = configs.load(file, given)
+        sets = training_sets(Path(config.shards), config.exclude)
+        if first and (strange := outside_vocabulary(sets)):
+            click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
+        done = training.pretrain(config, sets, _training_progress(), resume, stop_after or 0)
+    if not first:
         return
     if as_json:
         click.echo(json.dumps(dict(vars(done)), default=str))

@@ -16,6 +16,7 @@ from pipelines import archive, corpora, reading, shard
 from pipelines.archive import Part
 from pipelines.plan import Task
 from pipelines.recording import Recording
+from pipelines.scan import files_of
 from pipelines.shard import Samples
 from pipelines.signal import condition, is_notched, margin_s
 from pipelines.source import Source
@@ -85,7 +86,7 @@ def _process(planned: dict[str, Any], recipe: Recipe, src: Path, out: Path, form
     try:
         if is_lost:
             raise DareError("killed the worker that built it, most likely for want of memory")
-        facts["sha256"] = _sha256_of(src, planned["path"])
+        facts["sha256"] = _sha256_of(src, planned)
         part = archive.read(src, planned) if archive.is_archive(src) else _read(planned, recipe, src)
     except Exception as problem:
         reason = _reason(src / planned["path"], problem)
@@ -113,10 +114,14 @@ def _reason(path: Path, problem: Exception) -> str:
     return f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"
 
 
-def _sha256_of(src: Path, path: str) -> str:
+def _sha256_of(src: Path, planned: dict[str, Any]) -> str:
+    """Return the hash of a raw recording; raises DareError where it is not as long as when it was planned."""
+    path = src / planned["path"]
     if archive.is_archive(src):
-        return archive.raw_sha256(src, path)
-    return _sha256(src / path, (src / path).stat().st_mtime_ns)
+        return archive.raw_sha256(src, planned["path"])
+    if sum(file.stat().st_size for file in files_of(path)) != planned["bytes"]:
+        raise DareError("has changed since it was scanned; run the same command again")
+    return _sha256(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=64)

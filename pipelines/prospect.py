@@ -12,6 +12,7 @@ from pipelines import channels, corpora, reading
 from pipelines.measure import DIPS_DB, MAINS_HZ, STANDS_OUT_DB
 from pipelines.scan import Scanned, Tree
 from pipelines.signal import condition
+from pipelines.source import completeness, totals
 
 Facts = dict[str, Any]
 """What the doctor says, of strings, numbers, lists and dicts: as --json prints it."""
@@ -25,20 +26,11 @@ _SIDECAR_ELECTRODE_BYTES = 20
 
 def complete(tree: Tree, recipe: Recipe) -> str:
     """Say how many of the release's recordings lie here, "" where nobody published how many there are."""
-    totals = corpora.of(recipe).TOTALS
-    release = f"{recipe.corpus} {tree.version}".strip()
-    version = tree.version
-    fitting = [each for key, each in totals.items() if version.startswith(key) or (version and key.startswith(version))]
-    counts, windows = ({getattr(whole, field) for whole in fitting} for field in ("recordings", "windows"))
-    if len(counts) != 1:
-        return f"{release}: how many recordings it has is not known here" if totals else ""
-    whole, known = counts.pop(), windows if len(windows) == 1 else set()
-    published = "".join(f"; cut as published they give {number:,} windows" for number in known - {0})
-    rest = whole - tree.num_found
-    if not rest:
-        return f"complete: {whole:,} recordings of {release}{published}"
-    differs = f"{rest:,} are not below --src" if rest > 0 else f"{-rest:,} more than published"
-    return f"{tree.num_found:,} of {whole:,} recordings of {release}: {differs}{published}"
+    known = totals(corpora.of(recipe), tree.version)
+    if not known:
+        return ""
+    published = f"; cut as published they give {known.windows:,} windows" if known.windows else ""
+    return completeness(f"{recipe.corpus} {tree.version}".strip(), known, tree.num_found) + published
 
 
 def choices(tree: Tree, rows: list[Facts], recipe: Recipe) -> Facts:

@@ -19,6 +19,7 @@ from pipelines.plan import Plan, Task
 from pipelines.presence import at_work, sweep
 from pipelines.scan import Tree
 from pipelines.settle import settle
+from pipelines.source import completeness, totals
 from pipelines.workers import Workers, built
 
 _PACKAGES = ("mne", "numpy", "scipy", "webdataset", "zarr")
@@ -127,18 +128,12 @@ def _only_subject(splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
 
 def _against_published(plan: Plan, splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
     """Return notes on what the release is known to hold and the set has, unless part of it was asked for."""
-    totals, version = corpora.of(recipe).TOTALS, plan["corpus_version"]
-    keys = [key for key in totals if version.startswith(key)]
-    if not keys:
+    known = totals(corpora.of(recipe), plan["corpus_version"])
+    if not known or not plan["whole"]:
         return []
-    known, release = totals[max(keys, key=len)], f" release {version}" if version else " the corpus"
     found, windows = len(plan["recordings"]), sum(split.samples for split in splits.values())
-    if found < known.recordings:
-        return [f"{found:,} of {known.recordings:,} recordings of{release}"] if plan["whole"] else []
-    if found > known.recordings:
-        return [f"{found:,} recordings, {found - known.recordings:,} more than published for{release}"]
-    notes = [f"complete: {found:,} recordings, as published for{release}"]
-    if recipe.purpose == "probe" and known.windows not in (0, windows):
+    notes = [completeness(f"{recipe.corpus} {plan['corpus_version']}".strip(), known, found)]
+    if found == known.recordings and recipe.purpose == "probe" and known.windows not in (0, windows):
         notes.append(f"{windows:,} windows against {known.windows:,} published (by the published way of cutting)")
     return notes
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from manifests.durable import PARTIAL, create, write_bytes
 from manifests.errors import DareError
-from manifests.manifest import SPLITS, commonest
+from manifests.manifest import SPLITS, Format, commonest
 from manifests.recipe import Recipe
 from pipelines import plan as planning
 from pipelines.plan import Plan
@@ -23,7 +23,13 @@ _PARTS_OF_A_SET = (*SPLITS, "zarr")
 
 
 def settle(
-    presence: Presence, tree: Tree, recipe: Recipe, src: Path, overwrite: bool = False, append: bool = False
+    presence: Presence,
+    tree: Tree,
+    recipe: Recipe,
+    src: Path,
+    format: Format = "webdataset",
+    overwrite: bool = False,
+    append: bool = False,
 ) -> Plan:
     """Return the plan that the folder follows from now on, which is on its disk.
 
@@ -33,7 +39,7 @@ def settle(
     Raises DareError where no recording can be used, for another plan's set, naming what differs and the way out, for
     a set that another run is building, and for a folder that is no set, which is never emptied.
     """
-    wanted = planning.make(tree, recipe)
+    wanted = planning.make(tree, recipe, format)
     if not wanted["shards"]:
         raise DareError(f"{src}: no recording can be used ({commonest(planning.verdicts(wanted))})")
     wanted_text = planning.dump(wanted)
@@ -176,7 +182,7 @@ def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, recipe: Recipe, sr
     if unbalanced:
         of = "of subjects whose windows are balanced already"
         raise DareError(f"{folder}: cannot be appended to: {_some(unbalanced)} {of}; {remedy}")
-    return planning.make(tree, recipe, old | {"recordings": kept}) if now.keys() - known else old
+    return planning.make(tree, recipe, old["format"], old | {"recordings": kept}) if now.keys() - known else old
 
 
 def _difference(old: Plan, new: Plan) -> str:
@@ -194,6 +200,8 @@ def _difference(old: Plan, new: Plan) -> str:
 def _otherwise(old: Plan, new: Plan) -> str:
     if old["code_version"] != new["code_version"]:
         return f"code version {old['code_version']}, now {new['code_version']}"
+    if old.get("format") != new["format"]:
+        return f"format {old.get('format')}, now {new['format']}"
     theirs, ours = old["recipe"], new["recipe"]
     fields = [name for name in ours if theirs.get(name) != ours[name]]
     return ("recipe: " if fields else "") + ", ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in fields)

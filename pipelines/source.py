@@ -70,3 +70,25 @@ class Corpus(Protocol):
         Asked only where the whole recording has no one label. ``labels`` is the content of ``source.label_file``.
         Raises DareError where labels do not fit the events.
         """
+
+
+def totals(corpus: Corpus, version: str) -> Totals | None:
+    """Return what the release that a tree looks like is known to hold, None where that is not known.
+
+    Of releases that it may be as well, all must hold as many recordings; ``windows`` is 0 where these differ.
+    """
+    named = [release for release in corpus.TOTALS if version.startswith(release)]
+    closest = [max(named, key=len)] if named else [release for release in corpus.TOTALS if release.startswith(version)]
+    fitting = [corpus.TOTALS[release] for release in closest]
+    recordings, windows = ({getattr(known, name) for known in fitting} for name in ("recordings", "windows"))
+    if len(recordings) != 1:
+        return None
+    return Totals(recordings.pop(), windows.pop() if len(windows) == 1 else 0)
+
+
+def completeness(name: str, known: Totals, found: int) -> str:
+    """Say how many of a release's recordings were found."""
+    if found == known.recordings:
+        return f"complete: {found:,} recordings, as published for {name}"
+    differs = "are missing" if found < known.recordings else "more than published"
+    return f"{found:,} of {known.recordings:,} recordings of {name}: {abs(known.recordings - found):,} {differs}"

@@ -174,6 +174,8 @@ def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it would log is told by this command
     if workers.scheduler:
         by_file = Path(workers.scheduler).is_file()
         try:
@@ -197,12 +199,15 @@ def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Start threads, and processes from them, that Ctrl-C does not reach: this process ends them in good order."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Start processes that Ctrl-C does not reach, as this one ends them in good order; it is deaf itself meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which, unlike a handler or a mask, they inherit
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 if __name__ == "__main__":

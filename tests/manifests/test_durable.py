@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.durable import atomic_write, canonical_json, json_lines, read_json, sha256_file, write_bytes
+from manifests.durable import atomic_write, canonical_json, create, json_lines, read_json, sha256_file, write_bytes
 from manifests.errors import DareError
 
 JSON = st.recursive(
@@ -87,6 +89,35 @@ def test_content_and_name_reach_the_disk_in_that_order(tmp_path: Path, monkeypat
     assert steps == ["content", "rename", "folder"]
 
 
+def test_of_many_who_create_a_file_at_once_one_does(tmp_path: Path) -> None:
+    barrier = threading.Barrier(8)
+
+    def contend(number: int) -> bytes:
+        barrier.wait()
+        create(tmp_path / "file", str(number).encode() * 100_000)
+        return (tmp_path / "file").read_bytes()
+
+    with ThreadPoolExecutor(8) as threads:
+        seen = set(threads.map(contend, range(8)))
+    assert len(seen) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_created_file_needs_no_hard_links_and_tells_of_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> NoReturn:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "link", no_links)
+    create(tmp_path / "file", b"content")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"file": b"content"}
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(DareError, match="no space left on device; free some space"):
+        create(tmp_path / "other", b"content")
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
 def test_folder_whose_path_holds_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DareError, match="choose a folder whose path holds no file"):
@@ -99,6 +130,13 @@ def test_canonical_json_is_one_text_for_one_value(value: Any) -> None:
     assert json.loads(text) == value
     assert canonical_json(json.loads(text)) == text
     assert text.endswith(b"\n")
+
+
+def test_canonical_json_has_a_line_for_each_entry_and_each_row_of_a_table() -> None:
+    value = {"shards": {"train": [["a", 0], ["b", 1]]}, "rows": [{"y": [1], "x": 2}], "names": ["C3", "C4"]}
+    lines = ["{", ' "names": ["C3", "C4"],', ' "rows": [', '  {"x": 2, "y": [1]}', " ],", ' "shards": {']
+    lines += ['  "train": [', '   ["a", 0],', '   ["b", 1]', "  ]", " }", "}", ""]
+    assert canonical_json(value).decode().split("\n") == lines
 
 
 def test_canonical_json_is_sorted_ascii_and_has_no_nan() -> None:

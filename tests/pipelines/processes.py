@@ -35,14 +35,12 @@ class Running:
         )
         self.offspring: list[psutil.Process] = []
 
-    def until(self, condition: Callable[[], object]) -> bool:
-        """Wait until something is true, and return whether it came true before the command ended."""
-        while self.process.poll() is None:
-            if condition():
-                self.offspring = psutil.Process(self.process.pid).children(recursive=True)
-                return True
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is true, which must come before the command ends."""
+        while not condition():
+            assert self.process.poll() is None, self.answer()
             time.sleep(0.001)
-        return False
+        self.offspring = psutil.Process(self.process.pid).children(recursive=True)
 
     def answer(self) -> Answer:
         """Wait for the end and return what the command gave back."""

@@ -228,7 +228,9 @@ while os.WIFSIGNALED(status):
         left = number
         def hook(event, args):
             global left
-            if event in ("os.rename", "os.remove", "os.rmdir", "os.link", "shutil.rmtree") and str(folder) in str(args):
+            if event not in ("os.rename", "os.remove", "os.rmdir", "os.link"):
+                return
+            if str(folder) in str(args) or args[-1] != -1:  # or relative to an open folder, as where a tree is removed
                 left -= 1
                 if not left:
                     os.kill(os.getpid(), signal.SIGKILL)

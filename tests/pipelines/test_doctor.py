@@ -103,10 +103,10 @@ def test_balanced_windows_are_counted_as_they_are_kept(eegmat_raw: Path, eegmat:
 @pytest.mark.parametrize(
     ("whole", "limit", "said"),
     [
-        (2, (), "complete: 2 recordings of tuab 3"),
-        (3, (), "2 of 3 recordings of tuab 3: 1 are not below --src"),
+        (2, (), "complete: 2 recordings, as published for tuab 3"),
+        (3, (), "2 of 3 recordings of tuab 3: 1 are missing"),
         (1, (), "2 of 1 recordings of tuab 3: 1 more than published"),
-        (2, ("--limit", 1), "complete: 2 recordings of tuab 3"),
+        (2, ("--limit", 1), "complete: 2 recordings, as published for tuab 3"),
     ],
 )
 def test_release_is_counted(

@@ -18,7 +18,7 @@ from tests.commands import contents, dare, manifest, preprocess, recordings, unu
 from tests.pipelines.processes import HOUSE, ONE_EACH, Running, committed, receipts
 
 FEW = ("--set", "electrodes=C3,CZ,C4")
-SIX = ("--limit", 6)
+FOUR = ("--limit", 4)
 
 
 @pytest.fixture(scope="module")
@@ -157,20 +157,20 @@ def test_task_whose_worker_is_killed_is_built_alone(
 def test_recording_that_always_kills_fails_and_its_shard_keeps_the_others(
     deadly: Callable[..., tuple[Running, Path, str]], raw: Path, tmp_path: Path
 ) -> None:
-    running, folder, victim = deadly(99, *SIX)
+    running, folder, victim = deadly(99, *FOUR)
     answer = running.answer()
     assert answer.status == 0, answer.err
     assert no_complaint(answer.err)
     rows = recordings(folder)
     assert (rows[victim]["outcome"], rows[victim]["windows"]) == ("failed", 0)
     assert "killed the worker" in rows[victim]["reason"]
-    unbroken = recordings(preprocess("tuab", raw, tmp_path / "unbroken", *FEW, *SIX))
+    unbroken = recordings(preprocess("tuab", raw, tmp_path / "unbroken", *FEW, *FOUR))
     assert {path: row for path, row in rows.items() if path != victim} == {
         path: row for path, row in unbroken.items() if path != victim
     }
     assert not [name for name in contents(folder) if "partial" in name]
     assert dare("verify", folder).status == 0
-    assert dare(*command(raw, tmp_path, "--workers", 2, "--retry-failed", *SIX)).status == 0
+    assert dare(*command(raw, tmp_path, "--workers", 2, "--retry-failed", *FOUR)).status == 0
     assert contents(folder) == contents(tmp_path / "unbroken" / "tuab")
 
 
@@ -179,7 +179,7 @@ def test_stopped_run_ends_its_workers_and_says_so_in_one_line(
     raw: Path, tmp_path: Path, whole: dict[str, bytes], number: signal.Signals, to_all: bool
 ) -> None:
     running = Running(*command(raw, tmp_path, "--workers", 2, *ONE_EACH))
-    assert running.until(lambda: receipts(tmp_path / "tuab"))
+    running.until(lambda: receipts(tmp_path / "tuab"))
     (os.killpg if to_all else os.kill)(running.process.pid, number)
     answer = running.answer()
     assert answer.status == 130
@@ -275,7 +275,7 @@ def test_of_runs_of_two_plans_at_once_one_is_refused(raw: Path, tmp_path: Path) 
 
 def test_overwrite_is_refused_while_another_run_builds(raw: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
     running = Running(*command(raw, tmp_path, "--workers", 1, *ONE_EACH))
-    assert running.until(lambda: receipts(tmp_path / "tuab"))
+    running.until(lambda: receipts(tmp_path / "tuab"))
     running.process.send_signal(signal.SIGSTOP)
     other = command(raw, tmp_path, "--workers", 1, "--limit", 4, "--overwrite")
     unusable(dare(*other), tmp_path / "tuab", f"another run is at work in it (process {running.process.pid} on ")
@@ -288,7 +288,7 @@ def test_overwrite_is_refused_while_another_run_builds(raw: Path, tmp_path: Path
 
 def test_overwrite_of_what_a_killed_run_left_needs_no_waiting(raw: Path, tmp_path: Path) -> None:
     running = Running(*command(raw, tmp_path, "--workers", 2, *ONE_EACH))
-    assert running.until(lambda: receipts(tmp_path / "tuab"))
+    running.until(lambda: receipts(tmp_path / "tuab"))
     running.process.kill()
     running.answer()
     assert running.leaves_nobody()

@@ -271,14 +271,14 @@ def m3cv_tree(folder: Path, header: str = "EpochID,SubjectID,Session,Task,Usage"
 @pytest.mark.parametrize("header", ["EpochID,SubjectID,Session,Task,Usage", "EpochID,subject,session,condition,usage"])
 def test_subjects_of_epochs_are_those_of_the_tables(tmp_path: Path, header: str) -> None:
     rows = plan("m3cv", m3cv_tree(tmp_path, header), "--for", "pretrain")["recordings"]
-    assert {Path(row["path"]).stem: (row["subject"], row["session"]) for row in rows if row["outcome"] == "ok"} == {
+    assert {Path(row["path"]).stem: (row["subject"], row["session"]) for row in rows if not row["outcome"]} == {
         "epoch000001": ("m3cv:sub001", "1"),
         "epoch000002": ("m3cv:sub002", "1"),
         "epoch000003": ("m3cv:sub003", "1"),
         "epoch000004": ("m3cv:sub001", "2"),
         "epoch000006": ("m3cv:sub003", "2"),
     }
-    sides = {(row["subject"], row["split"]) for row in rows if row["outcome"] == "ok"}
+    sides = {(row["subject"], row["split"]) for row in rows if not row["outcome"]}
     assert len(sides) == 3
 
 
@@ -297,7 +297,7 @@ def test_epochs_without_a_table_are_skipped(tmp_path: Path) -> None:
     (tree / "Calibration_Info.csv").unlink()
     rows = {row["path"]: row for row in plan("m3cv", tree, "--for", "pretrain")["recordings"]}
     assert rows["Calibration/epoch000004.mat"]["reason"] == "its subject is told by no Calibration_Info.csv"
-    assert rows["Enrollment/epoch000001.mat"]["outcome"] == "ok"
+    assert rows["Enrollment/epoch000001.mat"]["outcome"] == ""
 
 
 def test_table_of_other_columns_is_named(tmp_path: Path) -> None:

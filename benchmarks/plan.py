@@ -1,0 +1,133 @@
+"""What a plan costs that is as large as the largest corpus: seconds, memory and disk, without any raw file.
+
+    python benchmarks/plan.py [--recordings N ...]
+
+Each size is simulated in a process of its own: headers as TUEG has them, planned for pretraining, settled, cut into
+tasks, every task given the receipt that its build would have left, and folded into a manifest. Times are of the
+processor, so that other work on the machine counts little.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from manifests import manifest
+from manifests import recipe as recipes
+from manifests.durable import write_bytes
+from manifests.manifest import ChannelSums, Receipt, RecordingRow
+from manifests.recipe import Recipe
+from pipelines import plan as planning
+from pipelines import run
+from pipelines.plan import Task
+from pipelines.presence import at_work
+from pipelines.scan import Scanned, Tree
+from pipelines.settle import settle
+from pipelines.source import Source
+
+SKIPPED_SHARE = 7
+"""Every seventh recording is shorter than a window, as many of TUEG are."""
+
+Result = TypeVar("Result")
+
+
+def main() -> None:
+    """Simulate each size and print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--recordings", type=int, nargs="+", default=[7_000, 70_000])
+    arguments.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.one:
+        print(json.dumps(simulate(given.one)))
+        return
+    columns: dict[int, dict[str, float]] = {}
+    for count in given.recordings:
+        command = [sys.executable, __file__, "--one", str(count)]
+        columns[count] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    print("| step | " + " | ".join(f"{count:,} recordings" for count in columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
+    for step in next(iter(columns.values())):
+        print(f"| {step} | " + " | ".join(f"{column[step]:,.2f}" for column in columns.values()) + " |")
+
+
+def simulate(count: int) -> dict[str, float]:
+    """Plan and fold a corpus of so many recordings; return what each step took."""
+    recipe = recipes.load("tuab", "pretrain")
+    told: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], Result]) -> Result:
+        begun_s = time.process_time()
+        result = work()
+        told[f"{name}, s"] = time.process_time() - begun_s
+        return result
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "set"
+        tree = simulated_tree(count, recipe)
+        with at_work(folder) as presence:
+            plan = timed("plan and settle", lambda: settle(presence, tree, recipe, Path(scratch)))
+            timed("settle again", lambda: settle(presence, tree, recipe, Path(scratch)))
+        tasks = timed("tasks", lambda: planning.tasks(plan))
+        for task in tasks:
+            write_bytes(folder / f"{task.shard}.json", manifest.dump(simulated_receipt(task, recipe)))
+        timed("fold", lambda: run.fold(folder, plan, recipe))
+        told["shards"] = len(tasks)
+        told["plan.json, MB"] = (folder / "plan.json").stat().st_size / 1e6
+        told["recordings.jsonl, MB"] = (folder / "recordings.jsonl").stat().st_size / 1e6
+    told["peak memory, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return told
+
+
+def simulated_tree(count: int, recipe: Recipe) -> Tree:
+    """Return a tree of recordings of about twenty minutes, five a subject, some too short to be used."""
+    channel_map = {name: f"EEG {name}-REF" for name in recipe.electrodes}
+    recordings = []
+    for number in range(count):
+        subject = "".join(chr(97 + number // 5 // 26**place % 26) for place in range(7, -1, -1))
+        session = f"s{number % 5:03d}"
+        path = f"edf/{number // 500:03d}/{subject}/{session}_2012/01_tcp_ar/{subject}_{session}_t000.edf"
+        too_short = number % SKIPPED_SHARE == 0
+        recordings.append(
+            Scanned(
+                source=Source(path, f"tuh:{subject}", session),
+                bytes=16_000_000 + number,
+                fingerprint=f"{number:032x}",
+                sfreq=256.0,
+                duration_s=5.0 if too_short else 900.0 + number % 600,
+                channel_map=dict(channel_map),
+                outcome="skipped" if too_short else "",
+                reason="lasts 5 s, shorter than a window of 10 s" if too_short else "",
+            )
+        )
+    return Tree(recordings, "2.0.1", 0, count)
+
+
+def simulated_receipt(task: Task, recipe: Recipe) -> Receipt:
+    """Return the receipt that a task leaves whose recordings are all read."""
+    kept = RecordingRow.model_fields.keys() - {"sha256", "windows", "outcome", "reason"}
+    rows = [
+        RecordingRow(**{name: row[name] for name in kept}, sha256="0" * 64, windows=100, outcome="ok", reason="")
+        for row in task.recordings
+    ]
+    return Receipt(
+        shard=task.shard,
+        identity=task.identity,
+        samples=100 * len(rows),
+        bytes=1,
+        sha256="0" * 64,
+        index_sha256="0" * 64,
+        labels={},
+        signal={name: ChannelSums(samples=1, total=0.5, squares=1.0) for name in recipe.electrodes},
+        recordings=rows,
+        changes={},
+    )
+
+
+if __name__ == "__main__":
+    main()

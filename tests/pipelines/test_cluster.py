@@ -1,0 +1,181 @@
+"""The same bytes from a dask cluster, from job arrays in any order, and by the scripts that the README shows."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipelines import synth
+from tests.commands import contents, dare, preprocess, unusable
+from tests.pipelines.processes import HOUSE, ONE_EACH, Running, receipts
+
+SMALL = (*ONE_EACH, "--set", "electrodes=C3,CZ,C4")
+DASK = Path(sys.executable).parent / "dask"
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw")
+    synth.write("tuab", folder, 12, 24.0, seed=11)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one worker writes in one go."""
+    return contents(preprocess("tuab", raw, tmp_path_factory.mktemp("whole"), *SMALL))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file of a scheduler with two workers, each started from the command line."""
+    folder = tmp_path_factory.mktemp("cluster")
+    file = folder / "scheduler.json"
+    scheduler = [DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    worker = [DASK, "worker", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", folder]
+    with (folder / "log").open("w") as log:
+        started = [
+            subprocess.Popen(
+                [*command, "--scheduler-file", file],
+                stdout=log,
+                stderr=log,
+                cwd=HOUSE,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": HOUSE},
+            )
+            for command in (scheduler, worker, worker)
+        ]
+        while not file.exists() or not file.read_text():
+            assert started[0].poll() is None, (folder / "log").read_text()
+        yield file
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
+
+
+def test_cluster_writes_the_same_bytes(raw: Path, tmp_path: Path, whole: dict[str, bytes], cluster: Path) -> None:
+    command = ("preprocess", "tuab", "--src", raw, "--out", tmp_path, *SMALL)
+    answer = dare(*command, "--scheduler", cluster)
+    assert answer.status == 0, answer.err
+    assert contents(tmp_path / "tuab") == whole
+    address = json.loads(cluster.read_text())["address"]
+    for receipt in receipts(tmp_path / "tuab")[:2]:
+        receipt.unlink()
+    assert dare(*command, "--scheduler", address).status == 0
+    assert contents(tmp_path / "tuab") == whole
+
+
+def test_worker_of_a_cluster_that_dies_loses_nothing(
+    raw: Path, tmp_path: Path, whole: dict[str, bytes], cluster: Path
+) -> None:
+    running = Running("preprocess", "tuab", "--src", raw, "--out", tmp_path, *SMALL, "--scheduler", cluster)
+    running.until(lambda: receipts(tmp_path / "tuab"))
+    scheduler = json.loads(cluster.read_text())["address"]
+    workers = [
+        one
+        for one in psutil.process_iter()
+        if one.status() != psutil.STATUS_ZOMBIE
+        and "spawn_main" in " ".join(one.cmdline())
+        and any(connected(one, scheduler))
+    ]
+    assert len(workers) >= 1
+    workers[0].send_signal(signal.SIGKILL)
+    answer = running.answer()
+    assert answer.status == 0, answer.err
+    assert contents(tmp_path / "tuab") == whole
+
+
+def connected(process: psutil.Process, address: str) -> Iterator[bool]:
+    """Yield, for every connection of a process, whether it leads to an address."""
+    for connection in process.net_connections("tcp"):
+        if connection.raddr:
+            yield address.endswith(f"://{connection.raddr.ip}:{connection.raddr.port}")
+
+
+def test_scheduler_that_is_not_there_is_one_line(raw: Path, tmp_path: Path) -> None:
+    answer = dare("preprocess", "tuab", "--src", raw, "--out", tmp_path, "--scheduler", "tcp:nowhere")
+    unusable(answer, "--scheduler tcp:nowhere", "is it running?")
+
+
+def test_workers_are_started_with_one_thread_and_an_allocator_that_keeps_its_pages(raw: Path, tmp_path: Path) -> None:
+    running = Running("preprocess", "tuab", "--src", raw, "--out", tmp_path, *SMALL, "--workers", 2)
+    running.until(lambda: receipts(tmp_path / "tuab"))
+    running.process.send_signal(signal.SIGSTOP)
+    workers = [one for one in running.offspring if "spawn_main" in " ".join(one.cmdline())]
+    variables = [one.environ() for one in workers]
+    running.process.send_signal(signal.SIGCONT)
+    assert running.answer().status == 0
+    assert len(variables) == 2
+    for found in variables:
+        assert found["MALLOC_TRIM_THRESHOLD_"] == found["MALLOC_MMAP_THRESHOLD_"] == str(1 << 30)
+        assert found["OMP_NUM_THREADS"] == found["OPENBLAS_NUM_THREADS"] == found["MKL_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize("order", [(3, 1, 4, 2), (4, 3, 2, 1)])
+def test_parts_in_any_order_write_the_same_bytes(
+    raw: Path, tmp_path: Path, whole: dict[str, bytes], order: tuple[int, ...]
+) -> None:
+    for part in order:
+        assert not (tmp_path / "tuab" / "manifest.json").exists()
+        command = ("preprocess", "tuab", "--src", raw, "--out", tmp_path, "--workers", 1, *SMALL)
+        assert dare(*command, "--part", f"{part}/4").status == 0
+    assert contents(tmp_path / "tuab") == whole
+
+
+# --- what the README says ---------------------------------------------------------------------------------------------
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of code of a language in the README's part on clusters."""
+    text = (Path(HOUSE) / "README.md").read_text()
+    _, _, part = text.partition("\n### On a cluster\n")
+    return re.findall(rf"^```{language}\n(.*?)^```$", part.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
+
+
+def test_scripts_of_the_readme_are_sound_and_their_commands_exist() -> None:
+    scripts = blocks("bash")
+    assert len(scripts) == 2
+    for script in scripts:
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+        assert script.startswith("#!/bin/bash\n#SBATCH ")
+        options = set(re.findall(r" (--[a-z-]+)", re.sub(r"^#.*$", "", script, flags=re.MULTILINE)))
+        helps = [dare("preprocess", "--help").out]
+        for command in ("scheduler", "worker"):
+            helps.append(subprocess.run([DASK, command, "--help"], capture_output=True, text=True, check=True).stdout)
+        assert [option for option in options if not any(option in text for text in helps)] == []
+    array = next(script for script in scripts if "--array" in script)
+    (parts,) = re.findall(r"#SBATCH --array=1-(\d+)", array)
+    assert f'--part "${{SLURM_ARRAY_TASK_ID}}/{parts}"' in array
+
+
+def test_job_script_of_jobqueue_is_what_the_readme_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobqueue = pytest.importorskip("dask_jobqueue")
+    (script,) = blocks("python")
+    made: list[Any] = []
+    plain = jobqueue.SLURMCluster
+
+    def without_jobs(**options: Any) -> Any:
+        made.append(plain(**options | {"n_workers": 0}))
+        return made[-1]
+
+    ran: list[list[str]] = []
+    monkeypatch.setattr(jobqueue, "SLURMCluster", without_jobs)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(command))
+    exec(script, {})
+    (cluster,) = made
+    text = cluster.job_script()
+    assert ran[0][:3] == ["dare", "preprocess", "tueg"]
+    assert ran[0][-2:] == ["--scheduler", cluster.scheduler_address]
+    cluster.close()
+    for said in ("#SBATCH --cpus-per-task=1", "#SBATCH --mem=4G", "#SBATCH -t 12:00:00", "export OMP_NUM_THREADS=1"):
+        assert said in text
+    (worker,) = [line for line in text.splitlines() if "dask_worker" in line]
+    assert "--nthreads 1 " in worker
+    assert worker.endswith("--memory-limit 0")
