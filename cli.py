@@ -86,7 +86,7 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 @click.option("--overwrite", is_flag=True, help="Replace a set that another plan made.")
 @click.option("--append", is_flag=True, help="Add recordings that are new to a set, as new shards.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the findings of --dry-run.")
-@click.option("--html", "page", type=click.Path(path_type=Path), help="Write what --dry-run finds as a page, too.")
+@click.option("--html", type=File, help="Write what --dry-run finds as a page, too.")
 def preprocess(
     corpus: str,
     src: Path,
@@ -106,17 +106,18 @@ def preprocess(
     overwrite: bool,
     append: bool,
     as_json: bool,
-    page: Path | None,
+    html: Path | None,
 ) -> int:
     """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
     from manifests import manifest
     from manifests import recipe as recipes
-    from pipelines import archive, doctor, doctor_page, run, scan
+    from pipelines import archive, run, scan
+    from pipelines.doctor import examine, page
 
     if append and overwrite:
         raise click.UsageError("--append and --overwrite: one keeps what is there, the other does not; give one")
-    if page and not dry_run:
-        raise click.UsageError(f"--html {page}: goes with --dry-run")
+    if html and not dry_run:
+        raise click.UsageError(f"--html {html}: goes with --dry-run")
     recipe = recipes.load(corpus, purpose, settings, file)
     if dry_run and archive.is_archive(src):
         raise click.UsageError(f"--dry-run: looks at raw recordings, and {src} is a set")
@@ -124,11 +125,11 @@ def preprocess(
     tree = found(src, recipe, _progress("scan", "recordings"))
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
     if dry_run:
-        facts = doctor.examine(tree, recipe, src, workers, _progress("sample", "recordings"))
-        if page:
-            doctor_page.write(page, facts)
-        click.echo(json.dumps(facts, indent=1) if as_json else doctor_page.text(facts))
-        return SOME_FAILED if strict and doctor.reasons(facts, "failed") else OK
+        facts = examine.examine(tree, recipe, src, workers, _progress("sample", "recordings"))
+        if html:
+            page.write(html, facts)
+        click.echo(json.dumps(facts, indent=1) if as_json else page.text(facts))
+        return SOME_FAILED if strict and examine.reasons(facts, "failed") else OK
     folder = out / recipe.set_name
     whole = run.preprocess(
         tree,

@@ -31,8 +31,9 @@ from scipy.fft import irfft, rfft
 
 from manifests import recipe as recipes
 from manifests.durable import sha256_file
-from pipelines import build, readers, scan, shard, signal
+from pipelines import build, scan, shard, signal
 from pipelines import plan as planning
+from pipelines.formats import readers
 from pipelines.synth.edf_writer import Channel, write_edf
 
 SFREQ_HZ = 250

@@ -64,7 +64,7 @@ class Recordings(Table):
 
 
 class Arrays(_Stated):
-    """How MAT files hold a recording, as `pipelines.arrays.Arrays` says; ``channels`` in the order of the file."""
+    """How MAT files hold a recording (see `pipelines.formats.arrays`); ``channels`` in the order of the file."""
 
     variables: str
     axes: str

@@ -8,8 +8,8 @@ import numpy as np
 
 from manifests import recipe as recipes
 from manifests.errors import DareError
-from pipelines import readers
 from pipelines.corpora import CORPORA
+from pipelines.formats import readers
 from pipelines.scan import list_files
 
 

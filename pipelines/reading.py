@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from manifests.recipe import Recipe
-from pipelines import corpora, readers
+from pipelines import corpora
+from pipelines.formats import readers
 from pipelines.montage import asked, renamed
 from pipelines.recording import Header, Recording
 from pipelines.source import Source

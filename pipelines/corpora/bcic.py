@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from manifests.electrodes import canonical
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.arrays import Arrays
+from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
 from pipelines.source import Source
 from pipelines.windows import Cue

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.arrays import Arrays
+from pipelines.formats.arrays import Arrays
 from pipelines.source import Source, Totals, no_cues
 
 CLASSES: tuple[str, ...] = ()

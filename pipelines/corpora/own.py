@@ -8,8 +8,8 @@ from pathlib import Path
 from manifests.errors import DareError
 from manifests.layout import Layout, Recordings
 from manifests.recipe import Recipe
-from pipelines.arrays import Arrays
 from pipelines.corpora import bids, tables
+from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
 from pipelines.source import Source, Totals
 from pipelines.windows import Cue, within

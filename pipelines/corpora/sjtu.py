@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.arrays import Arrays
+from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
 from pipelines.source import Source
 from pipelines.windows import Cue, within

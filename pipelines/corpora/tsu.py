@@ -3,7 +3,7 @@
 import re
 
 from manifests.recipe import Recipe
-from pipelines.arrays import Arrays
+from pipelines.formats.arrays import Arrays
 from pipelines.source import Source, Totals, no_cues
 
 CLASSES: tuple[str, ...] = ()

@@ -12,8 +12,8 @@ import pytest
 from scipy.io import loadmat, savemat
 from scipy.sparse import eye_array
 
-from pipelines.arrays import Arrays
-from pipelines.readers import read, read_header
+from pipelines.formats.arrays import Arrays
+from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Segment
 from tests.pipelines.conftest import assert_refused
 from tests.pipelines.mat_files import save_5, save_hdf

@@ -12,8 +12,9 @@ from scipy.io import loadmat
 from scipy.signal import welch
 
 from manifests import recipe as recipes
-from pipelines import readers, synth
+from pipelines import synth
 from pipelines.corpora import CORPORA
+from pipelines.formats import readers
 from pipelines.montage import asked, renamed
 from pipelines.source import Source
 from pipelines.synth.bcic import SET_2A

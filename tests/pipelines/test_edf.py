@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.readers import read, read_header
+from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Recording, Segment
 from tests.pipelines.conftest import Saved, assert_refused
 from tests.pipelines.raw_bytes import EEG, STEADY, EdfChannel, edf_bytes, noise, tals

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from pipelines.readers import read, read_header
+from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Segment
 from tests.pipelines.conftest import assert_refused
 from tests.pipelines.mat_files import save_hdf

@@ -9,7 +9,7 @@ import mne
 import numpy as np
 import pytest
 
-from pipelines.readers import read, read_header
+from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Segment
 from tests.pipelines.cnt_file import RESOLUTION_UV, cnt_bytes
 from tests.pipelines.conftest import Saved, assert_refused

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.readers import read
+from pipelines.formats.readers import read
 from pipelines.recording import Event, Segment
 from tests.pipelines.conftest import Saved, assert_refused
 from tests.pipelines.raw_bytes import C3, CZ, EVENTS, GdfChannel, event_table, gdf_bytes, noise

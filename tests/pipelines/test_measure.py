@@ -9,7 +9,7 @@ import numpy as np
 import pyedflib
 import pytest
 
-from pipelines.measure import measure
+from pipelines.doctor.measure import measure
 from pipelines.recording import Recording, Segment
 from tests.pipelines.known import ELECTRODES, SFREQ, examined, line_uv, noise_uv, recorded, row_of, told
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from manifests.errors import DareError
-from pipelines.arrays import Arrays
-from pipelines.readers import read, read_header
+from pipelines.formats.arrays import Arrays
+from pipelines.formats.readers import read, read_header
 from tests.pipelines.cnt_file import cnt_bytes
 from tests.pipelines.mat_files import save_5, save_hdf
 from tests.pipelines.raw_bytes import (

@@ -8,7 +8,7 @@ import mne
 import numpy as np
 import pytest
 
-from pipelines.readers import read, read_header
+from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Segment
 from tests.pipelines.conftest import assert_refused
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from manifests import recipe as recipes
 from manifests.electrodes import TCP_22
 from manifests.errors import DareError
-from pipelines import readers
+from pipelines.formats import readers
 from pipelines.recording import Recording, Segment
 from pipelines.signal import Conditioned, condition
 from tests.judges import noise_uv

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from manifests import recipe as recipes
 from manifests.errors import DareError
-from pipelines import readers
+from pipelines.formats import readers
 from pipelines.recording import Recording, Segment
 from pipelines.signal import condition
 from pipelines.windows import on_a_grid

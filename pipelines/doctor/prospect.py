@@ -9,7 +9,7 @@ from manifests.errors import DareError
 from manifests.recipe import Recipe
 from manifests.shard_format import NPY_HEADER, member_size
 from pipelines import channels, corpora, reading
-from pipelines.measure import DIPS_DB, MAINS_HZ, STANDS_OUT_DB
+from pipelines.doctor.measure import DIPS_DB, MAINS_HZ, STANDS_OUT_DB
 from pipelines.scan import Scanned, Tree
 from pipelines.signal import condition
 from pipelines.source import completeness, totals
@@ -36,7 +36,7 @@ def complete(tree: Tree, recipe: Recipe) -> str:
 def choices(tree: Tree, rows: list[Facts], recipe: Recipe) -> Facts:
     """Return, by recipe field, what is contested, what the tree says to it, and how many recordings others would skip.
 
-    ``rows`` are those of `pipelines.doctor.examine`.
+    ``rows`` are those of `pipelines.doctor.examine.examine`.
     """
     kinds = {id(one.channels): one.channels for one in tree.recordings if one.channels}
     counts = Counter(id(one.channels) for one in tree.recordings if one.channels)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline
 from pipelines.recording import Event, describe_channel
-from pipelines.records import MAX_RECORD_S, RecordFile, Signal, Timeline
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
 

@@ -5,8 +5,8 @@ from html import escape
 from pathlib import Path
 
 from manifests.durable import write_bytes
-from pipelines.doctor import findings, reasons
-from pipelines.prospect import Facts
+from pipelines.doctor.examine import findings, reasons
+from pipelines.doctor.prospect import Facts
 
 _SHOWN = 200
 """Recordings up to which each has its line on the terminal; of more, as many of those with something to say."""

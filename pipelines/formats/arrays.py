@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines import matlab
-from pipelines.matrix import Matrix, Value
+from pipelines.formats import matlab
+from pipelines.formats.matrix import Matrix, Value
+from pipelines.formats.sampled import SampledFile
 from pipelines.recording import Event, Segment, describe_channel
-from pipelines.sampled import SampledFile
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 from manifests.durable import sha256_file
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines import corpora, prospect, reading
+from pipelines import corpora, reading
 from pipelines import plan as planning
-from pipelines.measure import MAINS_HZ, STANDS_OUT_DB, Measures, measure
-from pipelines.prospect import Facts
+from pipelines.doctor import prospect
+from pipelines.doctor.measure import MAINS_HZ, STANDS_OUT_DB, Measures, measure
+from pipelines.doctor.prospect import Facts
 from pipelines.recording import Recording, Segment
 from pipelines.scan import Scanned, Tree, files_of
 from pipelines.windows import count_on_a_grid

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from pipelines.formats.sampled import SampledFile, in_blocks, named, stretches
 from pipelines.recording import Event, Segment, describe_channel
-from pipelines.sampled import SampledFile, in_blocks, named, stretches
 
 _VOLTAGE_UNITS = ("V", "mV", "µV", "uV", "nV")
 _JOINTS = ("new segment", "boundary")  # BrainVision's mark of a restart, and MNE's of recordings put end to end

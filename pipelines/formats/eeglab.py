@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines import matlab
-from pipelines.matrix import Matrix, Value
+from pipelines.formats import matlab
+from pipelines.formats.matrix import Matrix, Value
+from pipelines.formats.sampled import SampledFile, in_blocks, stretches
 from pipelines.recording import Event, describe_channel
-from pipelines.sampled import SampledFile, in_blocks, stretches
 
 _FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "event"})
 _MEMBERS = _FIELDS | {"EEG", "labels", "type", "latency", "duration"}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.matrix import MAX_DEPTH, Matrix, Value, empty, require_room
-from pipelines.sampled import named
+from pipelines.formats.matrix import MAX_DEPTH, Matrix, Value, empty, require_room
+from pipelines.formats.sampled import named
 
 
 def names(path: Path) -> list[str]:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines.matrix import MAX_DEPTH, Matrix, Value, empty, require_room
-from pipelines.sampled import named
+from pipelines.formats.matrix import MAX_DEPTH, Matrix, Value, empty, require_room
+from pipelines.formats.sampled import named
 
 _HEADER_BYTES = 128
 _PREFIX_BYTES = 4096

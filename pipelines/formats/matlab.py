@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from pipelines import mat5, mat73
-from pipelines.matrix import Value
+from pipelines.formats import mat5, mat73
+from pipelines.formats.matrix import Value
 
 _MAGIC_5 = b"MATLAB 5.0"
 _MAGIC_HDF = b"\x89HDF\r\n\x1a\n"

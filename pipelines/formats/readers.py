@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from manifests.errors import DareError
-from pipelines import arrays as matlab_arrays
-from pipelines import edf, eeglab, foreign, gdf, matlab
-from pipelines.arrays import Arrays
+from pipelines.formats import arrays as matlab_arrays
+from pipelines.formats import edf, eeglab, foreign, gdf, matlab
+from pipelines.formats.arrays import Arrays
 from pipelines.recording import Header, RawFile, Recording
 
 _PARSERS: dict[bytes, Callable[[Path], RawFile]] = {
