@@ -212,8 +212,9 @@ def subjects_of(text: str) -> set[str]:
 
 def text(folder: Path, whole: Manifest) -> str:
     """Return what a set holds as lines a person reads."""
+    release = f"{whole.corpus} {whole.corpus_version}".strip()
     lines = [
-        f"{folder}: {whole.corpus} {whole.corpus_version}, {len(whole.electrodes)} electrodes, {whole.sfreq:g} Hz, "
+        f"{folder}: {release}, {len(whole.electrodes)} electrodes, {whole.sfreq:g} Hz, "
         f"{whole.window_samples / whole.sfreq:g} s"
     ]
     for name, split in whole.splits.items():
