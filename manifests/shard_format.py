@@ -62,8 +62,8 @@ def sample_key(corpus: str, slug: str, window: int) -> str:
     return f"{corpus}-{slug}-{window:06d}"
 
 
-def quantised(scaled: NDArray[np.float32]) -> tuple[NDArray[np.int16], int]:
-    """Return (int16 counts, how many had to be clipped) of a signal in counts, which is rounded in place.
+def quantise(scaled: NDArray[np.float32], counts: NDArray[np.int16]) -> int:
+    """Round a signal in counts, in place, write it to ``counts`` and return how many samples had to be clipped.
 
     The rounding error is 1 / sqrt(12) counts rms.
     """
@@ -72,7 +72,8 @@ def quantised(scaled: NDArray[np.float32]) -> tuple[NDArray[np.int16], int]:
     if scaled.size and max(scaled.max(), -scaled.min()) > _MOST:
         num_clipped = int(np.count_nonzero(np.abs(scaled) > _MOST))
         np.clip(scaled, -_MOST, _MOST, out=scaled)
-    return scaled.astype(np.int16), num_clipped
+    counts[...] = scaled
+    return num_clipped
 
 
 @lru_cache(maxsize=16)

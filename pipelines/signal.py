@@ -11,7 +11,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from manifests.shard_format import quantised
+from manifests.shard_format import quantise
 from pipelines.recording import Recording
 from pipelines.reference import Weights, montage
 from pipelines.windows import Stretch
@@ -175,9 +175,9 @@ class _Pass:
             spectrum *= self.response
             resampled = irfft(spectrum, n=resampled_length, overwrite_x=True)[:, skip : resampled_length - skip]
             first = self.num_resampled(start)
-            here, clipped = quantised(resampled[:, : counts.shape[1] - first])
-            counts[places, first : first + here.shape[1]] = here
-            num_clipped += clipped
+            end = min(first + resampled.shape[1], counts.shape[1])
+            for place, row in zip(places, resampled, strict=True):
+                num_clipped += quantise(row[: end - first], counts[place, first:end])
         return num_clipped
 
 
@@ -230,8 +230,8 @@ def _reflected(
     padded_uv = np.zeros((len(channels_uv), 2 * margin + -(-num_samples // block) * block), np.float32)
     for row, channel in zip(padded_uv, channels_uv, strict=True):
         inside = row[margin:end]
-        np.subtract(channel, 0 if common_uv is None else common_uv, out=inside)
-        inside -= inside.mean()
+        alone = channel if common_uv is None else channel - common_uv
+        np.subtract(alone, alone.mean(), out=inside)
         row[margin - reach : margin] = 2 * inside[0] - inside[reach:0:-1]
         row[end : end + reach] = 2 * inside[-1] - inside[-2 : -2 - reach : -1]
     return padded_uv

@@ -1,5 +1,6 @@
 """Workers: tasks over processes, here or of a dask cluster, that may be killed without anything else being lost."""
 
+import ctypes
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ ENVIRONMENT = {
 }
 """Variables that a worker is started with."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
+
 _DASK = {
     "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
     "distributed.scheduler.allowed-failures": 0,
@@ -63,6 +66,7 @@ def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: W
     if not tasks:
         return
     if not workers.scheduler and workers.count == 1:
+        _keep_pages()
         for task in tasks:
             yield _unless_done(task, recipe, src, folder)
         return
@@ -90,6 +94,14 @@ def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: W
                 f"--scheduler {workers.scheduler}: was lost; start it and run the same command again, what is finished "
                 "is kept"
             ) from None
+
+
+def _keep_pages() -> None:
+    """Have glibc keep what is freed, as `ENVIRONMENT` has it do in workers; another C library goes on as it is."""
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+        mallopt(_M_MMAP_MAX, 0)
 
 
 def survived(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:

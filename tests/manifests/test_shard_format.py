@@ -20,7 +20,7 @@ from manifests.shard_format import (
     member_size,
     npy_header,
     payload_offset,
-    quantised,
+    quantise,
     sample_key,
     slugs,
     tar_header,
@@ -94,15 +94,16 @@ def test_file_name_of_no_encoding_has_a_key() -> None:
     st.sampled_from([2.0**-5, 0.125, 0.1]),
 )
 def test_quantising_errs_by_half_a_quantum_at_most(x_uv: np.ndarray, quantum_uv: float) -> None:
-    counts, clipped = quantised(x_uv / np.float32(quantum_uv))
-    assert counts.dtype == np.int16
+    counts = np.empty(x_uv.shape, np.int16)
+    clipped = quantise(x_uv / np.float32(quantum_uv), counts)
     assert clipped == 0
     np.testing.assert_allclose(counts * quantum_uv, x_uv, rtol=1e-6, atol=0.5 * quantum_uv)
 
 
 def test_what_is_out_of_range_is_clipped_and_counted() -> None:
     x_uv = np.array([[1e6, -1e6, 32767, -32767, 32767.4, 32768]], np.float32)
-    counts, clipped = quantised(x_uv)
+    counts = np.empty(x_uv.shape, np.int16)
+    clipped = quantise(x_uv, counts)
     assert counts.tolist() == [[32767, -32767, 32767, -32767, 32767, 32767]]
     assert clipped == 3
 
