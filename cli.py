@@ -3,8 +3,10 @@
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -379,15 +381,21 @@ def _training_progress() -> Callable[[int, int, dict[str, Any]], None]:
 
     shown = ("loss", "reconstruction", "anchor", "mask", "target_variance", "effective_rank")
     bar: Any = None
+    began: tuple[int, float] | None = None
 
     def step(done: int, total: int, metrics: dict[str, Any]) -> None:
-        nonlocal bar
+        nonlocal bar, began
+        began = began or (done, time.monotonic())
         parts = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown if metrics[name] is not None)
         if sys.stderr.isatty():
             bar = bar or tqdm(total=total, initial=done - 1, desc="pretrain", unit=" steps", file=sys.stderr)
             bar.set_postfix_str(f"{parts}  wait {metrics['data_wait_s']:.3f} s")
             bar.update(1)
         elif done % max(1, total // 50) == 0 or done == total:
-            click.echo(f"step {done} of {total}  {parts}  {metrics['samples_per_s']:.0f} windows/s", err=True)
+            speed = f"{metrics['samples_per_s']:.0f} windows/s"
+            if done > began[0]:
+                per_step = (time.monotonic() - began[1]) / (done - began[0])
+                speed += f"  {timedelta(seconds=round(per_step * (total - done)))} left"
+            click.echo(f"step {done} of {total}  {parts}  {speed}", err=True)
 
     return step

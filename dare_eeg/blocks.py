@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 Init = Literal["fan_in", "published"]
 
-Rotation = tuple[Tensor, Tensor]
-"""Cosine and sine (L, pairs) of the angle by which each token's time position turns its pairs of features."""
+Rotation = Tensor
+"""Complex numbers of length 1 (L, pairs) or (B, 1, L, pairs), by which a token's pairs of features are turned."""
 
 
 class RotaryTime(nn.Module):
@@ -27,17 +27,17 @@ class RotaryTime(nn.Module):
         self.freqs = nn.Parameter(freqs, requires_grad=False)
 
     def forward(self, time_L: Tensor) -> Rotation:
-        """Return the rotation of tokens in these time patches."""
-        angles = torch.outer(time_L / 2, self.freqs)
-        return angles.cos(), angles.sin()
+        """Return the rotation of tokens in these time patches, (L,) for all windows or (B, L) for each."""
+        angles = (time_L / 2)[..., None] * self.freqs
+        rotation = torch.polar(torch.ones_like(angles), angles)
+        return rotation if time_L.dim() == 1 else rotation[:, None]
 
 
 def rotate(x_BHLE: Tensor, rotation: Rotation) -> Tensor:
     """Turn the first features of every token, taken as interleaved pairs, by the token's angles."""
-    cos, sin = rotation
-    turning, still = x_BHLE.split([2 * cos.shape[-1], x_BHLE.shape[-1] - 2 * cos.shape[-1]], dim=-1)
-    even, odd = turning[..., 0::2], turning[..., 1::2]
-    turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2)
+    turning, still = x_BHLE.split([2 * rotation.shape[-1], x_BHLE.shape[-1] - 2 * rotation.shape[-1]], dim=-1)
+    pairs = torch.view_as_complex(turning.to(rotation.real.dtype).unflatten(-1, (-1, 2)))
+    turned = torch.view_as_real(pairs * rotation).flatten(-2)
     return torch.cat((turned.to(still.dtype), still), dim=-1)
 
 
@@ -52,11 +52,17 @@ class Attention(nn.Module):
 
     def forward(self, x_BLD: Tensor, keys_BL: Tensor | None, rotation: Rotation | None, start: int) -> Tensor:
         """Return the tokens from ``start`` on, each a mixture of all tokens that ``keys_BL`` allows."""
-        q, k, v = rearrange(self.qkv(x_BLD), "b l (three h e) -> three b h l e", three=3, h=self.heads)
+        width, weight, bias = x_BLD.shape[-1], self.qkv.weight, self.qkv.bias
+        if start:
+            q_BLD = F.linear(x_BLD[:, start:], weight[:width], bias[:width])
+            k_BLD, v_BLD = F.linear(x_BLD, weight[width:], bias[width:]).chunk(2, dim=-1)
+        else:
+            q_BLD, k_BLD, v_BLD = self.qkv(x_BLD).chunk(3, dim=-1)
+        q, k, v = (rearrange(each, "b l (h e) -> b h l e", h=self.heads) for each in (q_BLD, k_BLD, v_BLD))
         if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
+            q, k = rotate(q, rotation[..., start:, :]), rotate(k, rotation)
         mask = None if keys_BL is None else rearrange(keys_BL, "b l -> b 1 1 l")
-        mixed = F.scaled_dot_product_attention(q[:, :, start:], k, v, attn_mask=mask)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.proj(rearrange(mixed, "b h l e -> b l (h e)"))
 
 

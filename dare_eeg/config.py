@@ -5,14 +5,34 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from manifests.durable import write_bytes
 from manifests.errors import DareError
 
+PUBLISHED: dict[str, Any] = {
+    "train_head": False,
+    "second_view": "row_number",
+    "mask_for": "step",
+    "targets": (),
+    "init": "published",
+    "unit_scale": 1e-3,
+    "resampling": "nearest",
+    "valid_draws": "new",
+    "on_resume": "restart",
+    "precision": "fp32",
+    "global_batch": 216,
+    "micro_batch": 72,
+}
+"""The published recipe where ours departs from it, slips included; ``--as-published`` takes all of them at once."""
+
 
 class PretrainConfig(BaseModel):
-    """A pretraining run. ``steps`` 0 means ``epochs`` passes over the windows; ``targets`` () all published ones."""
+    """A pretraining run. ``steps`` 0 means ``epochs`` passes over the windows; ``targets`` () all published ones.
+
+    ``start_from`` is a published checkpoint whose weights the network begins with. ``case`` is the published
+    ablation: 1 without anchor, 2 raw targets, 3 reconstruct from the prediction alone, 4 without second view, 5 whole.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,9 +45,26 @@ class PretrainConfig(BaseModel):
     micro_batch: int = Field(16, ge=1)
     lr: float = Field(5e-4, gt=0)
     weight_decay: float = Field(1e-6, ge=0)
+    cycle_beta1: bool = True
+    gradient_clipping: float = Field(0, ge=0)
     unit_scale: float = Field(0.01, gt=0)
+    resampling: Literal["band_limited", "nearest"] = "band_limited"
     init: Literal["fan_in", "published"] = "fan_in"
-    targets: tuple[int, int] | tuple[()] = (36, 12)
+    start_from: str = ""
+    case: int = Field(5, ge=1, le=5)
+    train_head: bool = True
+    targets: tuple[PositiveInt, NonNegativeInt] | tuple[()] = (36, 12)
+    masking: Literal["published", "window", "fixed"] = "published"
+    mask_for: Literal["micro_batch", "step"] = "micro_batch"
+    second_view: Literal["own_patch", "row_number"] = "own_patch"
+    gather_negatives: bool = False
+    augment: bool = False
+    electrode_drop: float = Field(0.1, ge=0, le=1)
+    time_drop: float = Field(0.1, ge=0, le=1)
+    noise: float = Field(0.2, ge=0)
+    gain: float = Field(0.2, ge=0)
+    valid_draws: Literal["fixed", "new"] = "fixed"
+    on_resume: Literal["continue", "restart"] = "continue"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 2025
     checkpoint_every: int = Field(0, ge=0)
@@ -43,8 +80,13 @@ class PretrainConfig(BaseModel):
 def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
     """Return the config of a TOML file, if any, under what was given on the command line.
 
-    Where neither names the run's folder it is ``runs/SET-SIZE``. Raises DareError naming the field and the reason.
+    Where neither names the run's folder it is ``runs/SET-SIZE``. Of what was given, ``as_published`` stands for all of
+    `PUBLISHED`, below what else was given, and ``settings`` are fields as KEY=VALUE. Raises DareError naming the field
+    and the reason.
     """
+    given = dict(given)
+    published, settings = given.pop("as_published", False), given.pop("settings", ())
+    given |= dict(_setting(text) for text in settings)
     fields: dict[str, Any] = {}
     if file is not None:
         try:
@@ -55,7 +97,7 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
         raise DareError("--steps and --epochs: each fixes the length of the run; give one")
     if "epochs" in given:
         fields["steps"] = 0
-    fields |= given
+    fields |= (PUBLISHED if published else {}) | given
     if "shards" in fields and "out" not in fields:
         fields["out"] = f"runs/{Path(fields['shards']).resolve().name}-{fields.get('size', 'base')}"
     try:
@@ -65,3 +107,13 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
         names = ", ".join(PretrainConfig.model_fields)
         place = ".".join(str(part) for part in first["loc"])
         raise DareError(f"{file or 'options'}: {place}: {first['msg']}; fields are {names}") from None
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise DareError(f"--set {text}: give KEY=VALUE, as in second_view=row_number")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

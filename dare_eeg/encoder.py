@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dare_eeg.model import SIZES, Encoder, Size
+from dare_eeg.model import SIZES, Encoder, Size, unless_complete
 from dare_eeg.resample import resample
 from dare_eeg.weights import Provenance, read_weights
 from manifests import electrodes as names
@@ -75,7 +75,8 @@ class PretrainedEncoder(nn.Module):
             present_BC = torch.as_tensor(present, dtype=torch.bool, device=device)
             if present_BC.shape != (len(x_BCT), len(electrodes)):
                 raise ValueError(f"present {tuple(present_BC.shape)} is not (windows, electrodes)")
-            present_BC = present_BC[:, columns]
+            present_BC = unless_complete(present_BC[:, columns])
+        if present_BC is not None:
             x_BCT = x_BCT.masked_fill(~present_BC[..., None], 0)
         x_BCT = resample(x_BCT, sfreq, self.sfreq) * self.unit_scale
         return self.encoder(x_BCT, torch.tensor(ids, device=device), present_BC=present_BC)

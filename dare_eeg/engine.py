@@ -1,24 +1,49 @@
 """Engine: a DeepSpeed engine around a network, alone or under a launcher, on what hardware there is."""
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from dare_eeg.config import PretrainConfig
-from manifests.durable import read_json
+from manifests.durable import read_json, sha256_bytes
 from manifests.errors import DareError
 
-_OURS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "optimizer", "scheduler")
+PATIENCE = timedelta(minutes=5)
+"""How long a process waits for another that neither answers nor is seen to have died."""
+
+_OURS = {
+    "train_batch_size": "--global-batch",
+    "train_micro_batch_size_per_gpu": "--micro-batch",
+    "gradient_accumulation_steps": "--global-batch and --micro-batch",
+    "optimizer": "--lr",
+    "scheduler": "--lr",
+    "torch_autocast": "--precision",
+    "bf16": "--precision",
+    "fp16": "--precision bf16",
+}
+"""What of a DeepSpeed config the run decides itself, and by which options."""
+
+_BLOCKS = {"zero_optimization", "activation_checkpointing", "flops_profiler", "comms_logger", "aio"}
+"""Blocks of a DeepSpeed config that it names outside its list of constants."""
+
+_LOST = ("connection", "connect", "peer", "timed out", "timeout", "nccl", "socket")
+"""What torch's errors speak of when a process has gone; they have no class of their own."""
 
 
 def start(network: nn.Module, config: PretrainConfig) -> Any:
     """Return a DeepSpeed engine with AdamW around a network.
 
     Under a launcher (RANK and WORLD_SIZE set) the ranks share each global batch; alone no port or network is used.
-    Raises DareError for batches the ranks cannot share and for a --deepspeed file that contradicts the run.
+    Raises DareError for batches the ranks cannot share, for ranks that do not come, and for a --deepspeed file that
+    contradicts the run.
     """
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
@@ -28,9 +53,12 @@ def start(network: nn.Module, config: PretrainConfig) -> Any:
     from deepspeed.utils import logger
 
     logger.setLevel("ERROR")
+    # DeepSpeed calls what newer versions of torch have other names for; the user can do nothing about that.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     # The shared-memory op is compiled on first use and brings nothing; gloo needs no compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     os.environ.setdefault("LOCAL_RANK", "0")
+    users = users_settings(config)
     world = _join(deepspeed, "nccl" if on_gpu else "gloo")
     if config.global_batch % (config.micro_batch * world):
         raise DareError(
@@ -41,21 +69,53 @@ def start(network: nn.Module, config: PretrainConfig) -> Any:
         "train_batch_size": config.global_batch,
         "train_micro_batch_size_per_gpu": config.micro_batch,
         "gradient_accumulation_steps": config.global_batch // (config.micro_batch * world),
+        "gradient_clipping": config.gradient_clipping,
         "steps_per_print": 10**9,
         "zero_optimization": {"stage": 0},
-        "torch_autocast": {"enabled": precision(config) == "bf16", "dtype": "bfloat16"},
+        # ZeRO 1 and 2 would else hand on the gradients of these modules in bfloat16.
+        "torch_autocast": {
+            "enabled": precision(config) == "bf16",
+            "dtype": "bfloat16",
+            "lower_precision_safe_modules": [],
+        },
+        # So that ZeRO can keep the state of an optimizer that is not its own in the CPU's memory.
+        "zero_force_ds_cpu_optimizer": False,
     }
     optimizer = torch.optim.AdamW(decay_groups(network, config.weight_decay), lr=config.lr, betas=(0.95, 0.999))
-    return deepspeed.initialize(model=network, optimizer=optimizer, config=settings | _users(config))[0]
+    try:
+        return deepspeed.initialize(model=network, optimizer=optimizer, config=settings | users)[0]
+    except (ValueError, AssertionError) as problem:  # pydantic's errors, too, are ValueErrors
+        if not users:
+            raise
+        reason = " ".join(str(problem).split())[:200]
+        raise DareError(f"{config.deepspeed}: DeepSpeed refuses it ({reason}); see deepspeed.ai/docs") from problem
 
 
 def stop() -> None:
     """Leave the process group once all ranks are here; without the wait some abort on their way out."""
-    import torch.distributed as dist
-
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.barrier()
         dist.destroy_process_group()
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Let one process of a job tell the user of an error that several meet; the others end without a word.
+
+    What torch raises when another process has died becomes a DareError.
+    """
+    try:
+        yield
+    except (DareError, RuntimeError) as problem:
+        lost = isinstance(problem, RuntimeError) and _together() and any(word in str(problem).lower() for word in _LOST)
+        if not lost and not isinstance(problem, DareError):
+            raise
+        said = "another process of the job has died or does not answer; see what it said, then go on with --resume"
+        if not _first_to_say(said if lost else str(problem)):
+            raise SystemExit(2) from problem
+        if lost:
+            raise DareError(said) from problem
+        raise
 
 
 def precision(config: PretrainConfig) -> str:
@@ -73,15 +133,46 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
-def _join(deepspeed: Any, backend: str) -> int:
-    import torch.distributed as dist
+def users_settings(config: PretrainConfig) -> dict[str, Any]:
+    """Return what the --deepspeed file says; DareError for keys that are unknown, the run's own, or do harm."""
+    if not config.deepspeed:
+        return {}
+    import deepspeed.runtime.constants
 
+    users = read_json(Path(config.deepspeed), "give a DeepSpeed config in JSON")
+    if not isinstance(users, dict):
+        raise DareError(f"{config.deepspeed}: holds no object; give a DeepSpeed config in JSON")
+    if conflicts := [name for name in users if name in _OURS]:
+        raise DareError(f"{config.deepspeed}: {conflicts[0]} is the run's own; set it with {_OURS[conflicts[0]]}")
+    known = {str(name) for name in vars(deepspeed.runtime.constants).values() if isinstance(name, str)} | _BLOCKS
+    if strange := sorted(users.keys() - known):
+        raise DareError(f"{config.deepspeed}: {strange[0]!r} is no key of a DeepSpeed config; check its spelling")
+    if users.get("zero_optimization", {}).get("stage", 0) == 3:
+        raise DareError(f"{config.deepspeed}: ZeRO 3 cannot hold the momentum copy; take stage 0, 1 or 2")
+    if (
+        config.gradient_clipping
+        and users.get("gradient_clipping", config.gradient_clipping) != config.gradient_clipping
+    ):
+        raise DareError(
+            f"{config.deepspeed}: gradient_clipping {users['gradient_clipping']} is another than the config's "
+            f"{config.gradient_clipping:g}; leave out one of them"
+        )
+    return users
+
+
+def _join(deepspeed: Any, backend: str) -> int:
     _from_slurm()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
-    elif not dist.is_initialized():
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1 and not dist.is_initialized():
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+    try:
+        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as problem:
+        place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise DareError(
+            f"rank {os.environ.get('RANK')}: the {world} processes did not find each other at {place} "
+            f"({str(problem).splitlines()[0][:120]}); check that all were started, and MASTER_ADDR and MASTER_PORT"
+        ) from problem
     return dist.get_world_size()
 
 
@@ -96,18 +187,17 @@ def _from_slurm() -> None:
     os.environ.setdefault("MASTER_PORT", "29500")
 
 
-def _users(config: PretrainConfig) -> dict[str, Any]:
-    if not config.deepspeed:
-        return {}
-    import deepspeed.runtime.constants
+def _together() -> bool:
+    return dist.is_initialized() and dist.get_world_size() > 1
 
-    users = read_json(Path(config.deepspeed), "give a DeepSpeed config in JSON")
 
-    known = {str(name) for name in vars(deepspeed.runtime.constants).values() if isinstance(name, str)}
-    if strange := sorted(users.keys() - known - {"zero_optimization", "torch_autocast"}):
-        raise DareError(f"{config.deepspeed}: {strange[0]!r} is no key of a DeepSpeed config; check its spelling")
-    if conflicts := [name for name in users if name in _OURS]:
-        raise DareError(f"{config.deepspeed}: {conflicts[0]} is the run's own; set it with dare pretrain's options")
-    if users.get("zero_optimization", {}).get("stage", 0) == 3:
-        raise DareError(f"{config.deepspeed}: ZeRO 3 cannot hold the momentum copy; take stage 0, 1 or 2")
-    return users
+def _first_to_say(message: str) -> bool:
+    """Return whether no other process has said this; before they have met, whether this one is its node's first."""
+    if not _together():
+        return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0"
+    me = str(dist.get_rank())
+    try:
+        store = dist.distributed_c10d._get_default_store()
+        return store.compare_set(f"said {sha256_bytes(message.encode())}", "", me).decode() == me
+    except RuntimeError:  # the store died with the process that held it
+        return True

@@ -1,19 +1,25 @@
 """Loader: a thread that fills int16 buffers with the windows of the steps to come.
 
-Crops are keyed by (seed, slot) and masks by (seed, step, micro-batch), so who loads them changes nothing.
+Crops and disturbances are keyed by (seed, slot) and masks by (seed, step, micro-batch), so who loads them changes
+nothing.
 """
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dare_eeg import augment
+from dare_eeg.augment import Spoil, Strength
+from dare_eeg.config import PretrainConfig
 from dare_eeg.masks import Masks, draw
 from dare_eeg.model import PATCH
 from dare_eeg.order import Plan
@@ -37,7 +43,7 @@ class MicroBatch:
 
     ``counts`` (B, C, T) int16 at ``sfreq``; ``scale`` (B, C) µV per count, 0 where absent; ``crop`` (B,) first sample
     of the crop at the network's rate; ``ids`` (C,) places in the vocabulary; ``weight`` (B,) 0 for padding;
-    ``windows`` say which recording and moment each is.
+    ``describe`` says which recording and moment each is; ``spoil`` what the views are spoiled with, if with anything.
     """
 
     step: int
@@ -49,18 +55,34 @@ class MicroBatch:
     sfreq: float
     weight: NDArray[np.float32]
     masks: Masks
-    windows: list[str]
+    describe: Callable[[], list[str]]
+    spoil: Spoil | None = None
 
-    def tensors(self, device: torch.device, unit_scale: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return (x_BCT in network units at 256 Hz, ids_C, present_BC, weight_B) on a device."""
+    @property
+    def windows(self) -> list[str]:
+        """Which recording and moment each window is; put into words only when asked for."""
+        return self.describe()
+
+    def tensors(
+        self, device: torch.device, unit_scale: float, nearest: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Return (x_BCT in network units at 256 Hz, ids_C, present_BC, weight_B) on a device.
+
+        ``present_BC`` is None where no window lacks an electrode. Other rates are brought to 256 Hz with nothing
+        beyond their band, or, as published, by taking the ``nearest`` sample.
+        """
         scale = torch.from_numpy(self.scale).to(device)
         x_BCT = torch.from_numpy(self.counts).to(device) * (scale * unit_scale)[..., None]
         if self.sfreq != SFREQ:
-            x_BCT = resample(x_BCT, self.sfreq, SFREQ)
+            if nearest:
+                x_BCT = F.interpolate(x_BCT, int(x_BCT.shape[-1] * SFREQ / self.sfreq), mode="nearest")
+            else:
+                x_BCT = resample(x_BCT, self.sfreq, SFREQ)
             length = min(CROP, x_BCT.shape[-1])
             taken = torch.from_numpy(self.crop).to(device)[:, None] + torch.arange(length, device=device)
             x_BCT = x_BCT.gather(-1, taken[:, None].expand(-1, x_BCT.shape[1], -1))
-        return x_BCT, torch.from_numpy(self.ids).to(device), scale > 0, torch.from_numpy(self.weight).to(device)
+        present_BC = None if (self.scale > 0).all() else scale > 0
+        return x_BCT, torch.from_numpy(self.ids).to(device), present_BC, torch.from_numpy(self.weight).to(device)
 
 
 class _Reader:
@@ -73,21 +95,33 @@ class _Reader:
         self.ids = np.array(ids([windows.electrodes[row] for row in known]), np.int64)
         self.length = int(windows.shape[1] * SFREQ / windows.sfreq)
         self.cropped = windows.sfreq == SFREQ and self.length > CROP
-        self.stored = np.empty(windows.shape, np.int16)
+
+    def masks(self, key: int, config: PretrainConfig) -> Masks:
+        """Return the masks of a micro-batch."""
+        return draw(
+            key,
+            min(self.length, CROP) // PATCH,
+            len(self.ids),
+            config.targets or None,
+            config.masking,
+            config.second_view,
+            config.micro_batch,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
         """Electrodes and samples of a window as the loader hands it on."""
         return len(self.ids), CROP if self.cropped else self.windows.shape[1]
 
-    def crop(self, uniform: float) -> int:
-        """Return the first sample of a crop, at the network's rate."""
-        return int(uniform * (max(self.length - CROP, 0) + 1))
+    def crops(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the first samples of crops, at the network's rate."""
+        return (uniforms * (max(self.length - CROP, 0) + 1)).astype(np.int64)
 
     def read(self, shard: int, row: int, crop: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
         """Fill ``counts`` and return µV per count by electrode."""
-        scale = self.windows.read(shard, row, self.stored)
-        stored = self.stored[:, crop : crop + CROP] if self.cropped else self.stored
+        stored, scale = self.windows.stored(shard, row)
+        if self.cropped:
+            stored = stored[:, crop : crop + CROP]
         counts[...] = stored[self.channels]
         return scale[self.channels]
 
@@ -97,11 +131,6 @@ def outside_vocabulary(sets: list[TrainingSet]) -> list[str]:
     return sorted({name for one in sets for name in one.train.electrodes} - set(VOCABULARY))
 
 
-def num_patches(reader_length: int) -> int:
-    """Return the time patches of a window of so many samples at 256 Hz once it is cropped."""
-    return min(reader_length, CROP) // PATCH
-
-
 class Loader:
     """Iterates over this rank's micro-batches from a step on; closing it ends its thread.
 
@@ -109,9 +138,10 @@ class Loader:
     """
 
     def __init__(
-        self, plan: Plan, sets: list[TrainingSet], targets: tuple[int, int] | None, first: int, rank: int, world: int
+        self, plan: Plan, sets: list[TrainingSet], config: PretrainConfig, first: int, rank: int, world: int
     ) -> None:
-        self._plan, self._targets = plan, targets
+        self._plan, self._config = plan, config
+        self._strength = Strength(config.electrode_drop, config.time_drop, config.noise, config.gain)
         self._readers = [_Reader(one.train) for one in sets]
         self._rows = [one.train.rows for one in sets]
         self._range, self._rank, self._world = range(first, plan.steps), rank, world
@@ -171,57 +201,67 @@ class Loader:
         first_slot = step * self._plan.global_batch + number * size
         readers = [self._readers[one] for one in source]
         rows = [self._rows[one][at][position] for one, at, position in zip(source, shard, row, strict=True)]
-        crop = np.array(
-            [
-                reader.crop(float(keyed.uniforms(keyed.key("crop", seed, first_slot + position), 1)[0]))
-                for position, reader in enumerate(readers)
-            ]
-        )
+        first, crop = readers[0], np.zeros(size, np.int64)
+        if first.length > CROP:
+            keys = [keyed.key("crop", seed, slot) for slot in range(first_slot, first_slot + size)]
+            crop = first.crops(np.concatenate([keyed.uniforms(key, 1) for key in keys]))
         scale = np.stack(
             [
                 reader.read(int(at), int(stored), int(start), counts[position])
                 for position, (reader, at, stored, start) in enumerate(zip(readers, shard, rows, crop, strict=True))
             ]
         )
+        spoil = None
+        if self._config.augment:
+            slots, samples = range(first_slot, first_slot + size), min(first.length, CROP)
+            spoil = augment.draw(seed, slots, len(first.ids), samples, self._strength)
+        shared = (step, number) if self._config.mask_for == "micro_batch" else (step,)
         return MicroBatch(
             step=step,
             number=number,
             counts=counts,
             scale=scale,
             crop=crop,
-            ids=readers[0].ids,
-            sfreq=readers[0].windows.sfreq,
+            ids=first.ids,
+            sfreq=first.windows.sfreq,
             weight=np.ones(size, np.float32),
-            masks=draw(
-                keyed.key("mask", seed, step, number),
-                num_patches(readers[0].length),
-                len(readers[0].ids),
-                self._targets,
-            ),
-            windows=[
-                f"{reader.windows.folder.name}: {reader.windows.describe(int(at), int(stored))}"
-                for reader, at, stored in zip(readers, shard, rows, strict=True)
-            ],
+            masks=first.masks(keyed.key("mask", seed, *shared), self._config),
+            spoil=spoil,
+            describe=partial(_described, readers, shard.tolist(), rows),
         )
 
 
+def _described(readers: list[_Reader], shards: Iterable[int], rows: Iterable[int]) -> list[str]:
+    return [
+        f"{reader.windows.folder.name}: {reader.windows.describe(int(shard), int(row))}"
+        for reader, shard, row in zip(readers, shards, rows, strict=True)
+    ]
+
+
 def valid_batches(
-    sets: list[TrainingSet], seed: int, size: int, targets: tuple[int, int] | None
+    sets: list[TrainingSet], config: PretrainConfig, step: int = 0, rank: int = 0, world: int = 1
 ) -> Iterator[MicroBatch]:
-    """Yield every valid window once, in a fixed order with fixed crops and masks; the last batch of a set is padded."""
-    number = 0
+    """Yield every valid window once, in a fixed order; the last batch of a set is padded. Ranks take turns.
+
+    Crops and masks are the same each time, unless the config wants new ones at each step.
+    """
+    size = config.micro_batch
+    when = (config.seed, "valid") if config.valid_draws == "fixed" else (config.seed, "valid at", step)
+    number = -1
     for windows in (one.valid for one in sets):
         if not len(windows):
             continue
         reader = _Reader(windows)
         for start in range(0, len(windows), size):
+            number += 1
+            if number % world != rank:
+                continue
             taken = np.arange(start, min(start + size, len(windows)))
             counts = np.zeros((size, *reader.shape), np.int16)
             scale = np.zeros((size, len(reader.ids)), np.float32)
-            crops = keyed.uniforms(keyed.key("crop", seed, "valid", number), size)
-            crop = np.array([reader.crop(float(uniform)) for uniform in crops])
-            for position, window in enumerate(taken):
-                shard, row = int(windows.shard[window]), int(windows.row[window])
+            crop = reader.crops(keyed.uniforms(keyed.key("crop", *when, number), size))
+            shards, rows = windows.shard[taken].tolist(), windows.row[taken].tolist()
+            for position, (shard, row) in enumerate(zip(shards, rows, strict=True)):
                 scale[position] = reader.read(shard, row, int(crop[position]), counts[position])
             scale[len(taken) :] = scale[0]  # padding lacks no electrode, so it costs no attention mask
             yield MicroBatch(
@@ -233,9 +273,6 @@ def valid_batches(
                 ids=reader.ids,
                 sfreq=windows.sfreq,
                 weight=(np.arange(size) < len(taken)).astype(np.float32),
-                masks=draw(
-                    keyed.key("mask", seed, "valid", number), num_patches(reader.length), len(reader.ids), targets
-                ),
-                windows=[windows.describe(int(windows.shard[window]), int(windows.row[window])) for window in taken],
+                masks=reader.masks(keyed.key("mask", *when, number), config),
+                describe=partial(_described, [reader] * len(taken), shards, rows),
             )
-            number += 1

@@ -5,8 +5,10 @@ negative. Axes are named as in `dare_eeg.model`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,20 +28,33 @@ class Losses:
     activation: Tensor
 
 
-def measure(outputs: Outputs, temperature: Tensor, weight_B: Tensor | None = None) -> Losses:
-    """Return the four parts for one pass of the network; ``temperature`` is that of its contrastive head."""
+def measure(
+    outputs: Outputs, temperature: Tensor, weight_B: Tensor | None = None, across_ranks: bool = False
+) -> Losses:
+    """Return the four parts for one pass of the network; ``temperature`` is that of its contrastive head.
+
+    With ``across_ranks`` the windows of all ranks are each other's negatives; every rank must then call this at once.
+    """
     return Losses(
         reconstruction=reconstruction(outputs.recon, outputs.y, outputs.present_y, weight_B),
         anchor=anchor(outputs.pred, outputs.h, weight_B),
-        mask=contrast(outputs.proj1, outputs.proj2, temperature, weight_B),
+        mask=contrast(outputs.proj1, outputs.proj2, temperature, weight_B, across_ranks),
         activation=activation(outputs.z1, outputs.z2, weight_B),
     )
 
 
-def total(losses: Losses) -> Tensor:
-    """Return reconstruction + anchor + 0.1 mask + 0.0001 activation."""
-    aligned = losses.reconstruction + losses.anchor + MASK_WEIGHT * losses.mask
-    return aligned + ACTIVATION_WEIGHT * losses.activation
+def total(losses: Losses, case: int = 5) -> Tensor:
+    """Return reconstruction + anchor + 0.1 mask + 0.0001 activation.
+
+    Of the published ablations, ``case`` 1 leaves out the anchor and ``case`` 4 what the second view is for: mask and
+    activation. They are measured all the same.
+    """
+    parts = [losses.reconstruction]
+    if case != 1:
+        parts.append(losses.anchor)
+    if case != 4:
+        parts += [MASK_WEIGHT * losses.mask, ACTIVATION_WEIGHT * losses.activation]
+    return torch.stack(parts).sum()
 
 
 def reconstruction(
@@ -57,20 +72,47 @@ def anchor(pred_BNSD: Tensor, h_BNSD: Tensor, weight_B: Tensor | None = None) ->
     return _mean((pred_BNSD - h_BNSD).square(), weight_B)
 
 
-def contrast(proj1_BD: Tensor, proj2_BD: Tensor, temperature: Tensor, weight_B: Tensor | None = None) -> Tensor:
+def contrast(
+    proj1_BD: Tensor,
+    proj2_BD: Tensor,
+    temperature: Tensor,
+    weight_B: Tensor | None = None,
+    across_ranks: bool = False,
+) -> Tensor:
     """Return how badly views find each other in the batch by cosine (InfoNCE; van den Oord et al. 2018).
 
     The cross-entropies of both directions are averaged; 0 where the batch holds a single window.
     """
-    proj1_BD, proj2_BD = proj1_BD.float(), proj2_BD.float()
     if weight_B is not None:
         kept = weight_B > 0
         proj1_BD, proj2_BD, weight_B = proj1_BD[kept], proj2_BD[kept], weight_B[kept]
-    similarity_BB = F.cosine_similarity(proj1_BD[:, None], proj2_BD[None], dim=-1) / temperature
-    itself = torch.arange(len(similarity_BB), device=similarity_BB.device)
-    forth = F.cross_entropy(similarity_BB, itself, reduction="none")
-    back = F.cross_entropy(similarity_BB.T, itself, reduction="none")
-    return _mean((forth + back) / 2, weight_B)
+    # Half precision is too coarse for the cosines of near copies.
+    dtype = torch.promote_types(proj1_BD.dtype, torch.float32)
+    views_2BD = F.normalize(torch.stack((proj1_BD, proj2_BD)).to(dtype), dim=-1)
+    every_2BD, first = views_2BD, 0
+    if across_ranks:
+        every_2BD, first = _AllRanks.apply(views_2BD), dist.get_rank() * len(proj1_BD)
+    with torch.autocast(views_2BD.device.type, enabled=False):
+        similarity_2BB = views_2BD @ every_2BD.flip(0).mT / temperature
+    itself = first + torch.arange(len(proj1_BD), device=proj1_BD.device)
+    errors_2B = F.cross_entropy(similarity_2BB.mT, itself.expand(2, -1), reduction="none")
+    return _mean(errors_2B.mean(dim=0), weight_B)
+
+
+class _AllRanks(torch.autograd.Function):
+    """The windows (2, B, D) of all ranks, in their order; each rank's gradient goes back to its own."""
+
+    @staticmethod
+    def forward(ctx: Any, views_2BD: Tensor) -> Tensor:
+        parts = [torch.empty_like(views_2BD) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, views_2BD.contiguous())
+        return torch.cat(parts, dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size(), dim=1)[dist.get_rank()]
 
 
 def activation(z1_BMSD: Tensor, z2_BMSD: Tensor, weight_B: Tensor | None = None) -> Tensor:

@@ -78,9 +78,18 @@ def cut_patches(x_BCT: Tensor) -> Tensor:
     return rearrange(x_BCT[..., : patches * PATCH], "b c (n p) -> b n c p", p=PATCH)
 
 
-def _unless_complete(present_BC: Tensor | None) -> Tensor | None:
+def unless_complete(present_BC: Tensor | None) -> Tensor | None:
     """Return None where every electrode of every window is present: then no attention needs a mask."""
     return None if present_BC is None or bool(present_BC.all()) else present_BC
+
+
+def _pick(x: Tensor, numbers: Tensor, axes: int) -> Tensor:
+    """Return what ``numbers`` name along the second axis of ``x``.
+
+    They have so many axes where they are the same for all windows, and one more, the first, where each has its own.
+    """
+    windows = torch.arange(len(x), device=x.device)
+    return x[windows.view(-1, *(1,) * axes), numbers]
 
 
 class PatchEmbed(nn.Module):
@@ -119,20 +128,20 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Return features (B, M, S, D) of windows in network units.
 
-        ``ids_C`` are positions in the vocabulary, in any order. ``mask_MK`` holds flat token numbers
-        n * C + c, one row per time patch to read; None reads all tokens of all N = M patches. Electrodes that
-        ``present_BC`` denies take part in nothing. Raises ValueError for less than one patch of samples.
+        ``ids_C`` are positions in the vocabulary, in any order. ``mask_MK``, or one for each window (B, M, K),
+        holds flat token numbers n * C + c, one row per time patch to read; None reads all tokens of all N = M
+        patches. Electrodes that ``present_BC`` denies take part in nothing. Raises ValueError for less than one
+        patch of samples.
         """
         patches_BNCP = cut_patches(x_BCT)
-        present_BC = _unless_complete(present_BC)
         if mask_MK is None:
             tokens = self.patch_embed(patches_BNCP) + self.chan_embed(ids_C)
             present = None if present_BC is None else repeat(present_BC, "b c -> b n c", n=tokens.shape[1])
         else:
             electrode_MK = mask_MK % len(ids_C)
-            seen_BMKP = patches_BNCP.flatten(1, 2)[:, mask_MK]
+            seen_BMKP = _pick(patches_BNCP.flatten(1, 2), mask_MK, axes=2)
             tokens = self.patch_embed(seen_BMKP) + self.chan_embed(ids_C[electrode_MK])
-            present = None if present_BC is None else present_BC[:, electrode_MK]
+            present = None if present_BC is None else _pick(present_BC, electrode_MK, axes=2)
         return self._summarise(tokens, present)
 
     def _summarise(self, tokens_BMKD: Tensor, present_BMK: Tensor | None) -> Tensor:
@@ -159,16 +168,20 @@ class Predictor(nn.Module):
         self.predictor_proj = nn.Linear(size.width, size.width)
 
     def forward(self, z_BMSD: Tensor, visible_M: Tensor, num_patches: int) -> tuple[Tensor, Tensor]:
-        """Return (pred, comb), each (B, N, S, D): the prediction, and the same with ``z`` where visible."""
-        batch, _, summary_tokens, _ = z_BMSD.shape
+        """Return (pred, comb), each (B, N, S, D): the prediction, and the same with ``z`` where visible.
+
+        ``visible_M``, or one for each window (B, M), are the time patches that ``z`` describes.
+        """
+        batch, rows, summary_tokens, _ = z_BMSD.shape
+        place = visible_M.expand(batch, rows)[..., None, None].expand_as(z_BMSD)
         visible = self.predictor_embed(z_BMSD)
         hidden = self.mask_token.to(visible.dtype).expand(batch, num_patches, -1, -1)
-        tokens = rearrange(hidden.index_copy(1, visible_M, visible), "b n s d -> b (n s) d")
+        tokens = rearrange(hidden.scatter(1, place, visible), "b n s d -> b (n s) d")
         time = torch.arange(num_patches, device=z_BMSD.device).repeat_interleave(summary_tokens)
         tokens = run(self.predictor_blocks, tokens, start=0, rotation=self.time_embed(time))
         pred = self.predictor_proj(self.predictor_norm(tokens))
         pred = rearrange(pred, "b (n s) d -> b n s d", s=summary_tokens)
-        return pred, pred.to(z_BMSD.dtype).index_copy(1, visible_M, z_BMSD)
+        return pred, pred.to(z_BMSD.dtype).scatter(1, place, z_BMSD)
 
 
 class Reconstructor(nn.Module):
@@ -185,19 +198,19 @@ class Reconstructor(nn.Module):
         self.reconstructor_proj = nn.Linear(size.width, PATCH)
 
     def forward(self, comb_BNSD: Tensor, ids_C: Tensor, mask_Y: Tensor, present_BC: Tensor | None = None) -> Tensor:
-        """Return (B, Y, P): one patch per flat token number n * C + c of ``mask_Y``.
+        """Return (B, Y, P): one patch per flat token number n * C + c of ``mask_Y``, or of one for each window (B, Y).
 
         Targets see each other, so those of electrodes that ``present_BC`` denies are hidden from all others.
         """
         batch, patches, summary_tokens, _ = comb_BNSD.shape
         context = rearrange(self.reconstructor_embed(comb_BNSD), "b n s d -> b (n s) d")
-        electrode_Y = mask_Y % len(ids_C)
+        electrode_Y, patch_Y = mask_Y % len(ids_C), mask_Y // len(ids_C)
         queries = (self.mask_token + self.chan_embed(ids_C[electrode_Y])).expand(batch, -1, -1)
         time = torch.arange(patches, device=mask_Y.device).repeat_interleave(summary_tokens)
-        rotation = self.time_embed(torch.cat((time, mask_Y // len(ids_C))))
-        present_BC, keys = _unless_complete(present_BC), None
+        rotation = self.time_embed(torch.cat((time.expand(*patch_Y.shape[:-1], -1), patch_Y), dim=-1))
+        keys = None
         if present_BC is not None:
-            keys = F.pad(present_BC[:, electrode_Y], (context.shape[1], 0), value=True)
+            keys = F.pad(_pick(present_BC, electrode_Y, axes=1), (context.shape[1], 0), value=True)
         tokens = torch.cat((context, queries), dim=1)
         tokens = run(self.reconstructor_blocks, tokens, context.shape[1], keys, rotation)
         return self.reconstructor_proj(self.reconstructor_norm(tokens))
@@ -238,11 +251,15 @@ class Outputs:
 
 
 class Network(nn.Module):
-    """The whole of pretraining: encoder, its momentum copy, predictor, reconstructor and contrastive head."""
+    """The whole of pretraining: encoder, its momentum copy, predictor, reconstructor and contrastive head.
 
-    def __init__(self, size: Size, init: Init = "fan_in") -> None:
+    The published ablations change it: in ``case`` 2 targets are raw patches, in ``case`` 3 the reconstructor reads
+    the prediction of all patches. Cases 1 and 4 leave parts out of the loss (`dare_eeg.losses.total`); 5 is the whole.
+    """
+
+    def __init__(self, size: Size, init: Init = "fan_in", case: int = 5) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.case = size, case
         self.encoder = Encoder(size)
         self.predictor = Predictor(size)
         self.reconstructor = Reconstructor(size)
@@ -251,35 +268,45 @@ class Network(nn.Module):
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.loss_mc = ContrastiveHead(size)
 
-    def forward(self, x_BCT: Tensor, ids_C: Tensor, masks: Masks, present_BC: Tensor | None = None) -> Outputs:
+    def forward(
+        self,
+        x_BCT: Tensor,
+        ids_C: Tensor,
+        masks: Masks,
+        present_BC: Tensor | None = None,
+        seen_BCT: Tensor | None = None,
+    ) -> Outputs:
         """Run both views, the momentum encoder, the prediction and the reconstruction.
 
         ``x_BCT`` is in network units, ``ids_C`` are positions in the vocabulary, and ``present_BC`` is False
-        where a window lacks an electrode. Raises ValueError for less than one patch of samples.
+        where a window lacks an electrode. The views are of ``seen_BCT`` where it is given; what they must reach is
+        always of ``x_BCT``. Raises ValueError for less than one patch of samples.
         """
         mask_x, mask_x2, mask_y = (
             torch.as_tensor(mask, device=x_BCT.device) for mask in (masks.mask_x, masks.mask_x2, masks.mask_y)
         )
-        present_BC = _unless_complete(present_BC)
+        seen_BCT = x_BCT if seen_BCT is None else seen_BCT
+        present_BC = unless_complete(present_BC)
         if present_BC is not None:
-            x_BCT = x_BCT.masked_fill(~present_BC[..., None], 0)
+            x_BCT, seen_BCT = (each.masked_fill(~present_BC[..., None], 0) for each in (x_BCT, seen_BCT))
         patches_BNCP = cut_patches(x_BCT)
+        y = _pick(patches_BNCP.flatten(1, 2), mask_y, axes=1)
         with torch.no_grad():
             h_raw = self.target_encoder(x_BCT, ids_C, present_BC=present_BC)
             h = F.layer_norm(h_raw, h_raw.shape[-1:])
-        z1 = self.encoder(x_BCT, ids_C, mask_x, present_BC)
-        z2 = self.encoder(x_BCT, ids_C, mask_x2, present_BC)
-        pred, comb = self.predictor(z1, mask_x[:, 0] // len(ids_C), num_patches=patches_BNCP.shape[1])
+        both_views = torch.cat((mask_x, mask_x2), dim=-2)
+        z1, z2 = self.encoder(seen_BCT, ids_C, both_views, present_BC).chunk(2, dim=1)
+        pred, comb = self.predictor(z1, mask_x[..., 0] // len(ids_C), num_patches=patches_BNCP.shape[1])
         return Outputs(
             h_raw=h_raw,
             h=h,
-            y=F.layer_norm(patches_BNCP.flatten(1, 2)[:, mask_y], (PATCH,)),
-            present_y=None if present_BC is None else present_BC[:, mask_y % len(ids_C)],
+            y=y if self.case == 2 else F.layer_norm(y, (PATCH,)),
+            present_y=None if present_BC is None else _pick(present_BC, mask_y % len(ids_C), axes=1),
             z1=z1,
             z2=z2,
             pred=pred,
             comb=comb,
-            recon=self.reconstructor(comb, ids_C, mask_y, present_BC),
+            recon=self.reconstructor(pred if self.case == 3 else comb, ids_C, mask_y, present_BC),
             proj1=self.loss_mc(z1),
             proj2=self.loss_mc(z2),
         )

@@ -4,6 +4,7 @@ The state needed to go on is one integer, the step. A change to the order that a
 `manifests.manifest.ORDER_VERSION`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -98,13 +99,11 @@ class Plan:
     def slots(self, step: int) -> Slots:
         """Return the windows of a step: all of one signature, sources mixed by exact quota."""
         group, batch_number = self._group(step)
-        quotas = _quotas(self._weights(group))
-        assignment = _assignment(keyed.key("sources", self.seed, *group), quotas)
+        quotas, assignment, earlier = self._mixtures[group]
         slot = batch_number * self.global_batch + np.arange(self.global_batch)
         cycle, position = slot // CYCLE, slot % CYCLE
         member = assignment[position]
-        earlier = np.stack([np.cumsum(assignment == number) - 1 for number in range(len(group))])
-        sequence = cycle * quotas[member] + earlier[member, position]
+        sequence = cycle * quotas[member] + earlier[position]
         shard, row = np.empty((2, self.global_batch), np.int64)
         for number, source in enumerate(group):
             mine = member == number
@@ -112,19 +111,37 @@ class Plan:
         return Slots(np.array(group)[member], shard, row)
 
     @cached_property
-    def _groups(self) -> list[list[int]]:
+    def _groups(self) -> list[tuple[int, ...]]:
         ordered = sorted(range(len(self.sources)), key=lambda number: (self.sources[number].signature, number))
-        return [list(group) for _, group in groupby(ordered, key=lambda number: self.sources[number].signature)]
+        return [tuple(group) for _, group in groupby(ordered, key=lambda number: self.sources[number].signature)]
 
-    def _weights(self, numbers: list[int] | range) -> NDArray[np.float64]:
+    @cached_property
+    def _mixtures(self) -> dict[tuple[int, ...], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+        """By group: the share of a cycle of each member, whose each slot is, how many its member had before it."""
+        mixtures = {}
+        for group in self._groups:
+            quotas = _quotas(self._weights(group))
+            assignment = _assignment(keyed.key("sources", self.seed, *group), quotas)
+            earlier = np.empty(CYCLE, np.int64)
+            for member, quota in enumerate(quotas):
+                earlier[assignment == member] = np.arange(quota)
+            mixtures[group] = quotas, assignment, earlier
+        return mixtures
+
+    @cached_property
+    def _turns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The share of a cycle of each group, and whose each batch is."""
+        quotas = _quotas(np.array([self._weights(group).sum() for group in self._groups]))
+        return quotas, _assignment(keyed.key("groups", self.seed), quotas)
+
+    def _weights(self, numbers: Iterable[int]) -> NDArray[np.float64]:
         return np.array([self.sources[number].weight * self.sources[number].total for number in numbers])
 
-    def _group(self, step: int) -> tuple[list[int], int]:
+    def _group(self, step: int) -> tuple[tuple[int, ...], int]:
         """Return the signature group whose turn it is, and how many batches it has had."""
         if len(self._groups) == 1:
             return self._groups[0], step
-        quotas = _quotas(np.array([self._weights(group).sum() for group in self._groups]))
-        turns = _assignment(keyed.key("groups", self.seed), quotas)
+        quotas, turns = self._turns
         number = int(turns[step % CYCLE])
         had = step // CYCLE * int(quotas[number]) + int(np.count_nonzero(turns[: step % CYCLE] == number))
         return self._groups[number], had

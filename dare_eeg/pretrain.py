@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from dare_eeg import checkpoint, engine, losses, schedule
 from dare_eeg.config import PretrainConfig
@@ -19,12 +20,24 @@ from dare_eeg.loader import SFREQ, Loader, MicroBatch, valid_batches
 from dare_eeg.losses import Losses
 from dare_eeg.model import SIZES, Network, Outputs
 from dare_eeg.order import Plan, Source
+from dare_eeg.published import read_network
 from dare_eeg.shards import TrainingSet
 from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
 from manifests import manifest
-from manifests.durable import sha256_bytes
+from manifests.durable import canonical_json, sha256_bytes, write_bytes
 from manifests.electrodes import VOCABULARY, in_vocabulary
 from manifests.errors import DareError
+
+HEALTH = ("target_variance", "effective_rank")
+HEALTH_EVERY = 20
+"""Steps between two looks at the spread of features: an eigendecomposition a step would cost more than it tells."""
+
+BETA1 = 0.95
+"""Adam's beta1 where it is not cycled."""
+
+_NOT_OF_THE_PLAN = {"shards", "out", "epochs", "checkpoint_every", "exclude", "deepspeed", "start_from", "valid_draws",
+                    "on_resume"}  # fmt: skip
+"""Fields that a resumed run may change, or that the order's own fields stand for."""
 
 Report = Callable[[int, int, dict[str, Any]], None]
 
@@ -54,30 +67,32 @@ def pretrain(
     if checkpoint.exists(run) and not resume:
         raise DareError(f"{run}: holds a run; go on with --resume, or choose another --out")
     torch.manual_seed(config.seed)
-    network = Network(SIZES[config.size], config.init)
+    network = _network(config)
     ds = engine.start(network, config)
     every = config.checkpoint_every or max(1, plan.steps // 20)
     resolved = {"steps": plan.steps, "precision": engine.precision(config), "checkpoint_every": every}
     config = config.model_copy(update=resolved)
-    fields = plan_fields(config, plan)
+    fields = plan_fields(config, plan, ds.world_size)
     done, best_valid = checkpoint.resume(run, ds, fields) if resume else (0, None)
     if ds.global_rank == 0:
         config.save(run / "config.toml")
         checkpoint.cut_metrics(run / "metrics.jsonl", done)
     stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
-    loader = Loader(plan, trained_on, _targets(config), done, ds.global_rank, ds.world_size)
+    restarted_at = done if config.on_resume == "restart" else 0
+    loader = Loader(plan, trained_on, config, done, ds.global_rank, ds.world_size)
     provenance = _provenance(config, sets, run)
     with closing(loader), _Stop() as stop, _Log(run, ds.global_rank) as log:
         batches = iter(loader)
         for step in range(done, stop_at):
-            metrics = train_step(ds, network, config, plan, step, batches)
-            stopping = _any_rank(ds, stop.asked)
-            due = (step + 1) % every == 0 or step + 1 == stop_at or stopping
-            valid = validate(ds, network, config, sets) if due else None
+            metrics = train_step(ds, network, config, plan, step, batches, restarted_at)
+            stopping = _any_rank(ds, stop.asked) or step + 1 == stop_at
+            due = (step + 1) % every == 0 or step + 1 == plan.steps
+            valid = validate(ds, network, config, sets, step + 1) if due else None
             log(metrics | ({"valid": valid} if valid else {}))
-            if due:
-                # A run without valid windows has no best step: its last is what it has to give.
-                is_best = valid is None or best_valid is None or valid["loss"] <= best_valid
+            if due or stopping:
+                # Without a valid loss yet the last step is what there is to give. A stop between two validations
+                # has none, so that what a run exports does not depend on where it was stopped.
+                is_best = best_valid is None or (valid is not None and valid["loss"] <= best_valid)
                 if is_best:
                     best_valid = valid["loss"] if valid else None
                     if ds.global_rank == 0:
@@ -94,52 +109,61 @@ def pretrain(
 
 
 def train_step(
-    ds: Any, network: Network, config: PretrainConfig, plan: Plan, step: int, batches: Any
+    ds: Any, network: Network, config: PretrainConfig, plan: Plan, step: int, batches: Any, restarted_at: int = 0
 ) -> dict[str, Any]:
-    """Do one optimizer step and return its metrics; loss parts are means over the global batch."""
+    """Do one optimizer step and return its metrics; loss parts are means over the global batch.
+
+    Schedules count from ``restarted_at``. What tells of collapse is measured every `HEALTH_EVERY` steps, else None.
+    """
     began = time.perf_counter()
-    lr, beta1 = schedule.learning_rate(step, plan.steps, config.lr), schedule.beta1(step, plan.steps)
+    scheduled = step - restarted_at
+    lr = schedule.learning_rate(scheduled, plan.steps, config.lr)
+    beta1 = schedule.beta1(scheduled, plan.steps) if config.cycle_beta1 else BETA1
     for group in ds.optimizer.param_groups:
         group["lr"], group["betas"] = lr, (beta1, group["betas"][1])
-    parts: list[dict[str, float]] = []
-    spoiled: MicroBatch | None = None
+    parts: list[dict[str, Tensor]] = []
+    seen: list[MicroBatch] = []
     waited = 0.0
     for _ in range(plan.global_batch // plan.micro_batch // ds.world_size):
         asked = time.perf_counter()
         batch = next(batches)
         waited += time.perf_counter() - asked
-        outputs, measured = _forward(ds, network, config, batch)
-        loss = losses.total(measured)
+        across_ranks = config.gather_negatives and ds.world_size > 1
+        outputs, measured = _forward(ds, network, config, batch, across_ranks)
+        loss = losses.total(measured, config.case)
         ds.backward(loss)
         ds.step()
-        parts.append(_numbers(measured) | {"loss": loss.item()} | _health(outputs, batch))
-        if not math.isfinite(parts[-1]["loss"]):
-            spoiled = spoiled or batch
-    means = _mean_over_ranks(ds, parts)
+        health = _health(outputs, batch) if step % HEALTH_EVERY == 0 else {}
+        parts.append({name: one.detach() for name, one in (vars(measured) | {"loss": loss} | health).items()})
+        seen.append(batch)
+    # One transfer a step: a number read earlier makes the processor wait for the GPU.
+    table = torch.stack([torch.stack([value.double() for value in part.values()]) for part in parts]).cpu()
+    means = dict(zip(parts[0], _mean_over_ranks(ds, table.mean(dim=0)), strict=True))
     # Every rank sees the mean, so that all stop and none waits for one that did.
     if not math.isfinite(means["loss"]):
-        where = f"{spoiled.windows[0]} and the {len(spoiled.windows) - 1} windows of its batch" if spoiled else "a rank"
-        raise DareError(
-            f"{config.out}: the loss is not finite at step {step + 1}; look at {where}, or lower --lr; the last "
-            "checkpoint is whole"
-        )
-    momentum = schedule.momentum(step, plan.steps)
+        finite = [bool(row.isfinite().all()) for row in table]
+        raise _not_finite(ds, Path(config.out), step + 1, list(zip(finite, (one.windows for one in seen), strict=True)))
+    momentum = schedule.momentum(scheduled, plan.steps)
     network.update_target(momentum)
     speed = round(plan.global_batch / (time.perf_counter() - began), 3)
     settings = {"lr": lr, "momentum": momentum, "samples_per_s": speed, "data_wait_s": round(waited, 6)}
-    return {"step": step + 1} | means | settings
+    return {"step": step + 1} | dict.fromkeys(HEALTH) | means | settings
 
 
 @torch.no_grad()
-def validate(ds: Any, network: Network, config: PretrainConfig, sets: list[TrainingSet]) -> dict[str, float] | None:
-    """Return the loss parts over every valid window once, same crops and masks each time; None where there is none."""
+def validate(
+    ds: Any, network: Network, config: PretrainConfig, sets: list[TrainingSet], step: int
+) -> dict[str, float] | None:
+    """Return the loss parts over every valid window once; None where there is none.
+
+    Crops and masks are the same each time, unless the config wants new ones after each ``step``.
+    """
     sums: dict[str, float] = {}
     weight, spoiled = 0.0, ""
-    for batch in valid_batches(sets, config.seed, config.micro_batch, _targets(config)):
-        if batch.number % ds.world_size != ds.global_rank:
-            continue
+    for batch in valid_batches(sets, config, step, ds.global_rank, ds.world_size):
         outputs, measured = _forward(ds, network, config, batch)
-        numbers = _numbers(measured) | {"loss": losses.total(measured).item()} | _health(outputs, batch)
+        parts = vars(measured) | {"loss": losses.total(measured, config.case)} | _health(outputs, batch)
+        numbers = {name: value.item() for name, value in parts.items()}
         if not math.isfinite(numbers["loss"]):
             spoiled = spoiled or batch.windows[0]
         counted = float(batch.weight.sum())
@@ -178,30 +202,58 @@ def make_plan(config: PretrainConfig, sets: list[TrainingSet]) -> Plan:
     return Plan(sources, config.seed, config.global_batch, config.micro_batch, steps)
 
 
-def plan_fields(config: PretrainConfig, plan: Plan) -> dict[str, Any]:
+def plan_fields(config: PretrainConfig, plan: Plan, world_size: int = 1) -> dict[str, Any]:
     """Return all that must be equal to resume: the order, and what shapes the network and its steps."""
-    ours = ("size", "lr", "weight_decay", "unit_scale", "init", "targets", "precision")
-    return plan.fields() | {name: config.model_dump(mode="json")[name] for name in ours}
+    fields = {name: value for name, value in config.model_dump(mode="json").items() if name not in _NOT_OF_THE_PLAN}
+    return plan.fields() | fields | ({"world_size": world_size} if config.gather_negatives else {})
 
 
-def _forward(ds: Any, network: Network, config: PretrainConfig, batch: MicroBatch) -> tuple[Outputs, Losses]:
-    x_BCT, ids_C, present_BC, weight_B = batch.tensors(ds.device, config.unit_scale)
-    outputs = ds(x_BCT, ids_C, batch.masks, present_BC)
+def _network(config: PretrainConfig) -> Network:
+    """Return the network that a run begins with."""
+    size = SIZES[config.size]
+    network = Network(size, config.init, config.case)
+    if config.start_from:
+        state, _ = read_network(Path(config.start_from), size)
+        network.load_state_dict(state)
+    # Without the second view in its loss the head learns nothing; without gradient no optimizer group holds it.
+    network.loss_mc.requires_grad_(config.train_head and config.case != 4)
+    return network
+
+
+def _forward(
+    ds: Any, network: Network, config: PretrainConfig, batch: MicroBatch, across_ranks: bool = False
+) -> tuple[Outputs, Losses]:
+    nearest = config.resampling == "nearest"
+    x_BCT, ids_C, present_BC, weight_B = batch.tensors(ds.device, config.unit_scale, nearest)
+    seen_BCT = None if batch.spoil is None else batch.spoil(x_BCT)
+    outputs = ds(x_BCT, ids_C, batch.masks, present_BC, seen_BCT)
     padded = not bool((batch.weight > 0).all())
-    return outputs, losses.measure(outputs, network.loss_mc.temperature, weight_B if padded else None)
+    temperature = network.loss_mc.temperature
+    return outputs, losses.measure(outputs, temperature, weight_B if padded else None, across_ranks)
 
 
-def _numbers(measured: Losses) -> dict[str, float]:
-    return {name: value.item() for name, value in vars(measured).items()}
+def _not_finite(ds: Any, run: Path, step: int, batches: list[tuple[bool, list[str]]]) -> DareError:
+    """Leave the windows of a step in not_finite.json, by whether their batch was finite, and say where to look."""
+    gathered: list[Any] = [batches]
+    if ds.world_size > 1:
+        gathered *= ds.world_size
+        dist.all_gather_object(gathered, batches)
+    every = [batch for of_rank in gathered for batch in of_rank]
+    spoiled, whole = ([windows for finite, windows in every if finite == wanted] for wanted in (False, True))
+    if ds.global_rank == 0:
+        told = {"step": step, "not_finite": spoiled, "finite": whole}
+        write_bytes(run / "not_finite.json", canonical_json(told))
+    others = "" if whole else "; as no batch is finite, the step before may have spoiled the weights"
+    return DareError(
+        f"{run}: the loss is not finite at step {step}; look at {(spoiled or whole)[0][0]} and the other windows in "
+        f"not_finite.json, or lower --lr{others}; the last checkpoint is whole"
+    )
 
 
-def _health(outputs: Outputs, batch: MicroBatch) -> dict[str, float]:
+def _health(outputs: Outputs, batch: MicroBatch) -> dict[str, Tensor]:
     """Return what tells an anchor loss that falls by learning from one that falls because features collapse."""
     h_raw = outputs.h_raw[torch.from_numpy(batch.weight > 0)]
-    return {
-        "target_variance": round(losses.target_variance(h_raw).item(), 8),
-        "effective_rank": round(losses.effective_rank(h_raw).item(), 8),
-    }
+    return dict(zip(HEALTH, (losses.target_variance(h_raw), losses.effective_rank(h_raw)), strict=True))
 
 
 def _any_rank(ds: Any, asked: bool) -> bool:
@@ -213,18 +265,12 @@ def _any_rank(ds: Any, asked: bool) -> bool:
     return bool(flag)
 
 
-def _mean_over_ranks(ds: Any, parts: list[dict[str, float]]) -> dict[str, float]:
-    names = sorted(parts[0])
-    means = torch.tensor([[part[name] for name in names] for part in parts], dtype=torch.float64).mean(dim=0)
+def _mean_over_ranks(ds: Any, means: Tensor) -> list[float]:
     if ds.world_size > 1:
         means = means.float().to(ds.device)
         dist.all_reduce(means)
         means /= ds.world_size
-    return {name: round(float(mean), 8) for name, mean in zip(names, means, strict=True)}
-
-
-def _targets(config: PretrainConfig) -> tuple[int, int] | None:
-    return config.targets or None
+    return [round(float(mean), 8) for mean in means.tolist()]
 
 
 def _signature(one: TrainingSet) -> str:

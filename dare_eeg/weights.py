@@ -19,6 +19,9 @@ from manifests.errors import DareError
 ENCODER_FILE = "encoder.safetensors"
 """The name of the encoder in a run's folder."""
 
+OURS = "dare_eeg"
+"""Where a Lightning checkpoint that we wrote keeps what the encoder was trained on."""
+
 _WAY_OUT = "give a run, an encoder.safetensors or a published .ckpt or .pth that is whole"
 
 
@@ -40,16 +43,51 @@ class Provenance:
     subjects: tuple[str, ...] = ()
 
 
+_UNUSED = {
+    "encoder": "the copy that training moved; its slow mean is what is used",
+    "predictor": "only pretraining needs it",
+    "reconstructor": "only pretraining needs it",
+    "loss_mc": "only pretraining needs it",
+    "conv_head": "the classifier's own",
+    "conv_head.anti_alias": "the published code never reads it",
+    "classifier": "the classifier's own",
+    "optimizer_states": "a run starts with its own moments",
+    "lr_schedulers": "schedules are functions of the step",
+}
+"""Why parts of a published checkpoint lie unused."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which tensors of a file are used, and which of its names lie unused, each with the reason."""
+
+    used: tuple[str, ...]
+    unused: dict[str, str]
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line for each part left aside."""
+        parts: dict[tuple[str, str], int] = {}
+        for name, reason in self.unused.items():
+            part = (name.partition(".")[0] + (".*" if "." in name else ""), reason)
+            parts[part] = parts.get(part, 0) + 1
+        counted = {part: f" ({count} tensors)" if part[0].endswith(".*") else "" for part, count in parts.items()}
+        return tuple(f"left aside: {part}{counted[part, reason]}: {reason}" for part, reason in parts)
+
+
 Weights = tuple[dict[str, Tensor], Provenance, tuple[str, ...]]
 """The state dict of an `Encoder`, what it was trained on, and notes for the user on what was left aside."""
 
 
 def save_encoder(path: Path, encoder_state: dict[str, Tensor], provenance: Provenance) -> None:
     """Write an encoder's state dict atomically, with each field of its provenance as JSON metadata."""
-    flat = {**asdict(provenance), **asdict(provenance.size)}
-    metadata = {name: json.dumps(value) for name, value in flat.items() if name != "size"}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder_state.items()}
-    write_bytes(path, save(state, metadata))
+    write_bytes(path, save(state, metadata_of(provenance)))
+
+
+def metadata_of(provenance: Provenance) -> dict[str, str]:
+    """Return each field of a provenance, those of its size among them, as JSON."""
+    flat = {**asdict(provenance), **asdict(provenance.size)}
+    return {name: json.dumps(value) for name, value in flat.items() if name != "size"}
 
 
 def read_weights(path: Path) -> Weights:
@@ -64,7 +102,10 @@ def read_weights(path: Path) -> Weights:
     if file.stat().st_size == 0:
         raise DareError(f"{file}: zero bytes; {_WAY_OUT}")
     weights = _read_safetensors(file) if file.suffix == ".safetensors" else _read_published(file)
-    _require_encoder(file, weights[0], weights[1].size)
+    size = weights[1].size
+    with torch.device("meta"):
+        expected = Encoder(size).state_dict()
+    require(file, weights[0], expected, f"an encoder of width {size.width}")
     return weights
 
 
@@ -76,36 +117,48 @@ def _read_safetensors(file: Path) -> Weights:
     except (SafetensorError, OSError) as problem:
         raise DareError(f"{file}: not a whole safetensors file ({_line(problem)}); {_WAY_OUT}") from problem
     try:
-        return state, _provenance({name: json.loads(value) for name, value in metadata.items()}), ()
+        return state, _provenance(metadata), ()
     except (KeyError, TypeError, ValueError) as problem:
         raise DareError(f"{file}: no metadata of an encoder of ours ({_line(problem)}); {_WAY_OUT}") from problem
 
 
-def _provenance(metadata: dict[str, Any]) -> Provenance:
-    """Return the provenance that `save_encoder` wrote; KeyError where a field is missing."""
+def _provenance(stored: dict[str, str]) -> Provenance:
+    """Return the provenance of what `metadata_of` returned; KeyError where a field is missing."""
+    metadata = {name: json.loads(value) for name, value in stored.items()}
     size = {field.name: metadata[field.name] for field in fields(Size)}
     others = {field.name: metadata[field.name] for field in fields(Provenance) if field.name != "size"}
     lists = {name: tuple(others[name]) for name in ("electrodes", "subjects")}
     return Provenance(Size(**{**size, "depths": tuple(size["depths"])}), **{**others, **lists})
 
 
-def _read_published(file: Path) -> Weights:
+def read_torch(file: Path) -> dict[str, Any]:
+    """Return what torch saved in a file; only tensors and plain containers are let through.
+
+    Raises DareError for what is no checkpoint.
+    """
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises whatever its parser meets first
         raise DareError(f"{file}: not a checkpoint ({_line(problem)}); {_WAY_OUT}") from problem
-    if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
+    return stored if isinstance(stored, dict) else {}
+
+
+def _read_published(file: Path) -> Weights:
+    stored = read_torch(file)
+    if isinstance(stored.get("state_dict"), dict):
         return _pretrained(file, stored)
-    if isinstance(stored, dict) and isinstance(stored.get("model"), dict):
+    if isinstance(stored.get("model"), dict):
         return _finetuned(file, stored["model"])
     raise DareError(f"{file}: a checkpoint with neither 'state_dict' nor 'model'; {_WAY_OUT}")
 
 
 def _pretrained(file: Path, stored: dict[str, Any]) -> Weights:
-    """Return the momentum encoder of a Lightning checkpoint; it was trained in mV."""
-    state, note = _part(file, stored["state_dict"], "target_encoder.")
-    size = _size(file, stored["state_dict"])
-    return state, Provenance(size, PRETRAIN_58, unit_scale=1e-3, step=int(stored.get("global_step", 0))), note
+    """Return the momentum encoder of a Lightning checkpoint; it was trained in mV, if not by us."""
+    state, notes = _part(file, stored["state_dict"], "target_encoder.")
+    if OURS in stored:
+        return state, _provenance(stored[OURS]), notes
+    size = size_of(file, stored["state_dict"])
+    return state, Provenance(size, PRETRAIN_58, unit_scale=1e-3, step=int(stored.get("global_step", 0))), notes
 
 
 def _finetuned(file: Path, model: dict[str, Tensor]) -> Weights:
@@ -114,32 +167,38 @@ def _finetuned(file: Path, model: dict[str, Tensor]) -> Weights:
     It was trained on units of 100 µV at 200 Hz behind a learned adapter, whose outputs took the first 58
     places of the vocabulary.
     """
-    state, note = _part(file, model, "encoder.")
-    return state, Provenance(_size(file, model), VOCABULARY[:58], sfreq=200.0), note
+    state, notes = _part(file, model, "encoder.")
+    return state, Provenance(size_of(file, model), VOCABULARY[:58], sfreq=200.0), notes
 
 
 def _part(file: Path, state_dict: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return the tensors below a prefix, and a note that names the prefixes left aside."""
+    """Return the tensors below a prefix, and notes on those left aside."""
     if odd := [str(name) for name, value in state_dict.items() if not isinstance(value, Tensor)]:
         raise DareError(f"{file}: not tensors: {_some(odd)}; {_WAY_OUT}")
-    state = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
-    others = dict.fromkeys(name.split(".")[0] for name in state_dict if not name.startswith(prefix))
-    if not state:
+    coverage = cover(state_dict, tuple(name for name in state_dict if name.startswith(prefix)))
+    if not coverage.used:
+        others = dict.fromkeys(name.split(".")[0] for name in state_dict)
         raise DareError(f"{file}: no {prefix}* tensors, only {_some(others) or 'none'}; {_WAY_OUT}")
-    return state, (f"left aside: {', '.join(f'{name}.*' for name in others)}",) if others else ()
+    return {name.removeprefix(prefix): state_dict[name] for name in coverage.used}, coverage.lines()
 
 
-def _size(file: Path, state_dict: dict[str, Tensor]) -> Size:
+def cover(state: Iterable[str], used: tuple[str, ...], beside: tuple[str, ...] = ()) -> Coverage:
+    """Return which names of a state dict are used; the others, and what is stored ``beside`` it, lie unused."""
+    unused = [*sorted(set(state) - set(used), key=list(state).index), *beside]
+    reasons = {name: _UNUSED.get(name.rpartition(".")[0]) or _UNUSED.get(name.split(".")[0]) for name in unused}
+    return Coverage(used, {name: reason or "not part of the network" for name, reason in reasons.items()})
+
+
+def size_of(file: Path, state_dict: dict[str, Tensor]) -> Size:
+    """Return the size that a state dict shows; DareError where it shows none."""
     try:
         return infer_size(state_dict)
     except (KeyError, ValueError) as problem:
         raise DareError(f"{file}: no summary_token (1, S, D) that tells the size; {_WAY_OUT}") from problem
 
 
-def _require_encoder(file: Path, state: dict[str, Tensor], size: Size) -> None:
-    """Raise DareError naming every kind of difference from an encoder of that size."""
-    with torch.device("meta"):
-        expected = Encoder(size).state_dict()
+def require(file: Path, state: dict[str, Tensor], expected: dict[str, Tensor], what: str) -> None:
+    """Raise DareError naming every kind of difference from the tensors that ``what`` has."""
     misshapen = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in expected.items()
@@ -151,7 +210,7 @@ def _require_encoder(file: Path, state: dict[str, Tensor], size: Size) -> None:
         "misshapen": misshapen,
     }
     if told := "; ".join(f"{kind}: {_some(names)}" for kind, names in differences.items() if names):
-        raise DareError(f"{file}: not an encoder of width {size.width}: {told}; {_WAY_OUT}")
+        raise DareError(f"{file}: not {what}: {told}; {_WAY_OUT}")
 
 
 def _some(names: Iterable[str], most: int = 8) -> str:

@@ -1,15 +1,21 @@
-"""A job of several processes: ``dare`` commands run by every rank one after another, under any launcher.
+"""Jobs of several processes: start them under any launcher, watch them, strike one down.
 
-As a program it is one rank: it runs the commands of a file and leaves what each gave back beside it.
+As a program this is one rank: it runs the ``dare`` commands of a file one after another and leaves beside it what each
+gave back.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import torch.distributed as dist
 
@@ -18,23 +24,99 @@ from tests.commands import Answer, dare
 
 HOUSE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-LAUNCHERS = {
-    "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", 2],
-    "deepspeed": [BIN / "deepspeed", "--num_gpus", 2, "--master_port", 0],
-}
+SILENCE = 300.0
+"""Seconds after which a job hangs; none takes a tenth of it even on a busy machine."""
 
 
-def run_commands(file: Path) -> None:
+@contextmanager
+def job(launcher: str, *words: object) -> Iterator[subprocess.Popen[str]]:
+    """Start a script and its arguments as two processes; whatever is left of them at the end is killed."""
+    port = free_port()
+    command: list[object] = {
+        "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", 2],
+        "deepspeed": [BIN / "deepspeed", "--num_gpus", 2, "--master_port", port],
+        "srun": [sys.executable, __file__, "as-srun-does", port],
+    }[launcher]
+    shielded = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "MASTER_"))}
+    environment = shielded | {"PYTHONPATH": str(HOUSE), "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [str(word) for word in (*command, *words)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        for one in [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []:
+            one.kill()
+        process.communicate()
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return the status of a job and all that its processes wrote; subprocess.TimeoutExpired where it hangs."""
+    told, _ = process.communicate(timeout=SILENCE)
+    return process.returncode, told
+
+
+def ranks(process: subprocess.Popen[str]) -> dict[int, psutil.Process]:
+    """Return the processes of a job that train, by rank."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    found = [(one.environ(), one) for one in children if BIN / "dare" in map(Path, one.cmdline())]
+    return {int(told.get("RANK", told.get("SLURM_PROCID", -1))): one for told, one in found}
+
+
+def until(happened: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    """Wait for something that a job does; AssertionError with what it said where it ends before."""
+    deadline = time.monotonic() + SILENCE
+    while not happened():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def together(launcher: str, folder: Path, *commands: tuple[object, ...]) -> list[list[Answer]]:
+    """Run ``dare`` commands one after another in one job; return what each gave back, by rank."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "commands.json"
+    file.write_text(json.dumps([[str(word) for word in command] for command in commands]))
+    with job(launcher, __file__, file) as process:
+        status, told = finished(process)
+    assert status == 0, told
+    return [[Answer(*one) for one in json.loads(answers(file, rank).read_text())] for rank in (0, 1)]
+
+
+def answers(file: Path, rank: int) -> Path:
+    return file.with_name(f"answers-{rank}.json")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _rank(file: Path) -> None:
     """Run the commands of a file in this process, with one process group for all of them."""
-    answers = []
     with pytest.MonkeyPatch.context() as patch:
-        # A process cannot join a second group after it has left the first.
+        # A process cannot join a second group once it has left the first.
         patch.setattr(engine, "stop", lambda: dist.barrier())
-        for command in json.loads(file.read_text()):
-            answers.append(dare(*command))
+        given_back = [dare(*command) for command in json.loads(file.read_text())]
+    answers(file, dist.get_rank()).write_text(json.dumps(given_back))
     engine.stop()
-    file.with_name(f"answers-{os.environ['RANK']}.json").write_text(json.dumps(answers))
+
+
+def _as_srun_does(port: str, *words: str) -> int:
+    """Start two tasks with the variables that ``srun`` gives them, and end as the worse of them."""
+    shared = {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, *words], env=os.environ | shared | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)}
+        )
+        for task in range(2)
+    ]
+    return max(abs(task.wait()) for task in tasks)
 
 
 if __name__ == "__main__":
-    run_commands(Path(sys.argv[-1]))
+    if sys.argv[1] == "as-srun-does":
+        sys.exit(_as_srun_does(*sys.argv[2:]))
+    _rank(Path(sys.argv[-1]))

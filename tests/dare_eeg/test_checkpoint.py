@@ -14,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dare_eeg import load_encoder
+from dare_eeg import pretrain as training
 from tests.commands import Answer, dare
 from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, pretrained, tensors_of, truncate
 
@@ -176,6 +178,19 @@ def test_a_run_that_is_not_there_is_not_resumed(four_electrodes: Path, tmp_path:
     assert answer.status == 2
     assert "has no checkpoint to resume from" in answer.complaint
     assert not (tmp_path / "none" / "config.toml").exists()
+
+
+def test_what_a_run_exports_does_not_depend_on_where_it_was_stopped(
+    four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    valid = {4: 2.0, 5: 1.0, 8: 3.0}
+    monkeypatch.setattr(training, "validate", lambda *given: {"loss": valid[given[4]]})
+    run = pretrained(four_electrodes, tmp_path / "run", *PLAN, "--stop-after", 2)
+    assert load_encoder(run).provenance.step == 2, "before a first valid loss there is but the last step"
+    for stop_after, step in ((3, 4), (3, 4)):
+        assert resume(four_electrodes, run, "--stop-after", stop_after).status == 0
+        assert load_encoder(run).provenance.step == step
+    assert [line["step"] for line in metrics_of(run) if "valid" in line] == [4, 8]
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "gone", "pointer"])

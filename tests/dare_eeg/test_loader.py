@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,14 +24,18 @@ from tests.dare_eeg.sets import FOUR, QUANTUM_UV, Window, flip_byte, recorded, w
 CPU = torch.device("cpu")
 
 
-def planned(sets: list[TrainingSet], steps: int = 6, micro_batch: int = 4) -> Plan:
-    return make_plan(PretrainConfig(shards="", out="", steps=steps, global_batch=8, micro_batch=micro_batch), sets)
+def configured(**fields: Any) -> PretrainConfig:
+    return PretrainConfig(**{"shards": "", "out": "", "steps": 6, "global_batch": 8, "micro_batch": 4} | fields)
 
 
-def load(folder: Path, first: int = 0, rank: int = 0, world: int = 1, micro_batch: int = 4) -> Iterator[MicroBatch]:
+def planned(sets: list[TrainingSet], **fields: Any) -> Plan:
+    return make_plan(configured(**fields), sets)
+
+
+def load(folder: Path, first: int = 0, rank: int = 0, world: int = 1, **fields: Any) -> Iterator[MicroBatch]:
     """Yield a rank's micro-batches of a short plan; each is good until the next is asked for."""
     sets = training_sets(folder)
-    loader = Loader(planned(sets, micro_batch=micro_batch), sets, (36, 12), first, rank, world)
+    loader = Loader(planned(sets, **fields), sets, configured(**fields), first, rank, world)
     try:
         yield from loader
     finally:
@@ -41,6 +46,7 @@ def facts(batch: MicroBatch) -> dict[str, bytes]:
     """Return all that a batch says, for comparison."""
     x_BCT, ids_C, present_BC, weight_B = batch.tensors(CPU, 0.01)
     arrays = {"x": x_BCT, "ids": ids_C, "present": present_BC, "weight": weight_B, **vars(batch.masks)}
+    arrays |= vars(batch.spoil) if batch.spoil else {}
     told = {name: np.asarray(value).tobytes() for name, value in arrays.items()}
     return told | {"which": repr((batch.step, batch.number, batch.windows)).encode()}
 
@@ -70,7 +76,7 @@ def test_micro_batches_are_the_rows_of_the_plan_read_by_hand(four_electrodes: Pa
         by_hand = np.stack([row[:, crop : crop + 1024] for row, crop in zip(rows, batch.crop, strict=True)])
         np.testing.assert_allclose(x_BCT, by_hand * QUANTUM_UV * 0.01, rtol=1e-6)
         assert [VOCABULARY[number] for number in ids_C] == list(FOUR)
-        assert present_BC.all()
+        assert present_BC is None
         assert (weight_B == 1).all()
         starts += batch.crop.tolist()
     assert len(starts) == 48
@@ -89,9 +95,10 @@ def test_a_batch_says_which_windows_it_holds(four_electrodes: Path) -> None:
     assert all(text.split()[1] in {"a.edf", "b.edf", "c.edf"} for text in batch.windows)
 
 
-def test_two_ranks_together_load_what_one_loads(four_electrodes: Path) -> None:
-    alone = [facts(batch) for batch in load(four_electrodes)]
-    shared = [[facts(batch) for batch in load(four_electrodes, rank=rank, world=2)] for rank in (0, 1)]
+@pytest.mark.parametrize("fields", [{}, {"augment": True, "masking": "window"}])
+def test_two_ranks_together_load_what_one_loads(four_electrodes: Path, fields: dict[str, Any]) -> None:
+    alone = [facts(batch) for batch in load(four_electrodes, **fields)]
+    shared = [[facts(batch) for batch in load(four_electrodes, rank=rank, world=2, **fields)] for rank in (0, 1)]
     assert [len(mine) for mine in shared] == [6, 6]
     assert [batch for pair in zip(*shared, strict=True) for batch in pair] == alone
 
@@ -101,6 +108,44 @@ def test_starting_at_a_step_gives_what_going_there_gives(four_electrodes: Path) 
     assert [facts(batch) for batch in load(four_electrodes, first=4)] == whole[8:]
     assert len({batch["x"] for batch in whole}) == 12
     assert len({batch["mask_x"] for batch in whole}) == 12
+
+
+def test_masks_are_for_a_micro_batch_a_step_or_a_window_as_asked(four_electrodes: Path) -> None:
+    def of_steps(**fields: Any) -> list[list[bytes]]:
+        masks = [batch.masks.mask_x.tobytes() for batch in load(four_electrodes, **fields)]
+        return [masks[first : first + 2] for first in range(0, 12, 2)]
+
+    assert all(first != second for first, second in of_steps())
+    assert all(first == second for first, second in of_steps(mask_for="step"))
+    assert len({mask for masks in of_steps(mask_for="step") for mask in masks}) == 6
+    assert all(batch.masks.mask_x.shape[0] == 4 and batch.masks.mask_x.ndim == 3
+               for batch in load(four_electrodes, masking="window"))  # fmt: skip
+
+
+def test_spoiled_windows_belong_to_slots_and_are_off_by_default(four_electrodes: Path) -> None:
+    assert all(batch.spoil is None for batch in load(four_electrodes))
+    of_four, of_two = (
+        [np.concatenate([getattr(batch.spoil, name) for batch in load(four_electrodes, augment=True, micro_batch=size)])
+         for name in ("factor", "kept", "noise")] for size in (4, 2)
+    )  # fmt: skip
+    for four, two in zip(of_four, of_two, strict=True):
+        np.testing.assert_array_equal(four, two)
+    later = next(load(four_electrodes, first=3, augment=True))
+    assert later.spoil is not None
+    np.testing.assert_array_equal(later.spoil.noise, of_four[2][24:28])
+    assert later.spoil(later.tensors(CPU, 0.01)[0]).shape == (4, 4, 1024)
+
+
+@pytest.mark.parametrize(("sfreq", "samples"), [(250, 1001), (200, 1000)])
+def test_the_published_stretching_takes_the_nearest_sample(tmp_path: Path, sfreq: float, samples: int) -> None:
+    folder = write_set(tmp_path / "sines", {"train": [sines(samples, sfreq, hz=10.0)]}, sfreq=sfreq)
+    batch = next(load(folder))
+    x_BCT = batch.tensors(CPU, 1.0, nearest=True)[0]
+    length = int(samples * 256 / sfreq)
+    stretched = batch.counts[..., np.arange(length) * samples // length] * QUANTUM_UV
+    expected = np.stack([window[:, crop : crop + 1024] for window, crop in zip(stretched, batch.crop, strict=True)])
+    np.testing.assert_allclose(x_BCT, expected, rtol=1e-6)
+    assert not torch.allclose(x_BCT, batch.tensors(CPU, 1.0)[0], atol=1.0)
 
 
 def test_crops_belong_to_slots_whatever_the_micro_batch(four_electrodes: Path) -> None:
@@ -137,6 +182,7 @@ def test_absent_electrodes_are_not_present(tmp_path: Path) -> None:
     seen = set()
     for batch in load(folder):
         x_BCT, _, present_BC, _ = batch.tensors(CPU, 0.01)
+        assert present_BC is not None
         assert (present_BC.sum(dim=1) == 3).all()
         assert not x_BCT[~present_BC].any()
         assert (x_BCT[present_BC].abs().amax(dim=-1) > 0.1).all()
@@ -168,7 +214,7 @@ def test_sets_of_two_montages_are_loaded_in_turn(four_electrodes: Path, tmp_path
     other = write_set(tmp_path / "other", {"train": [recorded("tuh:z", 15, 640, 2)]}, ("O1", "O2"), 160.0)
     sets = training_sets(four_electrodes) + training_sets(other)
     plan = planned(sets, steps=20)
-    loader = Loader(plan, sets, (36, 12), 0, 0, 1)
+    loader = Loader(plan, sets, configured(steps=20), 0, 0, 1)
     shapes = {}
     for batch in loader:
         shapes.setdefault(batch.step, set()).add(batch.tensors(CPU, 0.01)[0].shape[1:])
@@ -195,7 +241,7 @@ def valid_set(tmp_path: Path) -> list[TrainingSet]:
 
 def test_valid_batches_hold_every_window_once_and_never_change(tmp_path: Path) -> None:
     sets = valid_set(tmp_path)
-    first, again = (list(valid_batches(sets, 2025, 4, (36, 12))) for _ in range(2))
+    first, again = (list(valid_batches(sets, configured())) for _ in range(2))
     assert [facts(batch) for batch in first] == [facts(batch) for batch in again]
     assert [int(batch.weight.sum()) for batch in first] == [4, 4, 3]
     stored = [counts for shard in stored_rows(sets[0].valid.folder, "valid") for counts in shard]
@@ -206,16 +252,27 @@ def test_valid_batches_hold_every_window_once_and_never_change(tmp_path: Path) -
     assert len(kept) == 11
     for (counts, crop), whole in zip(kept, stored, strict=True):
         np.testing.assert_array_equal(counts, whole[:, crop : crop + 1024])
-    assert [text for batch in first for text in batch.windows] == [sets[0].valid.describe(0, n) for n in range(7)] + [
-        sets[0].valid.describe(1, n) for n in range(4)
-    ]
-    assert [facts(batch) for batch in valid_batches(sets, 2026, 4, (36, 12))] != [facts(batch) for batch in first]
+    places = [(0, row) for row in range(7)] + [(1, row) for row in range(4)]
+    expected = [f"valid: {sets[0].valid.describe(*place)}" for place in places]
+    assert [text for batch in first for text in batch.windows] == expected
+    assert [facts(batch) for batch in valid_batches(sets, configured(seed=2026))] != [facts(batch) for batch in first]
+
+
+def test_valid_draws_are_new_at_each_step_where_asked(tmp_path: Path) -> None:
+    sets = valid_set(tmp_path)
+
+    def at(step: int, valid_draws: str) -> list[bytes]:
+        return [facts(batch)["mask_y"] for batch in valid_batches(sets, configured(valid_draws=valid_draws), step)]
+
+    assert at(1, "fixed") == at(2, "fixed")
+    assert at(1, "new") == at(1, "new")
+    assert all(first != second for first, second in zip(at(1, "new"), at(2, "new"), strict=True))
 
 
 def test_padding_changes_no_loss(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Network(SIZES["nano"])
-    *_, batch = valid_batches(valid_set(tmp_path), 2025, 4, (36, 12))
+    *_, batch = valid_batches(valid_set(tmp_path), configured())
     x_BCT, ids_C, present_BC, weight_B = batch.tensors(CPU, 0.01)
     noisy = torch.where(weight_B[:, None, None] > 0, x_BCT, torch.randn_like(x_BCT))
     temperature = network.loss_mc.temperature

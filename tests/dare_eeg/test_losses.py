@@ -104,3 +104,28 @@ def test_target_variance_is_zero_at_collapse_and_ignores_means():
     features = torch.randn(50, 16, 2, 8, generator=torch.Generator().manual_seed(0))
     assert float(target_variance(3 * features + 100)) == pytest.approx(9, rel=0.05)
     assert float(target_variance(features[:1, :1, :1].expand(50, 16, 2, 8))) == pytest.approx(0, abs=1e-12)
+
+
+def _contrast_of_a_rank(rank: int, store: str, views: torch.Tensor, results: str) -> None:
+    torch.distributed.init_process_group("gloo", store=torch.distributed.FileStore(store, 2), rank=rank, world_size=2)
+    mine = views[:, rank::2].clone().requires_grad_()
+    loss = contrast(*mine, TEMPERATURE, across_ranks=True)
+    loss.backward()
+    torch.save((loss.detach(), mine.grad), f"{results}{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_contrast_all_windows_as_one_does(tmp_path):
+    views = torch.randn(2, 10, 32, generator=torch.Generator().manual_seed(0))
+    whole = views.clone().requires_grad_()
+    loss = contrast(*whole, TEMPERATURE)
+    loss.backward()
+    given = (str(tmp_path / "store"), views, str(tmp_path / "rank"))
+    torch.multiprocessing.spawn(_contrast_of_a_rank, given, nprocs=2)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert float(sum(part for part, _ in ranks)) / 2 == pytest.approx(loss.item(), rel=1e-6)
+    for rank, (_, gradient) in enumerate(ranks):
+        # An optimizer step takes the mean over ranks.
+        torch.testing.assert_close(gradient / 2, whole.grad[:, rank::2], rtol=1e-5, atol=1e-7)
+    alone = contrast(*views[:, ::2], TEMPERATURE)
+    assert alone.item() < loss.item() - 0.1

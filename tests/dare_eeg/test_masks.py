@@ -92,6 +92,94 @@ def test_masks_of_any_shape_keep_their_promises(key, patches, electrodes, target
         assert from_hidden == min(targets[1], hidden)
 
 
+def test_the_published_slip_in_the_second_view_is_as_published():
+    """Mean and sd of 10,000 draws of the published code; both sides are samples, hence twice their standard error."""
+    drawn = [draw(key, 16, 58, targets=None, second_view="row_number") for key in range(DRAWS)]
+    for masks, own in zip(drawn, (draw(key, 16, 58, targets=None) for key in range(DRAWS)), strict=False):
+        assert np.array_equal(masks.mask_x, own.mask_x)
+        assert np.array_equal(masks.mask_y, own.mask_y)
+    told: dict[str, list[float]] = {
+        "overlap": [],
+        "wrong patch": [],
+        "hidden in view 1": [],
+        "targets": [],
+        "repeats": [],
+    }
+    for masks in drawn:
+        patch, first, second = masks.mask_x[:, :1] // 58, set(masks.mask_x.ravel()), set(masks.mask_x2.ravel())
+        told["overlap"].append(len(first & second) / len(first | second))
+        told["wrong patch"].append(float((masks.mask_x2 // 58 != patch).mean()))
+        told["hidden in view 1"].append(float((~np.isin(masks.mask_x2 // 58, patch)).mean()))
+        told["targets"].append(float(np.isin(masks.mask_x2, masks.mask_y).mean()))
+        told["repeats"].append(masks.mask_x2.size - len(second))
+    published = [(0.519, 0.173), (0.310, 0.156), (0.176, 0.108), (0.205, 0.112), (1.62, 1.60)]
+    for (name, values), (mean, sd) in zip(told.items(), published, strict=True):
+        error = sd * (2 / DRAWS) ** 0.5
+        assert np.mean(values) == pytest.approx(mean, abs=2.5 * error + 5e-4), name
+        assert np.std(values) == pytest.approx(sd, abs=2.5 * error), name
+
+
+@given(
+    key=st.integers(0, 2**64 - 1),
+    patches=st.integers(1, 20),
+    electrodes=st.integers(1, 62),
+    targets=st.none() | st.tuples(st.integers(1, 60), st.integers(0, 30)),
+    masking=st.sampled_from(["published", "window", "fixed"]),
+)
+def test_second_views_by_row_number_mistake_only_where_tokens_come_from(key, patches, electrodes, targets, masking):
+    ours, theirs = (
+        draw(key, patches, electrodes, targets, masking, view, windows=2) for view in ("own_patch", "row_number")
+    )
+    assert np.array_equal(ours.mask_x, theirs.mask_x)
+    assert ours.mask_x2.shape == theirs.mask_x2.shape
+    seen = visible_electrodes(electrodes)
+    views = (mask.reshape(-1, mask.shape[-2], seen) for mask in (theirs.mask_x, theirs.mask_x2))
+    for first, view in zip(*views, strict=True):
+        for number, (row, again) in enumerate(zip(first, view, strict=True)):
+            new = again[~np.isin(again, row)]
+            assert (new // electrodes == number).all()
+            assert len(set(again.tolist())) == seen
+
+
+@given(
+    key=st.integers(0, 2**64 - 1),
+    patches=st.integers(1, 40),
+    electrodes=st.integers(1, 62),
+    targets=st.none() | st.tuples(st.integers(1, 60), st.integers(0, 30)),
+    windows=st.integers(1, 4),
+)
+def test_masks_of_windows_stack_and_each_keeps_the_promises(key, patches, electrodes, targets, windows):
+    masks = draw(key, patches, electrodes, targets, "window", windows=windows)
+    shared = draw(key, patches, electrodes, targets)
+    assert masks.mask_x.shape == masks.mask_x2.shape == (windows, *shared.mask_x.shape)
+    for first, second, wanted in zip(masks.mask_x, masks.mask_x2, masks.mask_y, strict=True):
+        patch = first[:, :1] // electrodes
+        assert (np.diff(patch[:, 0]) > 0).all()
+        assert (first // electrodes == patch).all()
+        assert (second // electrodes == patch).all()
+        for mask in (first, second, wanted):
+            assert len(np.unique(mask)) == mask.size
+        assert not np.isin(wanted, first).any()
+    if targets is not None:
+        assert masks.mask_y.shape[1] == len(shared.mask_y)
+
+
+def test_masks_of_windows_differ_and_are_as_many_as_published():
+    drawn = [draw(key, 16, 58, None, "window", windows=4) for key in range(1000)]
+    assert all(len({one.tobytes() for one in masks.mask_x}) == 4 for masks in drawn)
+    assert np.mean([masks.mask_x.shape[1] for masks in drawn]) == pytest.approx(8.01, abs=0.2)
+    assert np.mean([masks.mask_y.shape[1] for masks in drawn]) == pytest.approx(537, abs=10)
+    rates = np.bincount(np.concatenate([masks.mask_x.ravel() for masks in drawn]), minlength=928) / 4000
+    assert np.abs(rates - 0.1036).max() < 5 * np.sqrt(0.1036 * 0.9 / 4000)
+
+
+@pytest.mark.parametrize("targets", [None, (36, 12)])
+def test_fixed_masks_have_one_shape(targets):
+    shapes = {tuple(mask.shape for mask in vars(draw(key, 16, 58, targets, "fixed")).values()) for key in range(100)}
+    assert shapes == {((8, 12), (8, 12), (464 + 74 if targets is None else 48,))}
+    assert len({draw(key, 16, 58, targets, "fixed").mask_x.tobytes() for key in range(100)}) == 100
+
+
 @given(key=st.integers(0, 2**64 - 1))
 def test_the_overlap_of_the_views_is_the_same_in_every_row(key):
     assert len(set(overlaps(draw(key, 16, 58)).tolist())) == 1

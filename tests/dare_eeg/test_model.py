@@ -3,6 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dare_eeg.blocks import rotate
 from dare_eeg.losses import measure, total
@@ -38,15 +40,21 @@ def case(request, golden):
         return dict(stored)
 
 
-@pytest.fixture
-def tiny():
-    """A small network, made rough so that every tensor matters, with a batch of 5 electrodes and its masks."""
+def rough() -> Network:
+    """Return a small network in which every tensor matters."""
     torch.manual_seed(3)
     network = Network(TINY)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.requires_grad or parameter.dim() > 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+@pytest.fixture
+def tiny():
+    """A small network with a batch of 5 electrodes and its masks."""
+    network = rough()
     x = torch.randn(4, 6, 5 * 64)
     masks = draw(11, num_patches=5, num_electrodes=6, targets=None)
     return network, x, torch.tensor(ids(["C3", "FP1", "O2", "T7", "CZ", "PZ"])), masks
@@ -186,6 +194,49 @@ def test_what_absent_rows_hold_changes_no_output_and_no_loss(tiny):
         assert total(losses).isfinite()
     complete = network(noisy, electrode_ids, masks)
     assert not torch.allclose(complete.recon, calm.recon)
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    present=st.lists(st.booleans(), min_size=24, max_size=24),
+    masking=st.sampled_from(["published", "window", "fixed"]),
+    spoilt=st.sampled_from([1e4, float("nan"), float("inf")]),
+)
+def test_nothing_depends_on_what_absent_rows_hold(seed, present, masking, spoilt):
+    network = rough()
+    present = torch.tensor(present).view(4, 6)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(4, 6, 320, generator=generator)
+    electrode_ids = torch.randperm(62, generator=generator)[:6]
+    masks = draw(seed, 5, 6, None, masking, windows=4)
+    calm, spoiled = (
+        network(torch.where(present[..., None], x, rest), electrode_ids, masks, present)
+        for rest in (torch.zeros(()), spoilt * torch.randn(4, 6, 320, generator=generator))
+    )
+    for name, value in tensors(spoiled).items():
+        assert torch.equal(value, getattr(calm, name)), name
+    assert measure(spoiled, network.loss_mc.temperature) == measure(calm, network.loss_mc.temperature)
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_one_mask_for_all_windows_is_that_mask_for_each(tiny, lacking):
+    network, x, electrode_ids, masks = tiny
+    present = torch.rand(4, 6, generator=torch.Generator().manual_seed(0)) < 0.7 if lacking else None
+    each = Masks(*(np.stack([mask] * 4) for mask in vars(masks).values()))
+    want, got = (network(x, electrode_ids, one, present) for one in (masks, each))
+    for name, value in tensors(want).items():
+        assert torch.equal(getattr(got, name), value), name
+
+
+def test_every_window_is_masked_by_its_own_mask(tiny):
+    network, x, electrode_ids, _ = tiny
+    masks = draw(5, 5, 6, None, "window", windows=4)
+    together = tensors(network(x, electrode_ids, masks))
+    for window in range(4):
+        alone = network(x[window : window + 1], electrode_ids, Masks(*(mask[window] for mask in vars(masks).values())))
+        for name, value in tensors(alone).items():
+            torch.testing.assert_close(together[name][window : window + 1], value, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -40,9 +40,11 @@ def test_every_step_leaves_its_metrics(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     expected = {"step", *PARTS, *HEALTH, "lr", "momentum", "samples_per_s", "data_wait_s"}
-    for line in lines:
-        assert set(line) - {"valid"} == expected
-        assert all(math.isfinite(line[name]) for name in expected)
+    assert all(set(line) - {"valid"} == expected for line in lines)
+    assert all(math.isfinite(line[name]) for line in lines for name in expected - set(HEALTH))
+    # What tells of collapse is looked at now and then: in the first step of twenty, and wherever there is validation.
+    assert [line["effective_rank"] is None for line in lines] == [False] + 5 * [True]
+    for line in (lines[0], *(line["valid"] for line in lines if "valid" in line)):
         assert line["target_variance"] > 0
         assert 1 < line["effective_rank"] <= 64
     assert [line["step"] for line in lines if "valid" in line] == [3, 6]
@@ -102,7 +104,7 @@ def test_validation_is_the_mean_over_every_valid_window(run: Path, four_electrod
     network = training.Network(training.SIZES["nano"])
     network.load_state_dict(tensors_of(states)["module"])
     weighted, counted = 0.0, 0
-    for batch in valid_batches(training_sets(four_electrodes), 2025, 4, (36, 12)):
+    for batch in valid_batches(training_sets(four_electrodes), configs.load(run / "config.toml", {})):
         x_BCT, ids_C, _, weight_B = batch.tensors(torch.device("cpu"), 0.01)
         kept = int(weight_B.sum())
         with torch.no_grad():
@@ -166,9 +168,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(
 ) -> None:
     true_total, calls = losses.total, []
 
-    def spoiled(measured: losses.Losses) -> torch.Tensor:
+    def spoiled(measured: losses.Losses, case: int) -> torch.Tensor:
         calls.append(measured)
-        return true_total(measured) * (math.nan if len(calls) == call else 1.0)
+        return true_total(measured, case) * (math.nan if len(calls) == call else 1.0)
 
     monkeypatch.setattr(losses, "total", spoiled)
     plan = ("--steps", 5, "--checkpoint-every", 5)
@@ -279,3 +281,21 @@ def test_two_processes_lose_what_one_loses_and_one_goes_on_where_two_stopped(
     for ours, theirs in zip(metrics_of(run), metrics_of(two), strict=True):
         assert [theirs[name] for name in PARTS] == pytest.approx([ours[name] for name in PARTS], rel=1e-6)
         assert theirs.get("valid", {}) == pytest.approx(ours.get("valid", {}), rel=1e-6)
+
+
+def test_negatives_of_all_ranks_make_two_processes_learn_like_one_with_the_whole_batch(
+    four_electrodes: Path, tmp_path: Path
+) -> None:
+    two, one = tmp_path / "two", tmp_path / "one"
+    plan = ["--shards", four_electrodes, "--size", "nano", "--global-batch", 8, "--steps", 3, "--lr", 0.01,
+            "--set", "mask_for=step", "--gather-negatives"]  # fmt: skip
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, Path(sys.executable).with_name("dare"), "pretrain", *plan, "--micro-batch", 4, "--out", two]
+    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert dare("pretrain", *plan, "--micro-batch", 8, "--out", one).status == 0
+    for ours, theirs in zip(metrics_of(one), metrics_of(two), strict=True):
+        assert [theirs[name] for name in PARTS] == pytest.approx([ours[name] for name in PARTS], rel=1e-4)
+    answer = dare("pretrain", *plan, "--micro-batch", 4, "--out", two, "--resume")
+    assert answer.status == 2
+    assert "its world_size is another (2, now 1)" in answer.complaint

@@ -1,0 +1,176 @@
+"""Faults: ranks that are killed or asked to stop, shards and losses that are spoiled. Nothing hangs or is lost."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import judges
+from tests.commands import dare
+from tests.dare_eeg import ranks
+from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, recorded, write_set
+
+STEPS = 6
+FAR = ("--steps", 100_000, "--checkpoint-every", 2)
+"""A run that does not end by itself."""
+
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+import deepspeed, torch
+from dare_eeg import checkpoint
+from tests.commands import dare
+
+true_save, true_write = torch.save, checkpoint.write_bytes
+
+def train(moment, words):
+    saves = []
+
+    def now(when):
+        if moment == when and len(saves) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def save(value, path, **options):
+        true_save(value, path, **options)
+        saves.append(path)
+        if moment == "states" and len(saves) == 2:
+            os.truncate(path, os.path.getsize(path) // 2)
+        now("states")
+
+    def write(path, content):
+        now("pointer")
+        true_write(path, content)
+        now("sweep")
+
+    torch.save, checkpoint.write_bytes = save, write
+    print(dare(*words))
+
+for moment in ("states", "pointer", "sweep"):
+    if not (child := os.fork()):
+        train(moment, [word.replace("MOMENT", moment) for word in sys.argv[1:]])
+        os._exit(0)
+    print(moment, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def options(shards: Path, run: Path, *more: object) -> tuple[object, ...]:
+    return ("pretrain", "--shards", shards, "--out", run, *NANO, *more)
+
+
+def steps_done(run: Path) -> int:
+    file = run / "metrics.jsonl"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def last(run: Path) -> int:
+    """Return the step of the last whole checkpoint, 0 where there is none."""
+    file = run / "checkpoints" / "checkpoints.json"
+    return int(json.loads(file.read_text())["step"]) if file.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def unbroken(four_electrodes: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The losses of a run that nothing happens to."""
+    run = tmp_path_factory.mktemp("runs") / "unbroken"
+    assert dare(*options(four_electrodes, run, "--steps", STEPS, "--checkpoint-every", 2)).status == 0
+    return [line["loss"] for line in metrics_of(run)]
+
+
+@pytest.fixture(scope="module")
+def killed_while_saving(four_electrodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs that were killed at a moment of their second checkpoint, named by the moment."""
+    folder = tmp_path_factory.mktemp("killed")
+    words = options(four_electrodes, folder / "MOMENT", "--steps", STEPS, "--checkpoint-every", 2)
+    command = [sys.executable, "-c", KILLED_WHILE_SAVING, *map(str, words)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ranks.HOUSE)
+    told = [line for line in ended.stdout.splitlines() if line.endswith(" -9")]
+    assert told == [f"{moment} -9" for moment in ("states", "pointer", "sweep")], ended.stdout + ended.stderr
+    return folder
+
+
+@pytest.mark.parametrize(("moment", "kept"), [("states", 2), ("pointer", 2), ("sweep", 4)])
+def test_a_checkpoint_half_written_is_never_used(
+    four_electrodes: Path, killed_while_saving: Path, unbroken: list[float], moment: str, kept: int
+) -> None:
+    run = killed_while_saving / moment
+    assert last(run) == kept
+    assert {path.name for path in (run / "checkpoints").glob("step-*")} == {"step-00000002", "step-00000004"}
+    answer = dare(*options(four_electrodes, run, "--steps", STEPS, "--checkpoint-every", 2), "--resume")
+    assert answer.status == 0, answer.err
+    assert [line["loss"] for line in metrics_of(run)] == unbroken
+
+
+@pytest.mark.parametrize("struck", ["one rank", "the launcher"])
+def test_a_signal_ends_all_ranks_at_one_step_with_a_checkpoint(
+    four_electrodes: Path, tmp_path: Path, struck: str
+) -> None:
+    run = tmp_path / "run"
+    with ranks.job("torchrun", ranks.BIN / "dare", *options(four_electrodes, run, *FAR)) as process:
+        ranks.until(lambda: steps_done(run) >= 3, process)
+        if struck == "one rank":
+            ranks.ranks(process)[1].send_signal(signal.SIGUSR1)
+        else:
+            process.terminate()
+        status, told = ranks.finished(process)
+    assert last(run) == steps_done(run) >= 3
+    assert told.count("go on with: dare pretrain --config") == 1, told
+    if struck == "one rank":
+        assert status == 0
+    before = metrics_of(run)
+    assert dare(*options(four_electrodes, run, *FAR), "--resume", "--stop-after", 1).status == 0
+    assert metrics_of(run)[:-1] == before
+
+
+@pytest.mark.parametrize(("launcher", "struck"), [("torchrun", 1), ("deepspeed", 1), ("srun", 0)])
+def test_a_rank_that_is_killed_takes_the_job_down_and_is_spoken_of_once(
+    four_electrodes: Path, tmp_path: Path, launcher: str, struck: int
+) -> None:
+    run = tmp_path / "run"
+    with ranks.job(launcher, ranks.BIN / "dare", *options(four_electrodes, run, *FAR)) as process:
+        ranks.until(lambda: steps_done(run) >= 3, process)
+        ranks.ranks(process)[struck].kill()
+        status, told = ranks.finished(process)
+    assert status != 0
+    complaints = [line for line in told.splitlines() if line.startswith("dare: ")]
+    said = "dare: another process of the job has died or does not answer; see what it said, then go on with --resume"
+    # A launcher may kill the survivors before they speak; then it is the one that tells.
+    assert complaints == [said] or (launcher != "srun" and not complaints)
+    assert "dare_eeg/pretrain.py" not in told
+    assert last(run) >= 2
+    assert dare(*options(four_electrodes, run, *FAR), "--resume", "--stop-after", 1).status == 0
+
+
+def test_a_damaged_shard_that_one_rank_reads_ends_all_and_is_named_once(tmp_path: Path) -> None:
+    shards = write_set(tmp_path / "damaged", {"train": [recorded("tuh:a", 48)]})
+    tar = shards / "train" / "000000.tar"
+    member = judges.members(tar)[2 * 30][0]
+    flip_byte(tar, member.offset_data + 1000)
+    with ranks.job("srun", ranks.BIN / "dare", *options(shards, tmp_path / "run", *FAR)) as process:
+        status, told = ranks.finished(process)
+    assert status == 2
+    named = f"dare: {tar}: window 30 (a.edf at 150 s) its checksum does not hold"
+    assert sum(line.startswith(named) for line in told.splitlines()) == 1, told
+    assert "Traceback" not in told
+
+
+def test_an_error_that_all_ranks_meet_is_told_once(four_electrodes: Path, tmp_path: Path) -> None:
+    with ranks.job(
+        "srun", ranks.BIN / "dare", *options(four_electrodes, tmp_path / "run", "--micro-batch", 8)
+    ) as process:
+        status, told = ranks.finished(process)
+    assert status == 2
+    (complaint,) = told.splitlines()
+    assert "global batch 8 is no multiple of micro-batch 8 times 2 processes" in complaint
+
+
+def test_a_loss_that_is_not_finite_leaves_the_windows_it_came_from(four_electrodes: Path, tmp_path: Path) -> None:
+    answer = dare(*options(four_electrodes, tmp_path / "run", "--steps", 9, "--checkpoint-every", 9, "--lr", 1e30))
+    assert answer.status == 2
+    told = json.loads((tmp_path / "run" / "not_finite.json").read_text())
+    assert f"the loss is not finite at step {told['step']}; look at {told['not_finite'][0][0]} and" in answer.err
+    assert "the step before may have spoiled the weights" in answer.err
+    assert told["finite"] == []
+    assert [len(batch) for batch in told["not_finite"]] == [4, 4]
+    assert all(text.startswith("four: ") and ".edf at " in text for batch in told["not_finite"] for text in batch)
