@@ -267,22 +267,6 @@ def test_electrodes_without_an_embedding_are_named_once(tmp_path: Path) -> None:
     assert load_encoder(tmp_path / "run").electrodes == ("C3", "PZ")
 
 
-def test_two_processes_lose_what_one_loses_and_one_goes_on_where_two_stopped(
-    run: Path, four_electrodes: Path, tmp_path: Path
-) -> None:
-    two = tmp_path / "two"
-    plan = ["--shards", four_electrodes, "--out", two, *NANO, "--steps", STEPS, "--checkpoint-every", 3]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launcher, Path(sys.executable).with_name("dare"), "pretrain", *plan, "--stop-after", 3]
-    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert len(metrics_of(two)) == 3
-    assert dare("pretrain", *plan, "--resume").status == 0
-    for ours, theirs in zip(metrics_of(run), metrics_of(two), strict=True):
-        assert [theirs[name] for name in PARTS] == pytest.approx([ours[name] for name in PARTS], rel=1e-6)
-        assert theirs.get("valid", {}) == pytest.approx(ours.get("valid", {}), rel=1e-6)
-
-
 def test_negatives_of_all_ranks_make_two_processes_learn_like_one_with_the_whole_batch(
     four_electrodes: Path, tmp_path: Path
 ) -> None:
