@@ -3,10 +3,8 @@
 import json
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -239,6 +237,7 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     from dare_eeg import pretrain as training
     from dare_eeg.engine import one_voice
     from dare_eeg.loader import outside_vocabulary
+    from dare_eeg.progress import progress
     from dare_eeg.shards import training_sets
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
@@ -249,7 +248,7 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
         sets = training_sets(Path(config.shards), config.exclude)
         if first and (strange := outside_vocabulary(sets)):
             click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
-        done = training.pretrain(config, sets, _training_progress(), resume, stop_after or 0)
+        done = training.pretrain(config, sets, progress(), resume, stop_after or 0)
     if not first:
         return
     if as_json:
@@ -371,31 +370,5 @@ def _progress(verb: str, things: str) -> Callable[[int, int], None]:
         elif done * 10 // max(total, 1) != last:
             last = done * 10 // max(total, 1)
             click.echo(f"{verb}: {done} of {total} {things}", err=True)
-
-    return step
-
-
-def _training_progress() -> Callable[[int, int, dict[str, Any]], None]:
-    """Return what to call with (step, steps, metrics): a bar on a terminal, a line every fiftieth elsewhere."""
-    from tqdm import tqdm
-
-    shown = ("loss", "reconstruction", "anchor", "mask", "target_variance", "effective_rank")
-    bar: Any = None
-    began: tuple[int, float] | None = None
-
-    def step(done: int, total: int, metrics: dict[str, Any]) -> None:
-        nonlocal bar, began
-        began = began or (done, time.monotonic())
-        parts = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown if metrics[name] is not None)
-        if sys.stderr.isatty():
-            bar = bar or tqdm(total=total, initial=done - 1, desc="pretrain", unit=" steps", file=sys.stderr)
-            bar.set_postfix_str(f"{parts}  wait {metrics['data_wait_s']:.3f} s")
-            bar.update(1)
-        elif done % max(1, total // 50) == 0 or done == total:
-            speed = f"{metrics['samples_per_s']:.0f} windows/s"
-            if done > began[0]:
-                per_step = (time.monotonic() - began[1]) / (done - began[0])
-                speed += f"  {timedelta(seconds=round(per_step * (total - done)))} left"
-            click.echo(f"step {done} of {total}  {parts}  {speed}", err=True)
 
     return step

@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors import safe_open
 
-import cli
 from dare_eeg import config as configs
 from dare_eeg import load_encoder, losses, schedule
 from dare_eeg import pretrain as training
@@ -201,7 +200,7 @@ def test_a_signal_saves_and_ends_well_and_says_how_to_go_on(
     true_step, stopped = training.train_step, tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(training, "train_step", spy)
-        patch.setattr(cli, "_training_progress", lambda: report)
+        patch.setattr("dare_eeg.progress.progress", lambda: report)
         answer = dare(
             "pretrain", "--shards", four_electrodes, "--out", stopped, *NANO, "--steps", STEPS, "--checkpoint-every", 6
         )
