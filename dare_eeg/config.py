@@ -20,6 +20,7 @@ PUBLISHED: dict[str, Any] = {
     "resampling": "nearest",
     "valid_draws": "new",
     "on_resume": "restart",
+    "gradient_clipping": 0.0,
     "precision": "fp32",
     "global_batch": 216,
     "micro_batch": 72,
@@ -46,7 +47,7 @@ class PretrainConfig(BaseModel):
     lr: float = Field(5e-4, gt=0)
     weight_decay: float = Field(1e-6, ge=0)
     cycle_beta1: bool = True
-    gradient_clipping: float = Field(0, ge=0)
+    gradient_clipping: float = Field(1.0, ge=0)
     unit_scale: float = Field(0.01, gt=0)
     resampling: Literal["band_limited", "nearest"] = "band_limited"
     init: Literal["fan_in", "published"] = "fan_in"

@@ -25,6 +25,7 @@ _OURS = {
     "gradient_accumulation_steps": "--global-batch and --micro-batch",
     "optimizer": "--lr",
     "scheduler": "--lr",
+    "gradient_clipping": "--set gradient_clipping",
     "torch_autocast": "--precision",
     "bf16": "--precision",
     "fp16": "--precision bf16",
@@ -149,14 +150,6 @@ def users_settings(config: PretrainConfig) -> dict[str, Any]:
         raise DareError(f"{config.deepspeed}: {strange[0]!r} is no key of a DeepSpeed config; check its spelling")
     if users.get("zero_optimization", {}).get("stage", 0) == 3:
         raise DareError(f"{config.deepspeed}: ZeRO 3 cannot hold the momentum copy; take stage 0, 1 or 2")
-    if (
-        config.gradient_clipping
-        and users.get("gradient_clipping", config.gradient_clipping) != config.gradient_clipping
-    ):
-        raise DareError(
-            f"{config.deepspeed}: gradient_clipping {users['gradient_clipping']} is another than the config's "
-            f"{config.gradient_clipping:g}; leave out one of them"
-        )
     return users
 
 
