@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.synth.edf_writer import Channel, write_edf
-from pipelines.synth.signals import Signal, blink, mains_uv, muscle, resting_uv, stamp
+from pipelines.synth.heart import heart_uv
+from pipelines.synth.signals import Signal, mains_uv, muscle, resting_uv
 
 _HEAD = "FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 A1 A2 FZ CZ PZ T1 T2 ROC LOC"
 _TCP_MONTAGE = """
@@ -125,13 +126,13 @@ def _spare_channels(reference: str, num_samples: int, sfreq: int, rng: np.random
     amplifier_noise = rng.standard_normal((2, num_samples))
     if reference == "LE":
         return [
-            Channel("EEG EKG-LE", sfreq, _heart_uv(num_samples, sfreq, rng)),
+            Channel("EEG EKG-LE", sfreq, heart_uv(num_samples, sfreq, rng)),
             Channel("PHOTIC PH", sfreq, amplifier_noise[0]),
             Channel("EEG 26-LE", sfreq, amplifier_noise[1]),
             Channel("DC1-DC", sfreq, np.zeros(num_samples), "mV"),
         ]
     return [
-        Channel("EEG EKG1-REF", sfreq, _heart_uv(num_samples, sfreq, rng)),
+        Channel("EEG EKG1-REF", sfreq, heart_uv(num_samples, sfreq, rng)),
         Channel("EMG-REF", sfreq, 6.0 * muscle(num_samples, sfreq, rng)),
         Channel("PHOTIC-REF", sfreq, amplifier_noise[0]),
         Channel("EEG 26-REF", sfreq, amplifier_noise[1]),
@@ -139,13 +140,3 @@ def _spare_channels(reference: str, num_samples: int, sfreq: int, rng: np.random
         Channel("BURSTS", 1, np.zeros(num_seconds), "brst/min"),
         Channel("SUPPR", 1, np.zeros(num_seconds), "%"),
     ]
-
-
-def _heart_uv(num_samples: int, sfreq: int, rng: np.random.Generator) -> Signal:
-    heart_uv = np.zeros((1, num_samples))
-    beats_s = np.cumsum(rng.normal(0.85, 0.04, round(num_samples / sfreq / 0.6) + 1))
-    # An R wave is as smooth as a blink, and a seventh as long.
-    r_wave_uv = 600.0 * blink(sfreq / 7)
-    for beat_s in beats_s:
-        stamp(heart_uv, r_wave_uv, round(beat_s * sfreq), np.ones(1))
-    return heart_uv[0]
