@@ -146,9 +146,10 @@ def _source(planned: dict[str, Any]) -> Source:
 
 
 def _span_s(planned: dict[str, Any]) -> tuple[float, float]:
-    """Return the seconds of signal that a piece begins and ends with."""
+    """Return the seconds of signal that a piece begins and ends with; the last ends with the recording."""
     start_s = planned["piece"] * planned["piece_s"]
-    return start_s, start_s + planned["piece_s"] if planned["piece_s"] else float("inf")
+    is_last = planned["piece"] + 1 == planned["pieces"]
+    return start_s, float("inf") if is_last else start_s + planned["piece_s"]
 
 
 def _windows(part: Part, planned: dict[str, Any], recipe: Recipe) -> tuple[list[Window], list[str], Changes]:

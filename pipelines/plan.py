@@ -14,7 +14,7 @@ from manifests.shard_format import slugs
 from pipelines.scan import Scanned, Tree
 from pipelines.windows import count_on_a_grid
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Version of the way from raw bytes to shard bytes; raised by every change that alters a shard."""
 
 PIECE_SAMPLES = 1 << 25
@@ -71,7 +71,8 @@ def make(tree: Tree, recipe: Recipe, format: Format = "webdataset", old: Plan | 
             "montage": list(scanned.source.montage),
             "label_sha256": scanned.label_sha256,
             "max_windows": limits.get(scanned.source.path, -1),
-            "piece_s": _piece_s(scanned, recipe),
+            "piece_s": (piece_s := _piece_s(scanned, recipe)),
+            "pieces": _num_pieces(scanned.duration_s, piece_s, recipe),
             "sfreq": scanned.sfreq,
             "duration_s": round(scanned.duration_s, 6),
             "channel_map": scanned.channel_map or {},
@@ -92,18 +93,6 @@ def make(tree: Tree, recipe: Recipe, format: Format = "webdataset", old: Plan | 
         "shards": _shards(rows, recipe, old["shards"] if old else {}),
         "notes": list(dict.fromkeys([*(old["notes"] if old else []), *notes, *balance_notes])),
     }
-
-
-def text(plan: Plan) -> str:
-    """Return a verdict for each recording and what is planned, as lines a person reads."""
-    lines = [
-        f"{row['path']}  {row['subject']}  {row['split']}  {row['sfreq']:g} Hz  {row['duration_s']:g} s  "
-        f"{len(row['channel_map'])} electrodes  {': '.join(filter(None, (row['outcome'] or 'ok', row['reason'])))}"
-        for row in plan["recordings"]
-    ]
-    planned = sum(not row["outcome"] for row in plan["recordings"])
-    told = f"{planned} of {len(plan['recordings'])} recordings to {len(plan['shards'])} shards; nothing was written"
-    return "\n".join([*lines, told])
 
 
 def dump(plan: Plan) -> bytes:
@@ -187,11 +176,11 @@ def _piece_s(scanned: Scanned, recipe: Recipe) -> float:
     return max(1, int(PIECE_SAMPLES / second / recipe.stride_s)) * recipe.stride_s
 
 
-def _num_pieces(row: dict[str, Any], recipe: Recipe) -> int:
-    """Return how many pieces of a recording have a window that begins in them."""
-    if not row["piece_s"]:
+def _num_pieces(duration_s: float, piece_s: float, recipe: Recipe) -> int:
+    """Return how many pieces of a recording have a window on the grid begin in them; the last goes on to its end."""
+    if not piece_s:
         return 1
-    return max(1, math.ceil(count_on_a_grid(row["duration_s"], recipe) * recipe.stride_s / row["piece_s"]))
+    return max(1, math.ceil(count_on_a_grid(duration_s, recipe) * recipe.stride_s / piece_s))
 
 
 def _shards(rows: list[dict[str, Any]], recipe: Recipe, old: dict[str, Any]) -> dict[str, list[tuple[str, int]]]:
@@ -203,7 +192,7 @@ def _shards(rows: list[dict[str, Any]], recipe: Recipe, old: dict[str, Any]) -> 
             (row["path"], piece, min(row["piece_s"] or row["duration_s"], row["duration_s"]))
             for row in rows
             if row["split"] == split and not row["outcome"]
-            for piece in range(_num_pieces(row, recipe))
+            for piece in range(row["pieces"])
         ]
         room, number = 0.0, sum(shard.startswith(f"{split}/") for shard in old) - 1
         for position in keyed.permutation(keyed.key("shards", recipe.split_seed, split), len(planned)):

@@ -1,6 +1,8 @@
 """A recording too long to be read at once gives the windows it would give whole."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,3 +57,22 @@ def test_pieces_share_the_events_without_loss(
         np.testing.assert_allclose(sample.data_uv, expected[key].data_uv, rtol=0, atol=QUANTUM_UV)
     for path, row in recordings(whole).items():
         assert recordings(pieces)[path]["windows"] == row["windows"]
+
+
+def test_event_after_the_last_whole_window_belongs_to_the_last_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "edf/train/aaaaaaaa/aaaaaaaa_00000001"
+    edf = write_edf(tmp_path / f"raw/{name}.edf", noise_uv(LABELS, 31, 250), 250)
+    edf.with_suffix(".rec").write_text("0,12.0,13.0,1\n0,30.0,31.0,6\n")
+    command, options = ("tuev", tmp_path / "raw"), ("--set", "edges=pad")
+    whole = preprocess(*command, tmp_path / "whole", *options)
+    monkeypatch.setattr(plan, "PIECE_SAMPLES", len(LABELS) * 250 * 10)
+    pieces = preprocess(*command, tmp_path / "pieces", *options)
+    assert plan_of(pieces)["recordings"][0]["pieces"] == 3
+    assert {one.start_s for one in samples(pieces).values()} == {10.0, 28.0}
+    assert samples(pieces).keys() == samples(whole).keys()
+
+
+def plan_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "plan.json").read_text())
