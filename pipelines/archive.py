@@ -184,13 +184,9 @@ def _refuse_other_signal(made: Recipe, recipe: Recipe, src: Path) -> None:
 
 
 def _told(value: object) -> str:
-    return (
-        ",".join(map(_told, value))
-        if isinstance(value, tuple)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return ",".join(map(_told, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _scanned(row: dict[str, Any], skip: str, made: Recipe, recipe: Recipe) -> Scanned:
