@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import socket
 import uuid
 from collections.abc import Iterable, Iterator
@@ -57,6 +58,30 @@ def atomic_write(path: Path) -> Iterator[Path]:
             sync(path.parent)
         finally:
             partial.unlink(missing_ok=True)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a partial folder beside ``path`` that becomes ``path``, synced to disk, when the block ends well.
+
+    A folder that is already there is replaced. An exception in the block removes the partial. A refused write raises
+    DareError with the remedy.
+    """
+    partial = path.with_name(partial_name(path.name))
+    try:
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            for entry in [*partial.rglob("*"), partial]:
+                sync(entry)
+            if path.exists():
+                shutil.rmtree(path)
+            partial.replace(path)
+            sync(path.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     except OSError as problem:
         raise unwritable(path, problem) from problem
 

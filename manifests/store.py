@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.durable import partial_name, sha256_file, sync, unwritable
+from manifests.durable import atomic_folder, sha256_file
 from manifests.shard_format import Index
 
 CHUNK = 1 << 12
@@ -40,7 +37,7 @@ def write(path: Path, parts: list[NDArray[np.int16]], attributes: dict[str, Any]
 
     num_samples = sum(part.shape[1] for part in parts)
     width = CHUNK * max(1, min(CHUNKS_OF_A_FILE, -(-num_samples // CHUNK)))
-    with _atomic_folder(path) as partial:
+    with atomic_folder(path) as partial:
         array = zarr.create_array(
             partial,
             shape=(len(parts[0]), num_samples),
@@ -120,23 +117,3 @@ def _joined(parts: list[NDArray[np.int16]], start: int, stop: int) -> NDArray[np
         found.append(part[:, max(0, start - before) : max(0, stop - before)])
         before += length
     return np.concatenate(found, axis=1)
-
-
-@contextmanager
-def _atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a partial folder beside ``path`` that becomes ``path``, synced to disk, when the block ends well."""
-    partial = path.with_name(partial_name(path.name))
-    try:
-        partial.mkdir(parents=True)
-        try:
-            yield partial
-            for entry in [*partial.rglob("*"), partial]:
-                sync(entry)
-            if path.exists():
-                shutil.rmtree(path)
-            partial.replace(path)
-            sync(path.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as problem:
-        raise unwritable(path, problem) from problem
