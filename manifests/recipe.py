@@ -53,7 +53,7 @@ class Recipe(BaseModel):
     stride_s: Positive
     offset_s: float = 0.0
     edges: Literal["drop", "pad", "wrap"] = "drop"
-    events: Literal["rows", "deduplicated", "merged"] = "deduplicated"
+    events: Literal["rows", "deduplicated", "merged"] = "rows"
     reject_uv: Annotated[float, Field(ge=0)] = 0.0
     wake_margin_s: Annotated[float, Field(ge=0)] = 0.0
     runs: tuple[int, ...] = ()

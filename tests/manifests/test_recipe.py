@@ -43,7 +43,7 @@ CHANGES = {
     "stride_s": 5,
     "offset_s": 1,
     "edges": "pad",
-    "events": "rows",
+    "events": "merged",
     "reject_uv": 100,
     "wake_margin_s": 1800,
     "runs": "[1]",
