@@ -20,7 +20,7 @@ from pipelines.scan import files_of
 from pipelines.shard import Samples
 from pipelines.signal import condition, is_notched, margin_s
 from pipelines.source import Source
-from pipelines.windows import Stretch, Window, at_cues, on_a_grid, quiet, thin
+from pipelines.windows import NO_WINDOW, Stretch, Window, at_cues, on_a_grid, quiet, thin
 
 CLIPPED_SHARE = 0.001
 """Share of clipped samples above which a recording is reported."""
@@ -100,7 +100,7 @@ def _process(planned: dict[str, Any], recipe: Recipe, src: Path, out: Path, form
         reason = _reason(src / planned["path"], problem)
         return _Done(RecordingRow(**facts, outcome="failed", reason=reason), store=store)
     if not windows:
-        reason = "; ".join(["gives no window", *notes])
+        reason = "; ".join([NO_WINDOW, *notes])
         return _Done(RecordingRow(**facts, outcome="skipped", reason=reason), changes=changes, store=store)
     row = RecordingRow(**facts | {"windows": len(windows)}, outcome="ok", reason="; ".join(notes))
     samples = Samples.of(row, planned["slug"], windows, part.conditioned.present, recipe)

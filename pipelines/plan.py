@@ -20,6 +20,9 @@ CODE_VERSION = 3
 PIECE_SAMPLES = 1 << 25
 """Samples, over all channels, that are read at once (128 MB as float32): a longer recording is cut into pieces."""
 
+MINUTE_S = 60.0
+"""Pieces are whole minutes where strides divide one, so that an archive of pieces serves windows of other strides."""
+
 Plan = dict[str, Any]
 """What plan.json holds."""
 
@@ -72,7 +75,7 @@ def make(tree: Tree, recipe: Recipe, format: Format = "webdataset", old: Plan | 
             "label_sha256": scanned.label_sha256,
             "max_windows": limits.get(scanned.source.path, -1),
             "piece_s": (piece_s := _piece_s(scanned, recipe)),
-            "pieces": _num_pieces(scanned.duration_s, piece_s, recipe),
+            "pieces": _num_pieces(scanned.duration_s, piece_s),
             "sfreq": scanned.sfreq,
             "duration_s": round(scanned.duration_s, 6),
             "channel_map": scanned.channel_map or {},
@@ -173,14 +176,13 @@ def _piece_s(scanned: Scanned, recipe: Recipe) -> float:
     second = max(1.0, scanned.sfreq * len(scanned.channel_map or {}))
     if recipe.balance or recipe.edges == "wrap" or scanned.duration_s * second <= PIECE_SAMPLES:
         return 0.0
-    return max(1, int(PIECE_SAMPLES / second / recipe.stride_s)) * recipe.stride_s
+    unit_s = MINUTE_S if (MINUTE_S / recipe.stride_s).is_integer() else recipe.stride_s
+    return max(1, int(PIECE_SAMPLES / second / unit_s)) * unit_s
 
 
-def _num_pieces(duration_s: float, piece_s: float, recipe: Recipe) -> int:
-    """Return how many pieces of a recording have a window on the grid begin in them; the last goes on to its end."""
-    if not piece_s:
-        return 1
-    return max(1, math.ceil(count_on_a_grid(duration_s, recipe) * recipe.stride_s / piece_s))
+def _num_pieces(duration_s: float, piece_s: float) -> int:
+    """Return how many pieces a recording is read in; the last takes what is left, up to a minute more than a piece."""
+    return max(1, math.ceil((duration_s - MINUTE_S) / piece_s)) if piece_s else 1
 
 
 def _shards(rows: list[dict[str, Any]], recipe: Recipe, old: dict[str, Any]) -> dict[str, list[tuple[str, int]]]:

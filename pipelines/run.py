@@ -20,6 +20,7 @@ from pipelines.presence import at_work, sweep
 from pipelines.scan import Tree
 from pipelines.settle import settle
 from pipelines.source import completeness, totals
+from pipelines.windows import NO_WINDOW
 from pipelines.workers import Workers, built
 
 _PACKAGES = ("mne", "numpy", "scipy", "webdataset", "zarr")
@@ -116,7 +117,10 @@ def _whole(rows: list[RecordingRow]) -> list[RecordingRow]:
 def _together(rows: list[RecordingRow]) -> RecordingRow:
     """Return the sum of a recording's pieces; it is ok as soon as one is, and keeps what befell the others."""
     worst_last = sorted(rows, key=lambda row: ("ok", "skipped", "failed").index(row.outcome))
-    reasons = dict.fromkeys(row.reason for row in worst_last if row.reason)
+    told = [row.reason for row in worst_last]
+    if worst_last[0].outcome == "ok":
+        told = [reason.removeprefix(NO_WINDOW).removeprefix("; ") for reason in told]
+    reasons = dict.fromkeys(filter(None, told))
     return worst_last[0].model_copy(update={"windows": sum(row.windows for row in rows), "reason": "; ".join(reasons)})
 
 

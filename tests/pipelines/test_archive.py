@@ -201,11 +201,12 @@ def test_long_recordings_are_archived_in_pieces(tmp_path: Path, monkeypatch: pyt
     write_edf(tmp_path / "raw" / "Subject91_1.edf", noise_uv(SCALP, 173, 500), 500)
     write_edf(tmp_path / "raw" / "Subject92_1.edf", noise_uv(SCALP, 30, 500, seed=1), 500)
     monkeypatch.setattr(plan, "PIECE_SAMPLES", len(SCALP) * 500 * 47)
+    monkeypatch.setattr(plan, "MINUTE_S", 20.0)
     command = ("eegmat", tmp_path / "raw")
     archive = preprocess(*command, tmp_path / "archive", "--for", "pretrain", "--format", "zarr")
     names = sorted(path.name for path in (archive / "zarr").glob("*/*.zarr"))
-    assert names == [*(f"Subject91_1.{piece:03d}.zarr" for piece in range(5)), "Subject92_1.zarr"]
-    for fields in ("stride_s=10", "window_s=5 stride_s=20"):
+    assert names == [*(f"Subject91_1.{piece:03d}.zarr" for piece in range(4)), "Subject92_1.zarr"]
+    for fields in ("stride_s=10", "window_s=5 stride_s=20", "window_s=4 stride_s=4"):
         said = ("--for", "pretrain", *options(fields))
         from_raw = preprocess(*command, tmp_path / f"raw {fields}", *said)
         assert contents(preprocess("eegmat", archive, tmp_path / fields, *said)) == contents(from_raw)

@@ -184,6 +184,7 @@ def test_recording_read_in_pieces_gives_the_same_windows(
     raw: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "PIECE_SAMPLES", 16 * 256 * 25)
+    monkeypatch.setattr(plan, "MINUTE_S", 10.0)
     found, expected = samples(preprocess("chbmit", raw, tmp_path)), samples(shards)
     assert [(key, one.label_name) for key, one in found.items()] == [
         (key, one.label_name) for key, one in expected.items()

@@ -29,6 +29,7 @@ def test_pieces_together_are_the_whole(
     command = ("eegmat", tmp_path / "raw")
     whole = preprocess(*command, tmp_path / "whole", "--for", "pretrain", *options)
     monkeypatch.setattr(plan, "PIECE_SAMPLES", len(LABELS) * 500 * 47)
+    monkeypatch.setattr(plan, "MINUTE_S", 10.0)
     pieces = preprocess(*command, tmp_path / "pieces", "--for", "pretrain", "--set", "shard_mb=0.2", *options)
     expected, found = samples(whole), samples(pieces)
     assert len(list(pieces.rglob("*.tar"))) > 1
@@ -48,6 +49,7 @@ def test_pieces_share_the_events_without_loss(
     command, options = ("tuev", raw / "tuev"), ("--set", "events=rows", "--set", f"edges={edges}")
     whole = preprocess(*command, tmp_path / "whole", *options)
     monkeypatch.setattr(plan, "PIECE_SAMPLES", 23 * 250 * 13)
+    monkeypatch.setattr(plan, "MINUTE_S", 5.0)
     pieces = preprocess(*command, tmp_path / "pieces", "--set", "shard_mb=0.05", *options)
     expected, found = samples(whole), samples(pieces)
     assert len(list(pieces.rglob("*.tar"))) > len(list(whole.rglob("*.tar")))
@@ -56,21 +58,23 @@ def test_pieces_share_the_events_without_loss(
         assert (sample.start_s, sample.fields["label"]) == (expected[key].start_s, expected[key].fields["label"])
         np.testing.assert_allclose(sample.data_uv, expected[key].data_uv, rtol=0, atol=QUANTUM_UV)
     for path, row in recordings(whole).items():
-        assert recordings(pieces)[path]["windows"] == row["windows"]
+        found_row = recordings(pieces)[path]
+        assert (found_row["windows"], found_row["outcome"]) == (row["windows"], row["outcome"])
+        assert "gives no window" not in found_row["reason"]
 
 
 def test_event_after_the_last_whole_window_belongs_to_the_last_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "edf/train/aaaaaaaa/aaaaaaaa_00000001"
-    edf = write_edf(tmp_path / f"raw/{name}.edf", noise_uv(LABELS, 31, 250), 250)
-    edf.with_suffix(".rec").write_text("0,12.0,13.0,1\n0,30.0,31.0,6\n")
+    edf = write_edf(tmp_path / f"raw/{name}.edf", noise_uv(LABELS, 151, 250), 250)
+    edf.with_suffix(".rec").write_text("0,12.0,13.0,1\n0,150.0,151.0,6\n")
     command, options = ("tuev", tmp_path / "raw"), ("--set", "edges=pad")
     whole = preprocess(*command, tmp_path / "whole", *options)
-    monkeypatch.setattr(plan, "PIECE_SAMPLES", len(LABELS) * 250 * 10)
+    monkeypatch.setattr(plan, "PIECE_SAMPLES", len(LABELS) * 250 * 75)
     pieces = preprocess(*command, tmp_path / "pieces", *options)
-    assert plan_of(pieces)["recordings"][0]["pieces"] == 3
-    assert {one.start_s for one in samples(pieces).values()} == {10.0, 28.0}
+    assert plan_of(pieces)["recordings"][0]["pieces"] == 2
+    assert {one.start_s for one in samples(pieces).values()} == {10.0, 148.0}
     assert samples(pieces).keys() == samples(whole).keys()
 
 
