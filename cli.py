@@ -282,6 +282,10 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many times, seeds from 0.")
 @click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
+@click.option(
+    "--as-published", is_flag=True, help="Feed, train and choose as the published scripts do, slips included."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the practice.")
 @click.option("--out", type=Folder, help="Folder of the results.  [default: probes/CORPUS-ENCODER-MODE]")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def probe(
@@ -293,6 +297,8 @@ def probe(
     protocol: Any,
     seeds: int,
     epochs: int | None,
+    as_published: bool,
+    settings: tuple[str, ...],
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -302,6 +308,7 @@ def probe(
         raise click.UsageError(f"--mode {strange[0]}: choose among conv-linear, linear, finetune")
     from dare_eeg import probe as probing
     from dare_eeg import report
+    from dare_eeg.practice import practice
     from dare_eeg.weights import ENCODER_FILE
 
     encoder = encoder or probing.newest_run(Path("runs"))
@@ -320,6 +327,7 @@ def probe(
             folder,
             size,
             epochs or 0,
+            practice(cast(Any, one), as_published, settings),
         )
         results = probing.probe(asked, _progress(f"probe {one}", "fits"))
         if as_json:

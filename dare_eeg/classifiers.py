@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dare_eeg.encoder import PretrainedEncoder
 from dare_eeg.heads import Adapter, FinetuneHead, ProbeHead
 from dare_eeg.metrics import scores
+from dare_eeg.practice import Practice
 from dare_eeg.resample import resample
 from dare_eeg.shards import Windows
 from dare_eeg.splits import Fold
@@ -20,7 +21,6 @@ from manifests import keyed
 from manifests.electrodes import ids, in_vocabulary
 
 _TIME_KERNEL = 15
-_LAYER_DECAY = 0.9
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
@@ -84,19 +84,25 @@ def linear(table: NDArray[np.float32], labels: NDArray[np.int64], fold: Fold, nu
 class ProbeNetwork(nn.Module):
     """Adapter, encoder and head: logits (B, classes) of windows (B, C, T) in µV.
 
-    The adapter works at the encoder's rate and in its units, and its outputs carry the ids of ``electrodes``. Frozen,
-    the encoder keeps its weights and only passes gradients on to the adapter.
+    Unless the practice is another, the adapter works at the encoder's rate and in its units, and its outputs carry the
+    ids of ``electrodes``. Frozen, the encoder keeps its weights and only passes gradients on to the adapter.
     """
 
     def __init__(
-        self, encoder: PretrainedEncoder, windows: Windows, electrodes: tuple[str, ...], finetune: bool
+        self,
+        encoder: PretrainedEncoder,
+        windows: Windows,
+        electrodes: tuple[str, ...],
+        finetune: bool,
+        practice: Practice,
     ) -> None:
         super().__init__()
         self.pretrained = copy.deepcopy(encoder).requires_grad_(finetune)
-        self.sfreq, self.finetune = windows.sfreq, finetune
-        self.register_buffer("ids", torch.tensor(ids(electrodes)), persistent=False)
+        self.sfreq, self.finetune, self.practice = windows.sfreq, finetune, practice
+        numbers = ids(electrodes) if practice.electrode_ids == "own" else list(range(len(electrodes)))
+        self.register_buffer("ids", torch.tensor(numbers), persistent=False)
         size, classes = encoder.size, len(windows.classes)
-        samples = int(windows.shape[1] * encoder.sfreq / windows.sfreq)
+        samples = self._at_its_rate(torch.empty(1, 1, windows.shape[1])).shape[-1]
         self.head: nn.Module
         if finetune:
             self.adapter = Adapter(windows.electrodes, electrodes, time_kernel=_TIME_KERNEL, layers=2)
@@ -110,8 +116,15 @@ class ProbeNetwork(nn.Module):
 
     def forward(self, x_uv: Tensor) -> Tensor:
         """Return logits (B, classes)."""
-        x_BCT = resample(x_uv, self.sfreq, self.pretrained.sfreq) * self.pretrained.unit_scale
-        return self.head(self.pretrained.encoder(self.adapter(x_BCT), self.ids))
+        unit_scale = self.practice.unit_scale or self.pretrained.unit_scale
+        return self.head(self.pretrained.encoder(self.adapter(self._at_its_rate(x_uv) * unit_scale), self.ids))
+
+    def _at_its_rate(self, x_BCT: Tensor) -> Tensor:
+        if self.practice.resampling == "band_limited":
+            return resample(x_BCT, self.sfreq, self.pretrained.sfreq)
+        if self.practice.resampling == "none":
+            return x_BCT
+        return F.interpolate(x_BCT, int(x_BCT.shape[-1] * self.pretrained.sfreq / self.sfreq), mode="nearest")
 
     def train(self, mode: bool = True) -> "ProbeNetwork":
         """Set training mode; a frozen encoder stays in eval mode."""
@@ -126,7 +139,7 @@ class ProbeNetwork(nn.Module):
         grouped = []
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                scale = _LAYER_DECAY ** (depth + 1 - _layer(name, depth))
+                scale = self.practice.layer_decay ** (depth + 1 - _layer(name, depth))
                 decay = training.weight_decay if parameter.ndim > 1 else 0.0
                 grouped.append({"params": [parameter], "lr": training.lr * scale, "weight_decay": decay})
         return grouped
@@ -135,10 +148,12 @@ class ProbeNetwork(nn.Module):
 def trained(network: ProbeNetwork, windows: Windows, fold: Fold, training: Training, seed: int) -> Fit:
     """Fit a network, keep its best epoch by balanced accuracy on valid, and return its word on test.
 
+    (A published practice chooses the epoch on test.)
     Cross entropy with weights sqrt(mean frequency / frequency), smoothed by 0.1 for more than two classes.
     """
     device = _device()
     network.to(device)
+    chosen_on = getattr(fold, network.practice.choose_on)
     labels = windows.labels.astype(np.int64)
     weights = _class_weights(labels[fold.train], len(windows.classes)).to(device)
     smoothing = 0.1 if len(windows.classes) > 2 else 0.0
@@ -164,13 +179,14 @@ def trained(network: ProbeNetwork, windows: Windows, fold: Fold, training: Train
             optimizer.step()
             cycle.step()
             total += loss.item() * len(numbers)
-        told = predict(network, windows, fold.valid, training.batch)
-        score = scores(labels[fold.valid], told)["balanced_accuracy"]
-        log_likelihood = float(np.log(told[np.arange(len(told)), labels[fold.valid]] + 1e-12).mean())
-        curves.append({"epoch": epoch, "train_loss": total / len(order), "valid_balanced_accuracy": score})
+        told = predict(network, windows, chosen_on, training.batch)
+        score = scores(labels[chosen_on], told)["balanced_accuracy"]
+        log_likelihood = float(np.log(told[np.arange(len(told)), labels[chosen_on]] + 1e-12).mean())
+        measured = {f"{network.practice.choose_on}_balanced_accuracy": score}
+        curves.append({"epoch": epoch, "train_loss": total / len(order)} | measured)
         if (score, log_likelihood) > best:
             best, best_state = (score, log_likelihood), copy.deepcopy(network.state_dict())
-            selected = {"epoch": epoch, "valid_balanced_accuracy": score}
+            selected = {"epoch": epoch} | measured
     network.load_state_dict(best_state)
     return Fit(predict(network, windows, fold.test, training.batch), selected, curves)
 

@@ -87,7 +87,7 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
     """
     given = dict(given)
     published, settings = given.pop("as_published", False), given.pop("settings", ())
-    given |= dict(_setting(text) for text in settings)
+    given |= dict(setting(text) for text in settings)
     fields: dict[str, Any] = {}
     if file is not None:
         try:
@@ -110,7 +110,8 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
         raise DareError(f"{file or 'options'}: {place}: {first['msg']}; fields are {names}") from None
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str) -> tuple[str, Any]:
+    """Return the field and the value that KEY=VALUE names, the value read as JSON where it is; DareError without =."""
     name, equals, value = text.partition("=")
     if not equals:
         raise DareError(f"--set {text}: give KEY=VALUE, as in second_view=row_number")

@@ -1,14 +1,14 @@
 """Probe: what an encoder's features are worth on a labelled set, told honestly.
 
-Models are selected on valid only; test is asked once for each fold and seed.
+Unless a practice says otherwise, models are selected on valid only, and test is asked once for each fold and seed.
 """
 
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from dare_eeg import classifiers, metrics, report
+from dare_eeg.alignment import AlignedWindows
 from dare_eeg.blocks import initialise
 from dare_eeg.classifiers import Fit, Training
 from dare_eeg.encoder import PretrainedEncoder, load_encoder
 from dare_eeg.model import SIZES, Encoder
+from dare_eeg.practice import Mode, Practice
 from dare_eeg.shards import Windows
 from dare_eeg.splits import Fold, Protocol, folds
 from dare_eeg.weights import ENCODER_FILE, Provenance
@@ -29,13 +31,12 @@ from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DareError
 from manifests.manifest import SPLITS
 
-Mode = Literal["conv-linear", "linear", "finetune"]
 SCRATCH = "scratch"
 
 ADAPTED: dict[str, tuple[str, ...]] = {"bcic2b": ("C5", "C3", "C1", "CZ", "C2", "C4", "C6")}
 """Electrodes the published adapters map a corpus onto, where they are not the encoder's own."""
 
-PUBLISHED: dict[str, Training] = {
+RECIPES: dict[str, Training] = {
     "conv-linear": Training(epochs=100, batch=64, lr=5e-4, weight_decay=0.01),
     "finetune": Training(epochs=50, batch=100, lr=5e-4, weight_decay=0.05),
 }
@@ -44,7 +45,7 @@ PUBLISHED: dict[str, Training] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: which corpus and set, encoder (a path, or ``scratch`` of ``size``), mode, protocol, seeds."""
+    """What is asked: which corpus and set, encoder (a path, or ``scratch`` of ``size``), mode, protocol, seeds, how."""
 
     corpus: str
     shards: Path
@@ -55,6 +56,7 @@ class Question:
     out: Path
     size: str = "base"
     epochs: int = 0
+    practice: Practice = field(default_factory=Practice)
 
 
 def newest_run(runs: Path) -> str:
@@ -77,7 +79,7 @@ def probe(asked: Question, progress: Callable[[int, int], None]) -> dict[str, An
         raise DareError(
             f"{asked.shards}: has no labels; probe the set that dare preprocess makes without --for pretrain"
         )
-    windows = Windows(asked.shards, whole, SPLITS)
+    windows = (Windows if asked.practice.alignment == "none" else AlignedWindows)(asked.shards, whole, SPLITS)
     protocol: Protocol = asked.protocol or whole.recipe.protocol
     parts = folds(windows, protocol)
     told = np.zeros((asked.seeds, len(windows), len(windows.classes)))
@@ -118,12 +120,12 @@ def _fitter(asked: Question, encoder: PretrainedEncoder, windows: Windows) -> Ca
             )
         table = classifiers.features(encoder, windows, batch=32)
         return lambda fold, seed: classifiers.linear(table, labels, fold, len(windows.classes))
-    published = PUBLISHED[asked.mode]
-    training = Training(asked.epochs or published.epochs, published.batch, published.lr, published.weight_decay)
+    recipe = RECIPES[asked.mode]
+    training = replace(recipe, epochs=asked.epochs or recipe.epochs)
     electrodes = ADAPTED.get(windows.manifest.corpus, encoder.electrodes)
 
     def fit(fold: Fold, seed: int) -> Fit:
-        network = classifiers.ProbeNetwork(encoder, windows, electrodes, finetune=asked.mode == "finetune")
+        network = classifiers.ProbeNetwork(encoder, windows, electrodes, asked.mode == "finetune", asked.practice)
         return classifiers.trained(network, windows, fold, training, seed)
 
     return fit
@@ -152,6 +154,8 @@ def _results(
         "manifest_sha256": manifest.sha256(asked.shards),
         "protocol": protocol,
         "mode": asked.mode,
+        "practice": asked.practice.model_dump(),
+        "cautions": asked.practice.cautions,
         "encoder": _identity(asked, encoder),
         "seeds": list(range(asked.seeds)),
         "classes": classes,

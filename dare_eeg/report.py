@@ -37,7 +37,9 @@ def text(folder: Path, results: dict[str, Any]) -> str:
     if results["electrodes_left_out"]:
         names = ", ".join(results["electrodes_left_out"])
         lines.append(f"  left out, the network has no embedding for them: {names}")
-    lines += [f"  {note}" for note in (*results["encoder"]["notes"], results["contamination"]["note"])]
+    lines += [
+        f"  {note}" for note in (*results["encoder"]["notes"], results["contamination"]["note"], *results["cautions"])
+    ]
     return "\n".join([*lines, f"  {folder / 'report.html'}"])
 
 
@@ -64,7 +66,8 @@ def _curves(curves: Curves) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("train_loss", "valid_balanced_accuracy"), strict=True):
+    names = [name for name in curves[0][2][0] if name != "epoch"]
+    for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
         for _, _, points in curves:
             axes.plot([point["epoch"] for point in points], [point[name] for point in points], lw=0.8, alpha=0.6)
         axes.set_xlabel("epoch")
@@ -92,7 +95,7 @@ def _page(results: dict[str, Any], pictures: dict[str, bytes]) -> str:
     facts = (
         f"{results['protocol']} protocol, {len(results['folds'])} folds, {len(results['seeds'])} seeds; "
         f"encoder {results['encoder']['size']}, step {results['encoder']['step']}. "
-        f"Contamination: {results['contamination']['note']}."
+        f"Contamination: {results['contamination']['note']}. {' '.join(f'{one}.' for one in results['cautions'])}"
     )
     style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.1em 1em .1em 0}"
     return (

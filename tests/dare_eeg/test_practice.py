@@ -1,0 +1,126 @@
+"""Practices of a probe: ours by default, and the published scripts' to the figure where they are asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import fractional_matrix_power
+
+from dare_eeg import metrics, open_shards
+from dare_eeg.alignment import AlignedWindows
+from dare_eeg.classifiers import ProbeNetwork, Training
+from dare_eeg.encoder import PretrainedEncoder, load_encoder
+from dare_eeg.practice import practice
+from dare_eeg.weights import Provenance
+from manifests import manifest
+from manifests.electrodes import PRETRAIN_58
+from manifests.manifest import SPLITS
+from manifests.recipe import load
+from tests.conftest import relative_error
+from tests.dare_eeg.sets import recorded, write_set
+from tests.dare_eeg.test_probe import ask, probed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fewer_resamples():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "NUM_RESAMPLES", 20)
+        yield
+
+
+def classifier(golden: Path, folder: Path, as_published: bool) -> ProbeNetwork:
+    """Return the published fine-tuned classifier of TUEV in a probe of ours, on an encoder that expects mV."""
+    recipe = load("tuev")
+    labels = list(range(6))
+    windows = recorded("tuh:a", 6, 1000, len(recipe.electrodes), labels=labels)
+    write_set(folder, {"train": [windows]}, recipe.electrodes, 200.0, recipe.classes)
+    stored = torch.load(golden / "nano_downstream_tuev.pth", weights_only=True)["model"]
+    whole = load_encoder(golden / "nano_downstream_tuev.pth")
+    encoder = PretrainedEncoder(whole.encoder, Provenance(whole.size, PRETRAIN_58, unit_scale=1e-3))
+    asked = practice("finetune", as_published)
+    network = ProbeNetwork(encoder, open_shards(folder), PRETRAIN_58, True, asked)
+    if as_published:
+        parts = {"conv_head": network.adapter, "classifier": network.head}
+        for name, part in parts.items():
+            part.load_state_dict({key: stored[f"{name}.{key}"] for key in part.state_dict()})
+    return network.eval()
+
+
+def test_published_practice_gives_the_published_logits(golden: Path, tmp_path: Path) -> None:
+    with np.load(golden / "nano_downstream_tuev.npz") as reference, torch.no_grad():
+        logits = classifier(golden, tmp_path, as_published=True)(torch.tensor(reference["x_uV"]))
+        assert relative_error(logits, reference["logits"]) < 1e-5
+
+
+def test_our_practice_gives_the_encoder_its_own_unit_rate_and_electrodes(golden: Path, tmp_path: Path) -> None:
+    ours = classifier(golden, tmp_path / "ours", as_published=False)
+    theirs = classifier(golden, tmp_path / "theirs", as_published=True)
+    seen: dict[str, Any] = {}
+    for name, network in (("ours", ours), ("theirs", theirs)):
+        network.adapter.register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[0]}))
+        network(torch.full((1, 23, 1000), 50.0))
+        seen[f"{name} ids"] = network.ids.tolist()
+    assert (seen["ours"].shape[-1], seen["theirs"].shape[-1]) == (1280, 1000)
+    torch.testing.assert_close(seen["ours"], torch.full((1, 23, 1280), 0.05))
+    torch.testing.assert_close(seen["theirs"], torch.full((1, 23, 1000), 0.5))
+    assert seen["theirs ids"] == list(range(58)) != seen["ours ids"]
+    rates = [{group["lr"] for group in one.groups(Training(1, 1, 1e-3, 0.0))} for one in (ours, theirs)]
+    assert len(rates[0]) > 1
+    assert rates[1] == {1e-3}
+
+
+def test_alignment_whitens_each_session_part_as_scipy_does(bcic2b: Path) -> None:
+    aligned = AlignedWindows(bcic2b, manifest.load_set(bcic2b), SPLITS)
+    plain = open_shards(bcic2b, SPLITS)
+    x_uv = plain.take(np.arange(len(plain))).astype(np.float64)
+    found = aligned.take(np.arange(len(aligned)))
+    parts = sorted(set(zip(plain.subjects.tolist(), (plain.split == "test").tolist(), strict=True)))
+    assert len(parts) > 2
+    for subject, is_test in parts:
+        mine = (plain.subjects == subject) & ((plain.split == "test") == is_test)
+        root = fractional_matrix_power(np.mean([trial @ trial.T for trial in x_uv[mine]], axis=0), -0.5)
+        whitened = root @ x_uv[mine]
+        expected = whitened - whitened.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(found[mine], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_probe_as_published_says_that_its_figures_flatter(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:
+    options = ("--mode", "conv-linear", "--epochs", 1, "--as-published", "--set", "unit_scale=0.2")
+    answer = ask("bcic2b", bcic2b, nano_run, tmp_path / "out", *options)
+    assert answer.status == 0, answer.err
+    assert "best epochs were chosen on test, so the figures flatter" in answer.out
+    assert "tested windows took part, without labels, in the alignment" in answer.out
+    assert "figures flatter" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_results_hold_the_practice(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:
+    options = ("--mode", "conv-linear", "--epochs", 1, "--as-published", "--set", "alignment=none")
+    results = probed("bcic2b", bcic2b, nano_run, tmp_path / "out", *options)
+    assert results["practice"] == {
+        "electrode_ids": "own",
+        "unit_scale": 0.1,
+        "resampling": "nearest",
+        "alignment": "none",
+        "layer_decay": 0.9,
+        "choose_on": "test",
+    }
+    assert "test_balanced_accuracy" in results["folds"][0]["selected"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mode", "linear", "--as-published"), "--mode linear"),
+        (("--mode", "finetune", "--set", "unit_scale=-1"), "unit_scale"),
+        (("--mode", "finetune", "--set", "flatter=yes"), "flatter"),
+        (("--mode", "finetune", "--set", "flatter"), "KEY=VALUE"),
+    ],
+)
+def test_practice_that_makes_no_sense_is_refused_in_one_line(
+    bcic2b: Path, nano_run: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    answer = ask("bcic2b", bcic2b, nano_run, tmp_path / "out", *options)
+    assert answer.status == 2
+    assert said in answer.complaint
