@@ -25,8 +25,7 @@ class Fit:
     """What a file's channels are to a recipe: its label of each of the recipe's electrodes that it has.
 
     A derivation that is made of two channels has the labels of both, ``EEG FP1-REF - EEG F7-REF``. ``sfreq`` is the
-    highest rate of the channels to read, 0 where there is none; ``reason`` says why they do not suffice, "" where
-    they do.
+    rate of the channels to read, 0 where there is none; ``reason`` says why they do not suffice, "" where they do.
     """
 
     channels: tuple[Channel, ...]
@@ -36,14 +35,15 @@ class Fit:
 
 
 def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
-    """Return what the channels of a file are to a recipe; of two channels on one electrode the first counts."""
+    """Return what the channels of a file are to a recipe: those that `pipelines.recording.choose` has read."""
+    wanted = [channel for channel in channels if channel.electrode in recipe.needed]
+    on_scalp = [channel for channel in wanted if channel.electrode.split("-")[0] in VOCABULARY]
+    sfreq = max((channel.sfreq for channel in on_scalp or wanted), default=0.0)
     first: dict[str, Channel] = {}
-    for channel in channels:
-        first.setdefault(channel.electrode, channel)
+    for channel in wanted:
+        if channel.sfreq == sfreq:
+            first.setdefault(channel.electrode, channel)
     made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
-    sfreq = max((part.sfreq for parts in made_of.values() for part in parts), default=0.0)
-    # What is sampled more slowly is not read beside the rest.
-    made_of = {name: parts for name, parts in made_of.items() if all(part.sfreq == sfreq for part in parts)}
     labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}
     return Fit(channels, labels, sfreq, _reason(channels, first, made_of, recipe))
 

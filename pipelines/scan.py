@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from manifests.durable import sha256_file, unwritable
+from manifests.durable import sha256_file
 from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
@@ -20,6 +20,7 @@ from pipelines.source import Corpus, Source
 RAW_SUFFIXES = (".edf", ".bdf", ".gdf", ".set", ".vhdr", ".fif", ".mat", ".cnt")
 _COMPANIONS = {".set": (".fdt", ".dat"), ".vhdr": (".eeg", ".dat", ".vmrk")}
 """Endings of the files that hold a recording's signal and events beside the file that names it."""
+_PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
 _FINGERPRINT_BYTES = 1 << 16
 
 
@@ -76,7 +77,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     corpus = corpus_of(recipe)
     sources = corpora.find(src, paths, recipe)
     if not sources:
-        raise DareError(f"{src}: {_nothing_found(paths, recipe)}")
+        raise DareError(f"{src}: {_nothing_found(src, paths, recipe)}")
     headers = _Headers(src, recipe)
     scanned: list[Scanned] = []
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as threads:
@@ -84,7 +85,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
             scanned.append(one)
             progress(len(scanned), len(sources))
     used = {source.path for source in sources} | {source.label_file for source in sources}
-    others = sum(path not in used and path.lower().endswith(RAW_SUFFIXES) for path in paths)
+    others = sum(path not in used and _is_raw(path) for path in paths)
     return Tree(scanned, corpus.version(paths), others, len(scanned))
 
 
@@ -107,17 +108,22 @@ def of_windows(source: Source, duration_s: float, recipe: Recipe) -> tuple[str, 
 
 
 def list_files(src: Path) -> list[str]:
-    """Return every file below a folder as a sorted relative path; links are followed, as TUH trees are made of them."""
+    """Return every file below a folder as a sorted relative path.
+
+    Links are followed, as TUH trees are made of them, but for those that lead back to a folder above themselves.
+    """
     if not src.is_dir():
         raise DareError(f"{src}: no such folder; --src names the one that holds the raw recordings")
+    found = []
     try:
-        found = [
-            (Path(folder) / name).relative_to(src).as_posix()
-            for folder, _, names in os.walk(src, followlinks=True, onerror=_refuse)
-            for name in names
-        ]
+        for place, folders, names in os.walk(src, followlinks=True, onerror=_refuse):
+            folder = Path(place)
+            folders[:] = [name for name in folders if not _leads_back(folder / name)]
+            found += [(folder / name).relative_to(src).as_posix() for name in names]
     except OSError as problem:
-        raise unwritable(Path(problem.filename or src), problem) from problem
+        raise DareError(
+            f"{problem.filename or src}: cannot be read ({problem.strerror}); mend that, or name another --src"
+        ) from problem
     if not found:
         raise DareError(f"{src}: is empty; --src names the folder that holds the raw recordings")
     return sorted(found)
@@ -133,15 +139,38 @@ def _refuse(problem: OSError) -> None:
     raise problem
 
 
-def _nothing_found(paths: list[str], recipe: Recipe) -> str:
+def _leads_back(folder: Path) -> bool:
+    """Return whether a folder is a link to one that lies above it, or above another link on the way to it."""
+    if not folder.is_symlink():
+        return False
+    target = folder.resolve()
+    return any(above.resolve().is_relative_to(target) for above in folder.parents)
+
+
+def _is_raw(path: str) -> bool:
+    """Return whether a file is raw EEG by its ending, packed by itself or not."""
+    name = path.lower()
+    return name.removesuffix(next(filter(name.endswith, _PACKED), "")).endswith(RAW_SUFFIXES)
+
+
+def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> str:
     probe = recipe.model_copy(update={"runs": ()})
+    corpus, place = corpora.of(recipe), src.resolve()
+    for above in place.parents:
+        inside = place.relative_to(above).as_posix()
+        if corpus.find([f"{inside}/{path}" for path in paths], probe):
+            return f"lies within the tree of {recipe.corpus}; take --src {above}"
     others = [name for name, corpus in CORPORA.items() if name != recipe.corpus and corpus.find(paths, probe)]
     if others:
         return f"holds no recording of {recipe.corpus}, but of {', '.join(others)}; name that corpus or another --src"
-    num_raw = sum(path.lower().endswith(RAW_SUFFIXES) for path in paths)
+    num_raw = sum(map(_is_raw, paths))
+    num_packed = sum(path.lower().endswith(_PACKED) for path in paths)
+    way_out = "--src names a folder above the corpus's own tree"
+    if num_packed:
+        way_out = f"{num_packed} are packed: unpack them first"
     return (
         f"holds no recording of {recipe.corpus} among {len(paths)} files ({num_raw} of them raw EEG by their ending); "
-        "--src names a folder above the corpus's own tree"
+        f"{way_out}"
     )
 
 
@@ -204,6 +233,9 @@ def _fingerprint(files: list[Path]) -> tuple[int, str]:
 
 
 def _verdict(source: Source, header: Header, fit: Fit, recipe: Recipe) -> tuple[str, str]:
+    if not header.channels and header.notes:
+        more = f"; and {len(header.notes) - 1} more such notes" if len(header.notes) > 1 else ""
+        return "skipped", f"holds no usable signal: {header.notes[0]}{more}"
     if fit.reason:
         return "skipped", fit.reason
     if reason := too_slow(fit.sfreq, recipe):

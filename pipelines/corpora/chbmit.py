@@ -12,7 +12,7 @@ from pipelines.windows import Cue, by_overlap
 CLASSES: tuple[str, ...] = ("background", "seizure")
 TOTALS = {"": Totals(recordings=686)}  # 664 of the first 23 cases and 22 of the one added in 2010
 
-_PATH = re.compile(r"(?:^|/)(?P<name>chb(?P<case>\d\d)[a-z]?_\d\d\+?)\.edf$")
+_PATH = re.compile(r"(?:^|/)(?P<name>chb(?P<case>\d\d)[a-z]?_\d\d\+?)\.(?i:edf)$")
 _SUMMARY = re.compile(r"(?:^|/)chb(?P<case>\d\d)-summary\.txt$")
 _SAME_CHILD = {"21": "01"}
 """Case 21 is the girl of case 1, a year and a half later."""
@@ -39,7 +39,8 @@ arrays = no_arrays
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
     """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
     background, seizure = (recipe.classes.index(name) for name in CLASSES)
-    seizures = _seizures(PurePosixPath(source.path).name, source.label_file, labels.decode("latin-1"))
+    name = PurePosixPath(source.path).with_suffix(".edf").name
+    seizures = _seizures(name, source.label_file, labels.decode("latin-1"))
     end_s = max(segment.onset_s + (segment.stop - segment.start) / recording.sfreq for segment in recording.segments)
     spans = [(start_s, stop_s, seizure) for start_s, stop_s in seizures]
     return by_overlap(spans, end_s, background, recipe), ""

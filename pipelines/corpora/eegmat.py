@@ -8,7 +8,7 @@ from pipelines.source import Source, Totals, no_arrays, no_cues
 CLASSES: tuple[str, ...] = ("rest", "arithmetic")
 TOTALS = {"": Totals(recordings=72)}
 
-_PATH = re.compile(r"(?:^|/)(?P<subject>Subject\d\d)_(?P<task>[12])\.edf$")
+_PATH = re.compile(r"(?:^|/)(?P<subject>Subject\d\d)_(?P<task>[12])\.(?i:edf)$")
 
 
 def version(paths: list[str]) -> str:

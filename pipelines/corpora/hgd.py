@@ -11,7 +11,7 @@ from pipelines.windows import Cue
 CLASSES: tuple[str, ...] = ("right_hand", "left_hand", "rest", "feet")
 TOTALS = {"": Totals(recordings=28)}
 
-_PATH = re.compile(r"(?:^|/)(?P<split>train|test)/(?P<subject>[1-9]|1[0-4])\.edf$")
+_PATH = re.compile(r"(?:^|/)(?P<split>train|test)/(?P<subject>[1-9]|1[0-4])\.(?i:edf)$")
 
 
 def version(paths: list[str]) -> str:

@@ -13,8 +13,8 @@ from pipelines.windows import Cue, within
 CLASSES: tuple[str, ...] = ("W", "N1", "N2", "N3", "R")
 TOTALS = {"": Totals(recordings=197)}
 
-_PSG = re.compile(r"(?:^|/)(?P<study>SC4|ST7)(?P<subject>\d\d)(?P<night>\d)[A-Z]0-PSG\.edf$")
-_HYPNOGRAM = re.compile(r"(?:^|/)S[CT]\d{4}[A-Z]{2}-Hypnogram\.edf$")
+_PSG = re.compile(r"(?:^|/)(?P<study>SC4|ST7)(?P<subject>\d\d)(?P<night>\d)[A-Z]0-PSG\.(?i:edf)$")
+_HYPNOGRAM = re.compile(r"(?:^|/)S[CT]\d{4}[A-Z]{2}-Hypnogram\.(?i:edf)$")
 _SHARED_LETTERS = 7
 """SC4001E0-PSG and SC4001EC-Hypnogram are of one night: the eighth letter is of the scorer."""
 

@@ -11,7 +11,7 @@ TOTALS = {"2": Totals(recordings=2993, windows=409_455), "3": Totals(recordings=
 
 _PATH = re.compile(
     r"(?:^|/)(?P<split>train|eval)/(?P<label>normal|abnormal)/\d\d_tcp_\w+/(?:[^/]+/)*"
-    r"(?P<subject>[a-z]{8}|\d{8})_s(?P<session>\d{3})(?:_t\d{3})?\.edf$"
+    r"(?P<subject>[a-z]{8}|\d{8})_s(?P<session>\d{3})(?:_t\d{3})?\.(?i:edf)$"
 )
 
 

@@ -17,7 +17,7 @@ from pipelines.windows import Cue, by_overlap
 CLASSES: tuple[str, ...] = ("clean", "eyem", "musc", "chew", "shiv", "elec")
 TOTALS = {"3": Totals(recordings=310)}
 
-_PATH = re.compile(rf"(?:^|/)edf/{tuh.MONTAGE}/{tuh.SUBJECT}_s(?P<session>\d{{3}})(?:_t\d{{3}})?\.edf$")
+_PATH = re.compile(rf"(?:^|/)edf/{tuh.MONTAGE}/{tuh.SUBJECT}_s(?P<session>\d{{3}})(?:_t\d{{3}})?\.(?i:edf)$")
 _TABLES = (".csv",)
 _KINDS = {name: name for name in CLASSES[1:]} | {"eybl": "eyem", "elpp": "elec", "elst": "elec"}
 

@@ -17,8 +17,8 @@ from pipelines.windows import Cue
 CLASSES: tuple[str, ...] = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
 TOTALS = {"2.0.0": Totals(recordings=518, windows=112_491), "2.0.1": Totals(recordings=518, windows=113_353)}
 
-_TRAIN = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.edf$")
-_EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.edf$")
+_TRAIN = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.(?i:edf)$")
+_EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.(?i:edf)$")
 _BACKGROUND = "bckg"
 _TENTHS = 10
 """Rows lie on a grid of tenths of a second and last one second, so ten of them."""
@@ -98,7 +98,7 @@ def _agreed(times: dict[_Time, set[int]], background: int) -> list[tuple[_Time, 
 
 
 def _source(path: str, there: set[str], recipe: Recipe) -> Source | None:
-    rec = f"{path.removesuffix('.edf')}.rec"
+    rec = f"{path.rpartition('.')[0]}.rec"
     label_file, lacks = (rec, "") if rec in there else ("", f"labels: there is no {rec}")
     if match := _TRAIN.search(path):
         subject, session = f"{recipe.namespace}:{match['subject']}", match["session"]

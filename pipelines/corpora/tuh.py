@@ -15,7 +15,7 @@ from pipelines.source import Source
 SUBJECT = r"(?P<subject>[a-z]{8}|\d{8})"
 SESSION = r"s\d{3}_\d{4}(?:_\d\d_\d\d)?"
 MONTAGE = r"0[1-4]_tcp_(?:ar|le)(?:_a)?"
-STEM = r"(?:[A-Za-z0-9]+_)?(?P=subject)_s(?P<session>\d{3})(?:_t\d{3})?\.edf$"
+STEM = r"(?:[A-Za-z0-9]+_)?(?P=subject)_s(?P<session>\d{3})(?:_t\d{3})?\.(?i:edf)$"
 """Parts of paths. A session's folder may name the year alone, and a file may have a prefix before its subject."""
 
 _RELEASE = re.compile(r"(?:^|/)v(\d+\.\d+\.\d+)(?=/)")
@@ -52,7 +52,7 @@ def find(paths: list[str], pattern: re.Pattern[str], recipe: Recipe, tables: tup
     sources = []
     for path in paths:
         if match := pattern.search(path):
-            stem = path.removesuffix(".edf")
+            stem = path.rpartition(".")[0]
             label_file = next((stem + ending for ending in tables if stem + ending in there), "")
             lacks = f"labels: there is no {stem}{tables[0]}" if tables and not label_file else ""
             subject, session = f"{recipe.namespace}:{match['subject']}", f"s{match['session']}"

@@ -147,6 +147,17 @@ def test_recording_without_a_usable_electrode_is_skipped_by_its_channels(odd: Pa
     assert "EMG-REF, PHOTIC-REF" in str(row["reason"])
 
 
+def test_recording_of_channels_without_a_range_says_so(odd: Path) -> None:
+    write_edf(odd, noise_uv(LABELS, 20, 250), 250, range_uv=500)
+    head, minima, maxima = 256 + 104 * len(LABELS), b"-500    " * len(LABELS), b"500     " * len(LABELS)
+    raw = odd.read_bytes()
+    assert raw[head : head + len(minima)] == minima
+    odd.write_bytes(raw.replace(maxima, minima, 1))
+    row = row_of(odd)
+    assert row["outcome"] == "skipped"
+    assert "'EEG C3-REF' left out: its physical minimum equals its maximum; and 2 more such notes" in str(row["reason"])
+
+
 def test_recording_of_too_low_a_rate_is_skipped_with_the_remedy(odd: Path) -> None:
     write_edf(odd, noise_uv(LABELS, 20, 128), 128)
     row = row_of(odd)

@@ -1,16 +1,22 @@
 """A scan says of every recording which of its channels the recipe gets, or why none of it is used."""
 
+import errno
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import edfio
 import mne
 import pytest
 
 from manifests import recipe as recipes
 from manifests.electrodes import TCP_22, TEN_TWENTY_19
 from manifests.errors import DareError
-from pipelines.scan import Scanned, Tree, files_of, scan
+from pipelines.corpora import CORPORA
+from pipelines.formats import readers
+from pipelines.scan import Scanned, Tree, files_of, list_files, scan
 from tests.judges import noise_uv, write_edf
 
 OLD_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
@@ -69,6 +75,27 @@ def test_derivation_that_the_file_holds_goes_before_one_that_is_made(tmp_path: P
 
 def test_rate_is_that_of_the_channels_that_are_read(tmp_path: Path) -> None:
     assert only(tmp_path, labels(TUAB_23), "reference=bipolar tcp").sfreq == 200
+
+
+@pytest.mark.parametrize(("others", "others_hz"), [(["A1", "A2"], 400), (["C3"], 1), (["A1", "C3"], 100)])
+def test_channels_of_several_rates_are_planned_as_they_are_read(
+    tmp_path: Path, others: list[str], others_hz: float
+) -> None:
+    fast = noise_uv(labels([name for name in TUAB_23 if name not in others or name == "C3"]), 20, 200)
+    spare = noise_uv(labels(others), 20, others_hz)
+    path = place(tmp_path)
+    path.parent.mkdir(parents=True)
+    channels = [*((label, data, others_hz) for label, data in spare.items())]
+    channels += [(label, data, 200) for label, data in fast.items()]
+    signals = [
+        edfio.EdfSignal(data, hz, label=label, physical_dimension="uV", physical_range=(-500, 500))
+        for label, data, hz in channels
+    ]
+    edfio.Edf(signals).write(path)
+    (one,) = scanned(tmp_path).recordings
+    read = readers.read(path, recipes.load("tuab").needed)
+    assert (one.outcome, one.sfreq) == ("", read.sfreq)
+    assert set(one.channel_map or {}) == set(read.electrodes)
 
 
 # --- what a recording must have ---------------------------------------------------------------------------------------
@@ -159,6 +186,86 @@ def test_tree_remembers_how_many_it_found(tmp_path: Path) -> None:
         write_edf(place(tmp_path, name), noise_uv(labels(TUAB_23), 10, 200), 200)
     tree = scanned(tmp_path).only(set(), 1)
     assert (len(tree.recordings), tree.num_found) == (1, 2)
+
+
+def test_link_that_leads_back_is_not_followed_and_others_are(tmp_path: Path) -> None:
+    for folder in ("raw/one", "raw/two", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.edf").write_bytes(b"")
+    src = tmp_path / "raw"
+    for link, target in {
+        "up": ".",
+        "one/top": "../..",
+        "one/two": "../two",
+        "two/one": "../one",
+        "out": "../elsewhere",
+    }.items():
+        (src / link).symlink_to(target)
+    assert list_files(src) == ["one/a.edf", "one/two/a.edf", "out/a.edf", "two/a.edf", "two/one/a.edf"]
+
+
+def test_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = os.scandir
+
+    def denied(path: str) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return listing(path)
+
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(
+        DareError, match=r"locked: cannot be read \(Permission denied\); mend that, or name another --src"
+    ):
+        list_files(tmp_path)
+
+
+def test_packed_recordings_are_counted_beside_the_others(tmp_path: Path) -> None:
+    path = write_edf(place(tmp_path), noise_uv(labels(TUAB_23), 10, 200), 200)
+    path.with_name("aaaaaaab_s001_t000.edf.gz").write_bytes(b"")
+    path.with_name("notes.txt.gz").write_bytes(b"")
+    assert scanned(tmp_path).num_others == 1
+
+
+def test_tree_of_archives_alone_is_to_be_unpacked(tmp_path: Path) -> None:
+    for name in ("tuab.tar", "a.edf.gz"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(
+        DareError, match=r"among 2 files \(1 of them raw EEG by their ending\); 2 are packed: unpack them"
+    ):
+        scanned(tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["edf", "edf/train", "edf/train/normal"])
+def test_src_within_the_tree_is_told_which_to_take(tmp_path: Path, inside: str) -> None:
+    write_edf(place(tmp_path / "edf"), noise_uv(labels(TUAB_23), 10, 200), 200)
+    if inside == "edf":
+        assert len(scanned(tmp_path / inside).recordings) == 1
+        return
+    with pytest.raises(DareError, match=rf"lies within the tree of tuab; take --src {tmp_path / 'edf'}$"):
+        scanned(tmp_path / inside)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "path", "label_file"),
+    [
+        ("tuab", "edf/eval/normal/01_tcp_ar/aaaaaaaa_s001_t000.edf", ""),
+        ("tuev", "edf/train/aaaaaaaa/aaaaaaaa_00000001.edf", "edf/train/aaaaaaaa/aaaaaaaa_00000001.rec"),
+        ("tuev", "edf/eval/000/bckg_000_a_.edf", "edf/eval/000/bckg_000_a_.rec"),
+        ("tuar", "edf/01_tcp_ar/aaaaaaaa_s001_t000.edf", "edf/01_tcp_ar/aaaaaaaa_s001_t000.csv"),
+        ("tueg", "edf/000/aaaaaaaa/s001_2003/01_tcp_ar/aaaaaaaa_s001_t000.edf", ""),
+        ("eegmat", "Subject00_1.edf", ""),
+        ("hgd", "train/1.edf", ""),
+        ("physionetmi", "S001/S001R04.edf", ""),
+        ("sleepedf", "SC4001E0-PSG.edf", "SC4001EC-Hypnogram.EDF"),
+        ("chbmit", "chb01/chb01_03.edf", "chb01/chb01-summary.txt"),
+    ],
+)
+def test_case_of_the_extension_does_not_count(corpus: str, path: str, label_file: str) -> None:
+    (lower,) = CORPORA[corpus].find([path, label_file], recipes.load(corpus))
+    (upper,) = CORPORA[corpus].find([path.replace(".edf", ".EDF"), label_file], recipes.load(corpus))
+    assert upper == replace(lower, path=path.replace(".edf", ".EDF"))
+    assert (upper.label_file, upper.lacks) == (label_file, "")
 
 
 def test_companions_belong_to_a_recording(tmp_path: Path) -> None:
