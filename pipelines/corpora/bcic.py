@@ -4,18 +4,14 @@ Both distributions name a file A01T.mat: beside a GDF session its labels, alone 
 two lies beside a session holds the labels, so a session with both is read once, from GDF.
 """
 
-import io
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from manifests.electrodes import canonical
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.formats import matlab
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
 from pipelines.source import Source
@@ -81,7 +77,9 @@ class Graz:
         codes = {str(_FIRST_CUE + label): 1 + label for label in range(len(self.classes))}
         events = [event for event in recording.events if event.text in (*codes, _UNKNOWN_CUE)]
         told = [codes.get(event.text, 0) for event in events]
-        truth = _truth(source.label_file, labels).tolist() if source.label_file else told
+        truth = told
+        if source.label_file:
+            truth = matlab.whole_numbers(source.label_file, labels, "data.y", "classlabel")
         if len(truth) != len(events):
             raise DareError(
                 f"{source.path}: {len(events)} cues but {len(truth)} labels in {source.label_file}; "
@@ -122,18 +120,3 @@ class Graz:
         if not trials:
             raise DareError(f"{source.path}: holds no trial of the classes 1 to {len(labels)}; get the file again")
         return [Cue(event.onset_s + self.cue_s, labels[event.text]) for event in trials]
-
-
-def _truth(name: str, content: bytes) -> NDArray[np.int64]:
-    """Return the labels, from 1, of all trials of a session, from a file of labels or the BNCI's of the session."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        held: dict[str, Any] = loadmat(
-            io.BytesIO(content), variable_names=["classlabel", "data"], struct_as_record=False, squeeze_me=True
-        )
-        runs = [np.ravel(run.y) for run in np.atleast_1d(held["data"])] if "data" in held else [held["classlabel"]]
-        return np.concatenate([np.ravel(run) for run in runs]).astype(np.int64)
-    except (MatReadError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OSError) as problem:
-        raise DareError(f"{name}: holds no classlabel ({problem}); get the true labels again") from problem

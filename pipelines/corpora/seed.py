@@ -1,15 +1,13 @@
 """SEED: films that stir a negative, neutral or positive feeling, a MAT file a session, one label file for all."""
 
-import io
 import re
 from collections import defaultdict
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines.corpora import sjtu
+from pipelines.formats import matlab
 from pipelines.recording import Recording
 from pipelines.source import Source, Totals
 from pipelines.windows import Cue
@@ -58,13 +56,7 @@ def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) ->
 
 def _feelings(name: str, content: bytes) -> list[int]:
     """Return the class of every film, from the -1, 0 and 1 of ``label``."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        label = np.ravel(loadmat(io.BytesIO(content), variable_names=["label"])["label"]).astype(np.int64)
-    except (MatReadError, ValueError, TypeError, KeyError, NotImplementedError, OSError) as problem:
-        raise DareError(f"{name}: holds no label ({problem}); get the file again") from problem
-    if strange := sorted(set(label.tolist()) - {-1, 0, 1}):
+    labels = matlab.whole_numbers(name, content, "label")
+    if strange := sorted(set(labels) - {-1, 0, 1}):
         raise DareError(f"{name}: has label {strange[0]}, which is none of -1, 0 and 1; get the file again")
-    return (label + 1).tolist()
+    return [label + 1 for label in labels]

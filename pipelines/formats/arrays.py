@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import DareError
 from pipelines.formats import matlab
-from pipelines.formats.matrix import Matrix, Value
+from pipelines.formats.matrix import Matrix, Value, structs
 from pipelines.formats.sampled import SampledFile
 from pipelines.recording import Event, Segment, describe_channel
 
@@ -107,7 +107,7 @@ def of_runs(path: Path, names: list[str]) -> Arrays | None:
     """
     if "data" not in names:
         return None
-    runs = _structs(matlab.load(path, {"data"}, {"X", "fs"}).get("data"))
+    runs = structs(matlab.load(path, {"data"}, {"X", "fs"}).get("data"))
     if not runs or not all(isinstance(run.get(name), Matrix) for run in runs for name in ("X", "fs")):
         return None
     sfreq = float(runs[0]["fs"].whole().ravel()[0])
@@ -116,10 +116,10 @@ def of_runs(path: Path, names: list[str]) -> Arrays | None:
 
 def _signals(path: Path, name: str, value: Value, arrays: Arrays) -> list[tuple[str, Matrix, dict[str, Any]]]:
     """Return (text, signal, the struct it is in or an empty one) of each signal of a variable."""
-    structs = _structs(value) if arrays.field else [{"": value}]
+    holders = structs(value) if arrays.field else [{"": value}]
     signals = []
-    for number, struct in enumerate(structs):
-        text = f"{name} struct {number}" if len(structs) > 1 else name
+    for number, struct in enumerate(holders):
+        text = f"{name} struct {number}" if len(holders) > 1 else name
         signal = struct.get(arrays.field)
         if not isinstance(signal, Matrix):
             member = f"member {arrays.field!r} of " if arrays.field else ""
@@ -128,13 +128,6 @@ def _signals(path: Path, name: str, value: Value, arrays: Arrays) -> list[tuple[
     if not signals:
         raise DareError(f"{path}: {name} is no struct with a member {arrays.field!r}")
     return signals
-
-
-def _structs(value: Value) -> list[dict[str, Any]]:
-    """Return the structs of a struct array, or of a cell of such."""
-    if isinstance(value, dict):
-        return [value]
-    return [struct for one in value for struct in _structs(one)] if isinstance(value, list) else []
 
 
 def _block(path: Path, text: str, matrix: Matrix, arrays: Arrays, begin: int) -> tuple[_Block, list[str]]:

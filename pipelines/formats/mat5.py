@@ -85,19 +85,27 @@ class _Elements:
 def names(path: Path) -> list[str]:
     """Return the names of a file's variables, in its order; raises DareError where it is damaged."""
     with named(path, "MAT 5"):
-        return list(_directory(path)[0])
+        return list(_directory(path, _mapped(path))[0])
 
 
-def load(path: Path, variables: Collection[str], members: Collection[str]) -> dict[str, Value]:
-    """Return these variables, and of the structs in them these members; raises DareError where they are damaged."""
+def load(
+    path: Path, variables: Collection[str], members: Collection[str], content: bytes | None = None
+) -> dict[str, Value]:
+    """Return these variables, and of the structs in them these members; raises DareError where they are damaged.
+
+    ``content`` is that of the file, where it was read already.
+    """
     with named(path, "MAT 5"):
-        found, order = _directory(path)
+        found, order = _directory(path, _mapped(path) if content is None else memoryview(content))
         return {name: _top(path, one, order, members) for name, one in found.items() if name in variables}
 
 
-def _directory(path: Path) -> tuple[dict[str, _Variable], str]:
+def _mapped(path: Path) -> memoryview:
+    return np.memmap(path, np.uint8, "r").data
+
+
+def _directory(path: Path, content: memoryview) -> tuple[dict[str, _Variable], str]:
     """Return (variables by name, byte order)."""
-    content = np.memmap(path, np.uint8, "r").data
     order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:_HEADER_BYTES]))
     if order is None:
         raise ValueError("its header is cut or names no byte order")
@@ -237,6 +245,8 @@ def _text(elements: _Elements, shape: tuple[int, ...]) -> str:
     kind, content = elements.next()
     if kind not in _TEXTS:
         raise ValueError(f"type {kind} where a text should be")
+    if math.prod(shape) > len(content):
+        raise ValueError(f"a text of {math.prod(shape)} letters in {len(content)} bytes")
     endian = ("-le" if elements.order == "<" else "-be") if kind in (4, 17, 18) else ""
     text = bytes(content).decode(_TEXTS[kind] + endian)
     num_lines = shape[0]

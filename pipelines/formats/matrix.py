@@ -38,6 +38,13 @@ def empty() -> Matrix:
     return Matrix((0, 0), np.zeros((0, 0)).__getitem__)
 
 
+def structs(value: Value) -> list[dict[str, Any]]:
+    """Return the structs of a struct array, or of a cell of such."""
+    items = value if isinstance(value, list) else []
+    flat = [one for item in items for one in (item if isinstance(item, list) else [item])]
+    return [one for one in flat if isinstance(one, dict)]
+
+
 def require_room(path: Path, num_bytes: int, held: int) -> None:
     """Raise DareError where a file cannot hold so many bytes in those that it has for them, however deflated."""
     if num_bytes > _MAX_RATIO * held:

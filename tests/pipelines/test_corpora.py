@@ -17,6 +17,7 @@ from pipelines.corpora import CORPORA
 from pipelines.source import Source
 from tests.commands import dare, plan, preprocess, recordings
 from tests.judges import noise_uv, of_recording, samples, write_edf
+from tests.pipelines.mat_files import save_5, save_hdf
 
 pytest_plugins = ["tests.corpora_fixtures"]
 
@@ -238,6 +239,28 @@ def test_label_file_that_cannot_be_read_fails_the_session_by_name(graz: Path, tm
     row = recordings(preprocess("bcic2b", graz, tmp_path / "out"))["B0104E.gdf"]
     assert row["outcome"] == "failed"
     assert "true_labels/B0104E.mat: holds no classlabel" in row["reason"]
+
+
+def test_label_file_of_a_wrong_type_code_fails_its_session_alone(graz: Path, tmp_path: Path) -> None:
+    file = graz / "true_labels" / "B0104E.mat"
+    save_5(file, {"classlabel": loadmat(file)["classlabel"]}, deflated=False)
+    content = bytearray(file.read_bytes())
+    assert content[-16:-8] == bytes([2, 0, 0, 0, 8, 0, 0, 0])  # type and number of bytes, before the eight labels
+    content[-16] = 15  # at which SciPy ends the process
+    file.write_bytes(content)
+    rows = recordings(preprocess("bcic2b", graz, tmp_path / "out"))
+    assert rows["B0104E.gdf"]["outcome"] == "failed"
+    assert "true_labels/B0104E.mat: holds no classlabel (cannot be read as MAT 5 (" in rows["B0104E.gdf"]["reason"]
+    assert rows["B0104E.gdf"]["reason"].endswith("get the file again")
+    assert rows["B0101T.gdf"]["outcome"] == "ok"
+
+
+def test_labels_in_mat_7_3_are_the_same(graz: Path, tmp_path: Path, shards: Path) -> None:
+    file = graz / "true_labels" / "B0104E.mat"
+    save_hdf(file, {"classlabel": loadmat(file)["classlabel"]})
+    assert graz_labels(preprocess("bcic2b", graz, tmp_path / "out"), "B0104E") == graz_labels(
+        shards / "bcic2b", "B0104E"
+    )
 
 
 # --- EEGMMIDB ---------------------------------------------------------------------------------------------------------
