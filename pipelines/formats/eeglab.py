@@ -17,6 +17,7 @@ from pipelines.recording import Event, describe_channel
 _FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "event"})
 _MEMBERS = _FIELDS | {"EEG", "labels", "type", "latency", "duration"}
 _MAX_SFREQ = 1e6
+_MAX_COUNT = 1e12
 
 
 def holds(names: list[str]) -> bool:
@@ -37,10 +38,10 @@ def parse(path: Path) -> SampledFile:
     sfreq = _number(path, fields, "srate")
     if not 0 < sfreq <= _MAX_SFREQ:
         raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible")
+    samples, notes = _samples(path, fields.get("data"), num_channels, pnts, num_epochs)
     labels = [_text(one.get("labels")) for one in _structs(fields.get("chanlocs"))]
     labels += [""] * (num_channels - len(labels))
     channels = [describe_channel(label, place, sfreq, "uV") for place, label in enumerate(labels[:num_channels])]
-    samples, notes = _samples(path, fields.get("data"), num_channels, pnts, num_epochs)
     num_samples = samples.shape[1]
     events, cuts = _events(_structs(fields.get("event")), sfreq)
     epochs = range(0, num_samples, pnts)
@@ -111,7 +112,8 @@ def _across_epochs(data: Matrix) -> Callable[[tuple[slice, ...]], NDArray[Any]]:
 
 def _beside(path: Path, name: str, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[str, ...]]:
     """Return (the samples of the file that the field ``data`` names, or that is called as the .set is; notes)."""
-    base = name.replace("\\", "/").rpartition("/")[2]
+    letters = (letter if letter.isprintable() else "?" for letter in name.replace("\\", "/").rpartition("/")[2])
+    base = "".join(letters)
     if not base.lower().endswith(".fdt"):
         raise DareError(f"{path}: its samples are in {base!r}, a form that EEGLAB gave up; save it again in EEGLAB")
     found = [one for one in (path.with_name(base), path.with_suffix(".fdt")) if one.is_file()]
@@ -170,6 +172,6 @@ def _number(path: Path, fields: dict[str, Value], name: str) -> float:
 
 def _whole(path: Path, fields: dict[str, Value], name: str) -> int:
     number = _number(path, fields, name)
-    if number != int(number):
-        raise DareError(f"{path}: its field '{name}' is not a whole number: {number:g}")
+    if not number.is_integer() or abs(number) > _MAX_COUNT:
+        raise DareError(f"{path}: its field '{name}' is not a whole number up to {_MAX_COUNT:g}: {number:g}")
     return int(number)

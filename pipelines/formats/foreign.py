@@ -31,7 +31,7 @@ def parse_brainvision(path: Path) -> SampledFile:
     text = path.read_text("latin-1")
     for key in ("DataFile", "MarkerFile"):
         told = re.search(rf"^{key}\s*=\s*(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
-        if told and not path.with_name(told[1]).is_file():
+        if told and (Path(told[1]).name != told[1] or not path.with_name(told[1]).is_file()):
             raise DareError(f"{path}: its {key} {told[1]} is not beside it; put it there, or correct the name in it")
         if key == "DataFile" and not told:
             raise DareError(f"{path}: names no DataFile, which would hold its samples")

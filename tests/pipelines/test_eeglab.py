@@ -1,5 +1,6 @@
 """EEGLAB datasets in every form they come in, against MNE and against the arrays they were written from."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ def test_renamed_and_cut_samples_are_read_and_noted(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"data": "a.fdt"}, "its samples are in a.fdt, which is not beside it"),
+        ({"data": "a\nb.fdt"}, "its samples are in a?b.fdt, which is not beside it"),
         ({"data": r"C:\old\a.dat"}, "its samples are in 'a.dat', a form that EEGLAB gave up"),
         ({"data": []}, "'data' is empty"),
         ({"pnts": 401.0}, "its data are 3 × 400, its header says 3 × 401 × 1"),
@@ -137,6 +139,8 @@ def test_renamed_and_cut_samples_are_read_and_noted(tmp_path: Path) -> None:
         ({"srate": 0.0}, "a rate of 0 Hz is not possible"),
         ({"srate": "fast"}, "'srate' is missing or no number"),
         ({"nbchan": -3.0}, "no signal"),
+        ({"nbchan": 1e9}, "its header says 1000000000 × 400 × 1"),
+        ({"nbchan": 1e300}, "'nbchan' is not a whole number up to 1e+12: 1e+300"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("write", WRITERS)
@@ -145,6 +149,23 @@ def test_dataset_that_contradicts_itself_is_refused(
 ) -> None:
     path = write(tmp_path / "a.set", dataset(SIGNAL_UV) | change)
     assert_refused(lambda: read(path), "a.set: ", reason)
+
+
+def test_text_that_says_to_have_more_letters_than_bytes_is_refused(tmp_path: Path) -> None:
+    path = as_fields(tmp_path / "a.set", dataset(SIGNAL_UV))
+    sound = path.read_bytes()
+    shape = struct.pack("<4I", 5, 8, 1, len("square"))  # type and number of bytes, lines, letters
+    path.write_bytes(sound.replace(shape, struct.pack("<4I", 5, 8, 2**31 - 1, len("square"))))
+    assert path.read_bytes() != sound
+    assert_refused(lambda: read(path), "a.set: cannot be read as MAT 5 (ValueError: a text of 12884901882 letters in ")
+
+
+def test_cells_that_hold_themselves_end(tmp_path: Path) -> None:
+    path = save_hdf(tmp_path / "a.set", dataset(SIGNAL_UV) | {"chanlocs": [1.0] * 9})
+    with h5py.File(path, "r+") as file:
+        cells = file["chanlocs"]
+        cells[...] = np.full(cells.shape, cells.ref, h5py.ref_dtype)
+    assert read(path).electrodes == ("CH1", "CH2", "CH3")
 
 
 def test_samples_alone_name_their_set(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """BrainVision, FIF and CNT: what is read of files that others, or the bytes of their formats, wrote."""
 
+import re
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -89,6 +90,14 @@ def test_brainvision_part_that_is_missing_is_named(tmp_path: Path, suffix: str) 
     assert_refused(lambda: read(path.with_suffix(suffix)), f"a{suffix}: holds the", "name its .vhdr")
     path.with_suffix(suffix).unlink()
     assert_refused(lambda: read_header(path), "a.vhdr: its ", f"a{suffix} is not beside it")
+
+
+@pytest.mark.parametrize("name", ["parts/a.eeg", "/dev/zero", ".", "..", "a\0.eeg"])
+@pytest.mark.parametrize("key", ["DataFile", "MarkerFile"])
+def test_brainvision_part_lies_in_no_other_folder(tmp_path: Path, key: str, name: str) -> None:
+    named = re.sub(f"{key}=.*", lambda _: f"{key}={name}", VHDR)
+    path = save_brainvision(tmp_path, vhdr=named)
+    assert_refused(lambda: read(path), f"a.vhdr: its {key} {name} is not beside it", "put it there")
 
 
 @pytest.mark.parametrize(
