@@ -20,7 +20,7 @@ def key(*parts: object) -> int:
     Parts are told apart by type and text, so ``key("a", 1)`` differs from ``key("a1")`` and ``key("a", "1")``.
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "little")
 
 
 def integers(seed: int, counters: NDArray[np.integer]) -> NDArray[np.uint64]:

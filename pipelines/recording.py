@@ -1,6 +1,7 @@
 """Recording: what a raw EEG file holds, which of its channels are read, and in what unit."""
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,8 @@ UV_PER_UNIT: dict[str, float] = {
 
 _MICRO_SIGNS = ("Âµ", "Î¼", "μ")  # UTF-8 micro sign and Greek mu read as latin-1, and Greek mu itself
 _PLAUSIBLE_SD_UV = (0.5, 2000.0)
+_NUM_LOOKS = 10
+_LOOK_S = 30.0
 _MAX_SFREQ = 1e6
 _MIN_GAP_SAMPLES = 10
 
@@ -145,19 +148,32 @@ def choose(
     return list(chosen.values()), tuple(notes)
 
 
-def settle_units(
-    data_uv: NDArray[np.float32], channels: Sequence[Channel], missing: NDArray[np.bool_] | None
-) -> tuple[str, ...]:
-    """Scale in place the rows of channels whose unit says nothing, by their spread; return a note on it.
+Decoded = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
+"""Samples, channels × samples, and where all channels miss theirs; None where always one has it."""
 
-    ``data_uv`` is channels × samples; ``missing`` marks samples to disregard, None where there are none.
+
+def settle_units(
+    data_uv: NDArray[np.float32],
+    channels: Sequence[Channel],
+    num: int,
+    num_in_a_second: float,
+    decode: Callable[[int, int], Decoded],
+) -> tuple[str, ...]:
+    """Scale in place the rows of channels whose unit says nothing, by their spread in the file; return a note on it.
+
+    ``data_uv`` is channels × samples. ``decode`` returns what a span of the file's ``num`` samples (or records) holds:
+    the same looks into the file are taken whichever part of it ``data_uv`` is, so that all parts get one scale.
     """
     unknown = [row for row, channel in enumerate(channels) if np.isnan(channel.scale_to_uv)]
-    if not unknown:
+    if not unknown or not data_uv.size:
         return ()
-    present = slice(None) if missing is None else ~missing
+    length = math.ceil(_LOOK_S * num_in_a_second) or num
+    starts = [0] if num <= _NUM_LOOKS * length else [k * (num - length) // (_NUM_LOOKS - 1) for k in range(_NUM_LOOKS)]
+    length = num if len(starts) == 1 else length
+    looks = [decode(start, start + length) for start in starts]
     with np.errstate(over="ignore", invalid="ignore"):
-        spreads = [data_uv[row, present].std(dtype=np.float64) if data_uv.size else 0.0 for row in unknown]
+        seen = [look if missing is None else look[:, ~missing] for look, missing in looks]
+        spreads = np.concatenate([one[unknown] for one in seen], axis=1).std(axis=1, dtype=np.float64)
         scale, unit = _guess_unit(float(np.median(spreads)))
         for row in unknown:
             data_uv[row] *= np.float32(scale)

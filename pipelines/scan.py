@@ -1,5 +1,6 @@
 """Scan: what a raw tree holds, from names and headers alone."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -222,6 +223,8 @@ def _fingerprint(files: list[Path]) -> tuple[int, str]:
     """Return (bytes, a hash of lengths and ends, cheap enough for every file of every plan) of a recording's files."""
     digest, num_bytes = hashlib.sha256(), 0
     for path in files:
+        if path.is_fifo():
+            raise OSError(errno.ESPIPE, "a pipe would be waited on for ever")
         with path.open("rb") as stream:
             digest.update(stream.read(_FINGERPRINT_BYTES))
             size = stream.seek(0, os.SEEK_END)

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.recording import Channel, Event, Header, Recording, Segment, choose, settle_units, without_missing
+from pipelines.recording import (
+    Channel,
+    Decoded,
+    Event,
+    Header,
+    Recording,
+    Segment,
+    choose,
+    settle_units,
+    without_missing,
+)
 
 MAX_RECORD_S = 1e6
 """Longer records, eleven days and more, are damaged headers."""
@@ -50,6 +60,12 @@ class Signal:
         if self.physical_range[0] == self.physical_range[1]:
             return "its physical minimum equals its maximum"
         return ""
+
+    @property
+    def lowest(self) -> float:
+        """The digital minimum, at which and below which there is no sample; none where its type does not hold both."""
+        fits = self.dtype[-1] == "3" or "f" in self.dtype or max(self.digital_range) <= np.iinfo(self.dtype).max
+        return min(self.digital_range) if fits else -math.inf
 
     def to_uv(self, digital: NDArray[Any], out: NDArray[np.float32]) -> None:
         """Write digital samples in µV (Kemp 1992), in the channel's own unit where none is known.
@@ -102,7 +118,10 @@ class RecordFile(ABC):
         channels = [signal.channel for signal in signals]
         span = self._span(start_s, stop_s)
         data_uv, missing = self._decode(signals, span)
-        unit_notes = settle_units(data_uv, channels, missing)
+        per_second = 1 / self.record_s if self.record_s else 0.0
+        unit_notes = settle_units(
+            data_uv, channels, self.num_records, per_second, lambda *edges: self._decode(signals, slice(*edges))
+        )
         whole = self._stretches(timeline.record_onsets_s[span], signals[0])
         segments = without_missing(whole, missing, channels[0].sfreq)
         gap_notes = [f"{len(segments)} segments of contiguous signal"] if len(segments) != 1 else []
@@ -138,8 +157,8 @@ class RecordFile(ABC):
         end = self.num_records if stop_s == math.inf else math.ceil(stop_s / self.record_s)
         return slice(first, min(max(first + 1, end), self.num_records))
 
-    def _decode(self, signals: Sequence[Signal], span: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        """Return (µV, channels × samples; where every channel misses its sample, None where always one has it)."""
+    def _decode(self, signals: Sequence[Signal], span: slice) -> Decoded:
+        """Return what some records hold, µV."""
         num_records = span.stop - span.start
         shape = (num_records, signals[0].num_samples)
         data_uv = np.empty((len(signals), math.prod(shape)), np.float32)
@@ -150,7 +169,7 @@ class RecordFile(ABC):
                 signal.to_uv(digital, row.reshape(shape))
                 if missing is not None:
                     # Not greater, rather than equal, so that NaN is missing too.
-                    missing &= ~(digital > min(signal.digital_range))
+                    missing &= ~(digital > signal.lowest)
                     missing = missing if missing.any() else None
         return data_uv, None if missing is None else missing.reshape(-1)
 

@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines.recording import Channel, Event, Header, Recording, Segment, choose, settle_units, without_missing
+from pipelines.recording import (
+    Channel,
+    Decoded,
+    Event,
+    Header,
+    Recording,
+    Segment,
+    choose,
+    settle_units,
+    without_missing,
+)
 
 _BLOCK_BYTES = 1 << 23
 """What a library may hold of a span at a time: it reads float64, and often channels that are not wanted."""
@@ -51,9 +61,10 @@ class SampledFile:
         sfreq = channels[0].sfreq
         start = min(max(0, math.floor(start_s * sfreq)), self.num_samples - 1)
         stop = self.num_samples if stop_s == math.inf else min(math.ceil(stop_s * sfreq), self.num_samples)
-        data_uv = self.load(places, start, max(start + 1, stop))
-        missing = _missing(data_uv)
-        unit_notes = settle_units(data_uv, channels, missing)
+        data_uv, missing = _marked(self.load(places, start, max(start + 1, stop)))
+        unit_notes = settle_units(
+            data_uv, channels, self.num_samples, sfreq, lambda *edges: _marked(self.load(places, *edges))
+        )
         return Recording(
             electrodes=tuple(channel.electrode for channel in channels),
             data_uv=data_uv,
@@ -92,7 +103,8 @@ def named(path: Path, what: str) -> Iterator[None]:
     except DareError:
         raise
     except Exception as problem:
-        text = " ".join(str(problem).replace(str(path), path.name).split())[:300]
+        text = str(problem).replace(str(path.resolve()), path.name).replace(str(path), path.name)
+        text = " ".join(text.split())[:300]
         raise DareError(f"{path}: cannot be read as {what} ({type(problem).__name__}: {text})") from problem
 
 
@@ -107,11 +119,11 @@ def _within(segments: Sequence[Segment], start: int, stop: int, sfreq: float) ->
     return parts
 
 
-def _missing(data_uv: NDArray[np.float32]) -> NDArray[np.bool_] | None:
-    """Return where every channel is NaN, None where always one is not."""
+def _marked(data_uv: NDArray[np.float32]) -> Decoded:
+    """Return samples, and where every channel is NaN."""
     missing = np.isnan(data_uv[0])
     for row in data_uv[1:]:
         if not missing.any():
             break
         missing &= np.isnan(row)
-    return missing if missing.any() else None
+    return data_uv, missing if missing.any() else None

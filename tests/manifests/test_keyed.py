@@ -30,6 +30,12 @@ def test_keys_are_frozen_and_tell_their_parts_apart(parts: tuple[object, ...], e
     assert keyed.key(*parts) == expected
 
 
+def test_key_of_a_file_name_that_is_no_utf8_is_of_its_bytes() -> None:
+    names = [os.fsdecode(name) for name in (b"caf\xe9", b"caf\xe8", "café".encode())]
+    assert len({keyed.key(name) for name in names}) == 3
+    assert 0 <= keyed.share(names[0], 0) < 1
+
+
 def test_integers_are_those_of_splitmix64() -> None:
     assert keyed.integers(0, np.arange(4)).tolist() == SPLITMIX64_FROM_0
 

@@ -320,3 +320,8 @@ def test_traceback_is_shown_only_when_asked_for(tmp_path: Path, verbose: bool) -
     assert ("Traceback" in run.stderr) == verbose
     assert run.stderr.splitlines()[-1].startswith(f"dare: {tmp_path / 'gone'}")
     assert verbose or len(run.stderr.splitlines()) == 1
+
+
+def test_pipe_that_is_called_like_a_recording_is_not_waited_on(odd: Path) -> None:
+    os.mkfifo(odd)
+    assert row_of(odd)["reason"] == "cannot be opened: a pipe would be waited on for ever"

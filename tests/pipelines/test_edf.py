@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mne
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +55,24 @@ def test_unknown_unit_is_read_by_amplitude(
     np.testing.assert_allclose(recording.data_uv[0], expected_uv, rtol=1e-5)
     assert "unit unknown" in recording.notes[0]
     assert named in recording.notes[0]
+
+
+def test_unknown_unit_is_the_same_wherever_a_file_is_read(saved: Saved) -> None:
+    loud_then_quiet = np.tile(EEG.records[0], (400, 1)) // np.where(np.arange(400) < 200, 1, 400)[:, None]
+    path = saved(edf_bytes([replace(EEG, unit=b"", records=list(loud_then_quiet))]))
+    whole, quiet = read(path), read(path, start_s=300, stop_s=310)
+    assert whole.data_uv[0].std() > 1
+    assert whole.data_uv[0, quiet.first_sample :].std() < 0.5
+    np.testing.assert_array_equal(quiet.data_uv, whole.data_uv[:, quiet.first_sample :][:, : quiet.data_uv.shape[1]])
+    assert quiet.notes == whole.notes
+
+
+def test_digital_range_beyond_its_type_marks_nothing_as_missing(saved: Saved) -> None:
+    path = saved(edf_bytes([replace(EEG, physical=("0", "6553.5"), digital=("0", "65535"))]))
+    recording = read(path)
+    assert [(one.start, one.stop) for one in recording.segments] == [(0, len(EEG_UV))]
+    expected_uv = mne.io.read_raw_edf(path, verbose="error").get_data(units="uV")[0]
+    np.testing.assert_allclose(recording.data_uv[0], expected_uv, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(
