@@ -49,7 +49,8 @@ arrays = no_arrays
 def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
     """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
 
-    Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out.
+    Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages that
+    end before the signal are told of.
     """
     stages = _stages(source.label_file, labels)
     asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
@@ -66,7 +67,12 @@ def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) ->
         kept = [one for one in windows if name != "W" or first_s <= one.onset_s <= last_s - recipe.window_s]
         lost[f"windows of wake are more than {recipe.wake_margin_s:g} s from sleep"] += len(windows) - len(kept)
         found += kept
-    return found, "; ".join(f"{count} {what}: dropped" for what, count in sorted(lost.items()) if count)
+    notes = [f"{count} {what}: dropped" for what, count in sorted(lost.items()) if count]
+    staged_s = max(onset_s + duration_s for onset_s, duration_s, _ in stages)
+    end_s = max((one.onset_s + (one.stop - one.start) / recording.sfreq for one in recording.segments), default=0.0)
+    if end_s - staged_s >= recipe.window_s:
+        notes.append(f"stages end {end_s - staged_s:g} s before the signal: is the hypnogram whole?")
+    return found, "; ".join(notes)
 
 
 def _source(path: str, match: re.Match[str], hypnograms: dict[str, str], recipe: Recipe) -> Source:

@@ -44,13 +44,27 @@ def parse_brainvision(path: Path) -> SampledFile:
 
 
 def parse_fif(path: Path) -> SampledFile:
-    """Return the layout of a FIF recording and of the files it is split into; only EEG channels lie on electrodes."""
+    """Return the layout of a FIF recording and of the files it is split into; only EEG channels lie on electrodes.
+
+    Raises DareError for one of these files: their samples would be there twice.
+    """
     import mne
 
     with named(path, "FIF"):
+        first = _first_part(path)
+        if first != path and first.is_file():
+            whole = mne.io.read_raw_fif(first, allow_maxshield="yes", on_split_missing="warn", verbose="error")
+            if path.resolve() in [Path(part).resolve() for part in whole.filenames if part]:
+                raise DareError(f"{path}: is a part of {first.name} and read with it; nothing of it is lost")
         raw = mne.io.read_raw_fif(path, allow_maxshield="yes", on_split_missing="raise", preload=False, verbose="error")
         rows = [row for row, kind in enumerate(raw.get_channel_types()) if kind == "eeg"]
         return _sampled(path, "FIF", raw, rows, ())
+
+
+def _first_part(path: Path) -> Path:
+    """Return the file that a later part of a split recording would continue, by either way of naming parts."""
+    name = re.sub(r"-\d+\.fif$", ".fif", path.name)
+    return path.with_name(re.sub(r"(?<=_split-)\d+(?=_)", "01", name))
 
 
 def parse_cnt(path: Path) -> SampledFile:

@@ -177,6 +177,15 @@ def test_split_fif_is_one_recording_and_its_missing_part_is_named(tmp_path: Path
     assert_refused(lambda: read(path), "a_raw.fif: cannot be read as FIF", part.name)
 
 
+@pytest.mark.parametrize("naming", ["neuromag", "bids"])
+def test_later_part_of_a_split_fif_is_no_recording_of_its_own(tmp_path: Path, naming: str) -> None:
+    raw = raw_of(60_000)
+    save_fif(raw, tmp_path / "a_eeg.fif", split_size="2MB", buffer_size_sec=1.0, split_naming=naming)
+    first, second, *_ = sorted(tmp_path.glob("*.fif"), key=lambda path: (path.name != "a_eeg.fif", path.name))
+    assert read_header(first).duration_s == pytest.approx(raw.n_times / raw.info["sfreq"])
+    assert_refused(lambda: read(second), f"is a part of {first.name} and read with it")
+
+
 def test_fif_without_eeg_and_fif_of_epochs(tmp_path: Path) -> None:
     meg = save_fif(raw_of().pick(["MEG 0111"]), tmp_path / "meg_raw.fif")
     assert read_header(meg).channels == ()

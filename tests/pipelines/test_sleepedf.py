@@ -1,5 +1,7 @@
 """Sleep-EDF: hypnograms beside nights, what of them becomes windows, and how much wake is kept."""
 
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -96,6 +98,17 @@ def test_real_hypnogram_gives_the_published_number_of_epochs(real: Path) -> None
     assert note == (
         "230 windows are Sleep stage ?: dropped; 1809 windows of wake are more than 1800 s from sleep: dropped"
     )
+
+
+def test_hypnogram_that_ends_before_the_night_is_told_of(raw: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(raw, tmp_path / "raw")
+    scored = sorted(copied.rglob("SC*-Hypnogram.edf"))[0]
+    content = scored.read_bytes()
+    *_, last = re.finditer(rb"\+\d+\x15\d+\x14Sleep stage [W1234R]\x14", content)
+    scored.write_bytes(content[: last.start()])
+    rows = recordings(preprocess("sleepedf", copied, tmp_path / "out", "--set", "wake_margin_s=1e6"))
+    told = {path for path, row in rows.items() if "before the signal: is the hypnogram whole?" in row["reason"]}
+    assert {Path(path).name[:7] for path in told} == {scored.name[:7]}
 
 
 def test_night_read_in_pieces_gives_the_same_windows(
