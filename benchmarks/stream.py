@@ -1,17 +1,21 @@
 """How fast training is fed: our loader against one file per window, as the published code reads them, in one run.
 
-    python benchmarks/stream.py [--windows N] [--folder DIR]
+    python benchmarks/stream.py [--windows N] [--folder DIR] [--wait]
 
 Makes a synthetic 64-electrode corpus, shards it by `dare preprocess physionetmi --for pretrain` in windows of 4 s and
 of 10 s (cropped to 4 s by the loader), and writes every 4 s window once more as float32 with `torch.save`, one file
 each. Then, one thread at a time and everything in the page cache: the loader's own thread filling its reused buffers,
-in a first epoch, which takes every checksum, and in the four after it, which trust it; a plain copy of the same bytes,
-the least there is to do; and torch's DataLoader without workers over the files. The ways take turns, and the table has
-medians.
-Last, how long a plan of 100 million windows takes to find the windows of any step.
+in a first epoch, which reads the index and takes every checksum, and in the four after it, which trust it; the least
+there is to do, each row read and summed in the order it is stored, or read alone; and torch's DataLoader without
+workers over the files. The ways take turns, and the table has medians.
+Last, how long a set of 100 million windows takes to open, and its plan to find the windows of any step, and how much
+memory both hold.
+
+With ``--wait`` instead: which share of a step of `dare pretrain` each size of network waits for its data.
 """
 
 import argparse
+import json
 import os
 import platform
 import statistics
@@ -19,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,14 +36,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from dare_eeg.config import PretrainConfig
 from dare_eeg.loader import Loader
-from dare_eeg.order import Plan, Source
 from dare_eeg.pretrain import make_plan
 from dare_eeg.shards import TrainingSet, training_sets
+from manifests import manifest
+from manifests.durable import write_bytes
+from manifests.shard_format import Index
 
 BATCH = 64
 ROUNDS = 5
 LATER_EPOCHS = 4
 MANY = 100_000_000
+STEPS = {"nano": 25, "light": 15, "small": 9, "base": 5, "deep": 5}
+"""Steps of each size whose wait is told, the first left out."""
 DARE = Path(sys.executable).with_name("dare")
 
 
@@ -60,11 +69,16 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--windows", type=int, default=3000, help="windows of 4 s, about (default 3000: 0.4 GB)")
     arguments.add_argument("--folder", type=Path, help="where to make them and keep them; a temporary one otherwise")
+    arguments.add_argument("--wait", action="store_true", help="how long a step of each size waits for its data")
     given = arguments.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        measure(given.folder or Path(folder), given.windows)
-    plans()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        if given.wait:
+            waits(make(folder, given.windows, 4))
+        else:
+            measure(folder, given.windows)
+            plans(make(folder, given.windows, 4))
 
 
 def measure(folder: Path, windows: int) -> None:
@@ -79,7 +93,8 @@ def measure(folder: Path, windows: int) -> None:
         "loader, 58 x 1024, checksums trusted": lambda: rate(streamed(short, LATER_EPOCHS)),
         "loader, 58 x 2560 cropped, every checksum taken": lambda: rate(streamed(training_sets(long.train.folder)[0])),
         "loader, 58 x 2560 cropped, checksums trusted": lambda: rate(streamed(long, LATER_EPOCHS)),
-        "copy of the bytes of 58 x 1024": lambda: rate(copied(short)),
+        "rows of 58 x 1024 read and summed": lambda: rate(least(short, zlib.crc32)),
+        "rows of 58 x 1024 read": lambda: rate(least(short, len)),
         "DataLoader, one file a window": lambda: rate(loaded(files, True)),
         "DataLoader, one file a window, unpickled": lambda: rate(loaded(files, False)),
     }
@@ -99,27 +114,72 @@ def measure(folder: Path, windows: int) -> None:
         print(f"| {name} | {middle:,.0f} ({low:,.0f}–{high:,.0f}) | {middle / base:.1f} |")
 
 
-def plans() -> None:
-    """Print how long it takes to find the windows of a step among very many."""
-    print(
-        f"\n| plan of {MANY:,} windows | to make and name | any step, longest of five | next step |\n|---|---|---|---|"
-    )
+def plans(one: TrainingSet) -> None:
+    """Print how long it takes to go on at a step among very many windows, and what memory that holds."""
+    print(f"\n| {MANY:,} windows | to open | to plan | any step, longest of five | next step | held |")
+    print("|---|---|---|---|---|---|")
     for rows in (2260, 900):
-        num_shards = MANY // rows
-        names = tuple(f"{number:064x}" for number in range(num_shards))
-        began = time.perf_counter()
-        plan = Plan((Source("many", names, (rows,) * num_shards, 1.0, "58"),), 2025, 256, BATCH, 10**9)
-        plan.fields()
-        made = time.perf_counter() - began
-        found = []
-        for step in (0, 7_000_000, 123_456_789, 5_000, 999_999_998):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = many(one, rows, Path(temporary))
             began = time.perf_counter()
-            plan.slots(step)
-            found.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        plan.slots(999_999_999)
-        following = time.perf_counter() - began
-        print(f"| in {num_shards:,} shards | {made:.3f} s | {max(found):.3f} s | {following * 1e3:.2f} ms |")
+            (opened,) = training_sets(folder)
+            seconds = [time.perf_counter() - began]
+            config = PretrainConfig(shards="", out="", steps=10**9, global_batch=256, micro_batch=BATCH)
+            began = time.perf_counter()
+            plan = make_plan(config, [opened])
+            plan.fields()
+            seconds.append(time.perf_counter() - began)
+            found = []
+            for step in (0, 7_000_000, 123_456_789, 5_000, 999_999_998, 999_999_999):
+                began = time.perf_counter()
+                plan.slots(step)
+                found.append(time.perf_counter() - began)
+            seconds.append(max(found[:-1]))
+            tracemalloc.start()
+            again = training_sets(folder)
+            make_plan(config, again).slots(0)
+            held, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        told = " | ".join(f"{each:.3f} s" for each in seconds)
+        print(f"| in {MANY // rows:,} shards | {told} | {found[-1] * 1e3:.2f} ms | {held / 1e6:.0f} MB |")
+
+
+def many(one: TrainingSet, rows: int, folder: Path) -> Path:
+    """Return a set of very many windows whose shards are there, but empty: nothing is read of them before training."""
+    (folder / "train").mkdir()
+    like = one.train.entries[0]
+    names = [f"train/{number:06d}" for number in range(MANY // rows)]
+    for name in names:
+        (folder / f"{name}.tar").touch()
+        (folder / f"{name}.idx.npz").touch()
+    shards = [like.model_copy(update={"path": f"{name}.tar", "samples": rows}) for name in names]
+    train = one.whole.splits["train"].model_copy(update={"shards": shards})
+    valid = one.whole.splits["valid"].model_copy(update={"shards": []})
+    whole = one.whole.model_copy(update={"splits": one.whole.splits | {"train": train, "valid": valid}})
+    write_bytes(folder / "manifest.json", manifest.dump(whole))
+    return folder
+
+
+def waits(one: TrainingSet) -> None:
+    """Print the share of a step that waits for data, by size of network, as `dare pretrain` logs it."""
+    print(f"{cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}")
+    print("| size | steps | s a step, median | waited, median | longest | share, median |\n|---|---|---|---|---|---|")
+    for size_name, steps in STEPS.items():
+        with tempfile.TemporaryDirectory() as temporary:
+            run = Path(temporary) / "run"
+            options = ["--shards", one.train.folder, "--out", run, "--size", size_name, "--steps", 10**6]
+            command = [DARE, "pretrain", *options, "--stop-after", steps + 1]
+            subprocess.run([str(word) for word in command], check=True, capture_output=True)
+            lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][1:]
+        config = PretrainConfig(shards="", out="")
+        seconds = [config.global_batch / line["samples_per_s"] for line in lines]
+        waited = [line["data_wait_s"] for line in lines]
+        share = statistics.median(wait / whole for wait, whole in zip(waited, seconds, strict=True))
+        print(
+            f"| {size_name} | {steps} | {statistics.median(seconds):.2f} | {statistics.median(waited) * 1e3:.2f} ms "
+            f"| {max(waited) * 1e3:.2f} ms | {share:.2%} |",
+            flush=True,
+        )
 
 
 def make(folder: Path, windows: int, seconds: int) -> TrainingSet:
@@ -171,14 +231,18 @@ def streamed(one: TrainingSet, epochs: int = 1) -> Iterator[int]:
         loader.close()
 
 
-def copied(one: TrainingSet) -> Iterator[int]:
-    """Yield the sizes of batches of plain copies of rows in the order they are stored, nothing checked."""
+def least(one: TrainingSet, judge: Callable[[memoryview], int]) -> Iterator[int]:
+    """Yield the sizes of batches of rows read one after the other from their tars and judged."""
     counts = np.empty((BATCH, *one.train.shape), np.int16)
-    rows = zip(one.train.shard.tolist(), one.train.row.tolist(), strict=True)
-    while len(batch := list(islice(rows, BATCH))) == BATCH:
-        for position, (shard, row) in enumerate(batch):
-            counts[position] = one.train.stored(shard, row)[0]
-        yield BATCH
+    for entry in one.train.entries:
+        tar = one.train.folder / entry.path
+        offsets = Index.read(tar.with_suffix(".idx.npz")).offset[:-1].tolist()
+        with tar.open("rb", buffering=0) as file:
+            for start in range(0, len(offsets) - BATCH + 1, BATCH):
+                for into, offset in zip(counts, offsets[start : start + BATCH], strict=True):
+                    os.preadv(file.fileno(), [into.data], offset)
+                    judge(into.data)
+                yield BATCH
 
 
 def loaded(files: Path, weights_only: bool) -> Iterator[int]:

@@ -6,7 +6,7 @@ nothing.
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -143,7 +143,6 @@ class Loader:
         self._plan, self._config = plan, config
         self._strength = Strength(config.electrode_drop, config.time_drop, config.noise, config.gain)
         self._readers = [_Reader(one.train) for one in sets]
-        self._rows = [one.train.rows for one in sets]
         self._range, self._rank, self._world = range(first, plan.steps), rank, world
         self._queue: queue.Queue[MicroBatch | Exception | None] = queue.Queue(_AHEAD)
         self._closed = threading.Event()
@@ -199,16 +198,19 @@ class Loader:
     ) -> MicroBatch:
         seed, size = self._plan.seed, self._plan.micro_batch
         first_slot = step * self._plan.global_batch + number * size
-        readers = [self._readers[one] for one in source]
-        rows = [self._rows[one][at][position] for one, at, position in zip(source, shard, row, strict=True)]
+        readers = [self._readers[one] for one in source.tolist()]
+        rows = np.empty(size, np.int64)
+        for one in np.unique(source).tolist():
+            rows[source == one] = self._readers[one].windows.counted(shard[source == one], row[source == one])
+        places = list(zip(readers, shard.tolist(), rows.tolist(), strict=True))
         first, crop = readers[0], np.zeros(size, np.int64)
         if first.length > CROP:
             keys = [keyed.key("crop", seed, slot) for slot in range(first_slot, first_slot + size)]
             crop = first.crops(np.concatenate([keyed.uniforms(key, 1) for key in keys]))
         scale = np.stack(
             [
-                reader.read(int(at), int(stored), int(start), counts[position])
-                for position, (reader, at, stored, start) in enumerate(zip(readers, shard, rows, crop, strict=True))
+                reader.read(*place, start, into)
+                for (reader, *place), start, into in zip(places, crop.tolist(), counts, strict=True)
             ]
         )
         spoil = None
@@ -227,15 +229,12 @@ class Loader:
             weight=np.ones(size, np.float32),
             masks=first.masks(keyed.key("mask", seed, *shared), self._config),
             spoil=spoil,
-            describe=partial(_described, readers, shard.tolist(), rows),
+            describe=partial(_described, places),
         )
 
 
-def _described(readers: list[_Reader], shards: Iterable[int], rows: Iterable[int]) -> list[str]:
-    return [
-        f"{reader.windows.folder.name}: {reader.windows.describe(int(shard), int(row))}"
-        for reader, shard, row in zip(readers, shards, rows, strict=True)
-    ]
+def _described(places: list[tuple[_Reader, int, int]]) -> list[str]:
+    return [f"{reader.windows.folder.name}: {reader.windows.describe(shard, row)}" for reader, shard, row in places]
 
 
 def valid_batches(
@@ -260,8 +259,10 @@ def valid_batches(
             counts = np.zeros((size, *reader.shape), np.int16)
             scale = np.zeros((size, len(reader.ids)), np.float32)
             crop = reader.crops(keyed.uniforms(keyed.key("crop", *when, number), size))
-            shards, rows = windows.shard[taken].tolist(), windows.row[taken].tolist()
-            for position, (shard, row) in enumerate(zip(shards, rows, strict=True)):
+            places = [
+                (reader, *place) for place in zip(*(each.tolist() for each in windows.places(taken)), strict=True)
+            ]
+            for position, (_, shard, row) in enumerate(places):
                 scale[position] = reader.read(shard, row, int(crop[position]), counts[position])
             scale[len(taken) :] = scale[0]  # padding lacks no electrode, so it costs no attention mask
             yield MicroBatch(
@@ -274,5 +275,5 @@ def valid_batches(
                 sfreq=windows.sfreq,
                 weight=(np.arange(size) < len(taken)).astype(np.float32),
                 masks=reader.masks(keyed.key("mask", *when, number), config),
-                describe=partial(_described, [reader] * len(taken), shards, rows),
+                describe=partial(_described, places),
             )

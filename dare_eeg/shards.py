@@ -1,21 +1,18 @@
-"""Shards: open a set, read windows by number into arrays, and trust nothing that was not checked."""
+"""Shards: open a set and read its windows by number; what is not asked for is not read."""
 
-import zlib
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dare_eeg.rows import Rows
 from manifests import manifest
 from manifests.errors import DareError
 from manifests.manifest import Manifest, Merged
-from manifests.shard_format import Index
-from manifests.store import DAMAGE, Store, StoreIndex
-
-_STORES_AT_HAND = 64
-"""Stores held open, each with the chunks last read of it: a megabyte or less."""
 
 
 @dataclass(frozen=True)
@@ -29,64 +26,25 @@ class TrainingSet:
     valid: "Windows"
 
 
-class _Tar:
-    """A tar that is mapped, its rows found by their offsets."""
+@dataclass(frozen=True)
+class _Facts:
+    """What all windows are beside their samples; ``recording`` counts into the two lists of names."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self.index = path, Index.read(path.with_suffix(".idx.npz"))
-        self._num_bytes = 2 * int(np.prod(self.index.shape))
-        self._mapped: NDArray[np.uint8] | None = None
-
-    def path(self, row: int) -> Path:
-        """Return the tar."""
-        return self._path
-
-    def content(self, row: int) -> NDArray[np.uint8]:
-        """Return the bytes of a row's samples, fewer where the tar ends; raises one of `DAMAGE`."""
-        if self._mapped is None:
-            self._mapped = np.asarray(np.memmap(self._path, np.uint8, mode="r"))  # slices cost a third of a memmap's
-        start = int(self.index.offset[row])
-        return self._mapped[start : start + self._num_bytes]
-
-
-class _Stores:
-    """Opens stores, and holds on to those last asked for."""
-
-    def __init__(self) -> None:
-        self._held: dict[Path, Store] = {}
-
-    def __call__(self, path: Path) -> Store:
-        store = self._held.pop(path, None) or Store(path)
-        self._held[path] = store
-        if len(self._held) > _STORES_AT_HAND:
-            del self._held[next(iter(self._held))]
-        return store
-
-
-class _Stored:
-    """Rows that lie in the stores of continuous recordings."""
-
-    def __init__(self, folder: Path, path: Path, opened: _Stores) -> None:
-        self.index = StoreIndex.read(path)
-        self._stores = [folder / str(store) for store in self.index.stores]
-        self._opened = opened
-
-    def path(self, row: int) -> Path:
-        """Return the store of a row's recording."""
-        return self._stores[int(self.index.store[row])]
-
-    def content(self, row: int) -> NDArray[np.uint8]:
-        """Return the bytes of a row's samples, fewer where the store ends; raises one of `DAMAGE`."""
-        start = int(self.index.offset[row])
-        counts = self._opened(self.path(row)).read(start, start + int(self.index.shape[1]))
-        return np.ascontiguousarray(counts).reshape(-1).view(np.uint8)
+    label: NDArray[np.int32]
+    start_s: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    recording: NDArray[np.int32]
+    recordings: NDArray[np.str_]
+    subjects: NDArray[np.str_]
 
 
 class Windows:
-    """The windows of one split of a set. Follows the protocol of a torch Dataset: ``len`` and ``[i]``.
+    """The windows of one or more splits of a set. Follows the protocol of a torch Dataset: ``len`` and ``[i]``.
 
     ``[i]`` is (µV, float32, electrodes × samples; label, -1 where there is none). Beside it lie, for all windows,
-    ``labels``, ``subjects``, ``recordings``, ``split``, ``start_s`` and ``present`` (electrodes that the window has).
+    ``labels``, ``subjects``, ``recordings``, ``split``, ``start_s`` and ``present`` (electrodes that the window has);
+    for the first of them that is asked for every index is read. ``sizes`` says how many windows each shard has, and
+    ``subject_names`` whose they are; where nobody is excluded no index is read for these.
     """
 
     def __init__(self, folder: Path, whole: Manifest, splits: Collection[str], exclude: Collection[str] = ()) -> None:
@@ -94,42 +52,33 @@ class Windows:
         self.electrodes, self.sfreq = tuple(whole.electrodes), whole.sfreq
         self.classes = whole.recipe.classes
         self.shape = (len(whole.electrodes), whole.window_samples)
-        placed = [(split, entry) for split in splits for entry in whole.splits[split].shards]
-        self.entries = [entry for _, entry in placed]
-        opened = _Stores()
-        self._shards = [self._shard(folder / entry.path, entry.samples, opened) for entry in self.entries]
-        self._indexes = [shard.index for shard in self._shards]
-        self._checked = [bytearray(len(index)) for index in self._indexes]
-        kept = [~np.isin(index.subjects[index.recording], sorted(exclude)) for index in self._indexes]
-        self.rows = tuple(np.flatnonzero(mask) for mask in kept)
-        self.shard = np.repeat(np.arange(len(kept)), [len(rows) for rows in self.rows])
-        self.row = _joined(list(self.rows), np.int64)
-        self.split = np.repeat(np.array([split for split, _ in placed], np.str_), [len(rows) for rows in self.rows])
-        pairs = list(zip(self._indexes, self.rows, strict=True))
-        self.labels = _joined([index.label[rows] for index, rows in pairs], np.int32)
-        self.start_s = _joined([index.start_s[rows] for index, rows in pairs], np.float64)
-        self.recordings = _joined([index.recordings[index.recording[rows]] for index, rows in pairs], np.str_)
-        self.subjects = _joined([index.subjects[index.recording[rows]] for index, rows in pairs], np.str_)
-        scales = [index.scale[rows] for index, rows in pairs]
-        self.present = (np.concatenate(scales) if scales else np.zeros((0, self.shape[0]))) > 0
+        self.entries = [entry for split in splits for entry in whole.splits[split].shards]
+        self._split = [split for split in splits for _ in whole.splits[split].shards]
+        self._rows = Rows(folder, self.entries, self.shape)
+        subjects = {subject for split in splits for subject in whole.splits[split].subjects}
+        self.subject_names = frozenset(subjects.difference(exclude))
+        left_out = sorted(subjects.intersection(exclude))
+        self._kept = {shard: self._without(left_out, shard) for shard in range(len(self.entries)) if left_out}
+        """By shard the rows that count, where somebody is excluded."""
+        self.sizes = tuple(
+            len(self._kept[shard]) if left_out else entry.samples for shard, entry in enumerate(self.entries)
+        )
+        self._starts = np.cumsum((0, *self.sizes))
 
     def __len__(self) -> int:
-        return len(self.row)
+        return int(self._starts[-1])
 
     def __getitem__(self, number: int) -> tuple[NDArray[np.float32], int]:
         if not -len(self) <= number < len(self):
             raise IndexError(f"window {number} of {len(self)}")
-        counts = np.empty(self.shape, np.int16)
-        scale = self.read(int(self.shard[number]), int(self.row[number]), counts)
-        return counts * scale[:, None], int(self.labels[number])
+        return self.take(np.array([number % len(self)]))[0], int(self.labels[number])
 
     def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return windows by number: µV, float32, windows × electrodes × samples."""
         counts = np.empty((len(numbers), *self.shape), np.int16)
-        scales = [
-            self.read(int(self.shard[number]), int(self.row[number]), counts[position])
-            for position, number in enumerate(numbers)
-        ]
+        shards, rows = self.places(numbers)
+        places = zip(shards.tolist(), rows.tolist(), counts, strict=True)
+        scales = [self.read(shard, row, into) for shard, row, into in places]
         return counts * np.array(scales, np.float32).reshape(len(numbers), -1, 1)
 
     def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -140,40 +89,109 @@ class Windows:
     def stored(self, shard: int, row: int) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
         """Return a row of a shard as it is stored (electrodes × samples, not to be written to) and its µV per count.
 
-        The first time that a row is read its checksum is taken; later epochs of the process trust it. Raises DareError
-        naming shard, window and reason where the bytes are not those that were written.
+        Its checksum is taken when it is first met. Raises DareError naming shard, window and reason where the bytes are
+        not those that were written.
         """
-        index = self._indexes[shard]
-        try:
-            content = self._shards[shard].content(row)
-        except DAMAGE as problem:
-            raise self._damaged(shard, row, f"cannot be read ({problem})") from problem
-        if len(content) != (whole := 2 * self.shape[0] * self.shape[1]):
-            raise self._damaged(shard, row, f"ends after {len(content)} of {whole} bytes")
-        if not self._checked[shard][row]:
-            if zlib.crc32(content.data) != index.crc32[row]:
-                raise self._damaged(shard, row, "its checksum does not hold")
-            self._checked[shard][row] = True
-        return content.view("<i2").reshape(self.shape), index.scale[row]
+        return self._rows.stored(shard, row)
 
     def describe(self, shard: int, row: int) -> str:
         """Return which window a row is: recording and start."""
-        index = self._indexes[shard]
-        return f"{index.recordings[index.recording[row]]} at {index.start_s[row]:g} s"
+        return self._rows.describe(shard, row)
 
-    def _damaged(self, shard: int, row: int, reason: str) -> DareError:
-        remedy = f"see dare verify {self.folder}, then make the set again"
-        path = self._shards[shard].path(row)
-        return DareError(f"{path}: window {row} ({self.describe(shard, row)}) {reason}; {remedy}")
+    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the shard and the row within it of windows by number."""
+        shards = np.searchsorted(self._starts, numbers, side="right") - 1
+        return shards, self.counted(shards, numbers - self._starts[shards])
 
-    def _shard(self, path: Path, samples: int, opened: _Stores) -> _Tar | _Stored:
-        if not path.exists():
-            raise DareError(f"{path}: is missing; make the set again with dare preprocess")
-        shard = _Tar(path) if path.suffix == ".tar" else _Stored(self.folder, path, opened)
-        if len(shard.index) != samples or tuple(shard.index.shape) != self.shape:
-            found = f"its index has {len(shard.index)} windows, the manifest {samples}"
-            raise DareError(f"{path}: {found}; see dare verify")
-        return shard
+    def counted(self, shards: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows at some positions among those of their shards that count."""
+        if not self._kept:
+            return positions
+        return np.array([self._kept[shard][at] for shard, at in zip(shards.tolist(), positions, strict=True)], np.int64)
+
+    @property
+    def rows(self) -> tuple[NDArray[np.int64], ...]:
+        """The rows of each shard that count."""
+        return tuple(self._counting(shard) for shard in range(len(self.entries)))
+
+    @property
+    def taken(self) -> str:
+        """What changes when other rows count: a hash of ``rows``, empty where all do."""
+        digest = hashlib.sha256()
+        for shard in self._kept:
+            digest.update(self._counting(shard).data)
+        return digest.hexdigest() if self._kept else ""
+
+    @cached_property
+    def shard(self) -> NDArray[np.int64]:
+        """The shard of each window."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    @cached_property
+    def row(self) -> NDArray[np.int64]:
+        """The row of each window within its shard."""
+        return _joined(list(self.rows), np.int64)
+
+    @cached_property
+    def split(self) -> NDArray[np.str_]:
+        """The split of each window."""
+        return np.repeat(np.array(self._split, np.str_), self.sizes)
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The class of each window, -1 where it has none."""
+        return self._facts.label
+
+    @property
+    def start_s(self) -> NDArray[np.float64]:
+        """Where each window begins, in seconds from the first sample of its recording."""
+        return self._facts.start_s
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which electrodes each window has, windows × electrodes."""
+        return self._facts.present
+
+    @cached_property
+    def recordings(self) -> NDArray[np.str_]:
+        """The recording of each window."""
+        return self._facts.recordings[self._facts.recording]
+
+    @cached_property
+    def subjects(self) -> NDArray[np.str_]:
+        """The subject of each window."""
+        return self._facts.subjects[self._facts.recording]
+
+    @cached_property
+    def _facts(self) -> _Facts:
+        label, start_s, present, recording, recordings, subjects = [], [], [], [], [], []
+        before = 0
+        for shard in range(len(self.entries)):
+            index, rows = self._rows.index(shard), self._counting(shard)
+            label.append(index.label[rows])
+            start_s.append(index.start_s[rows])
+            present.append(index.scale[rows] > 0)
+            recording.append(index.recording[rows] + np.int32(before))
+            recordings.append(index.recordings)
+            subjects.append(index.subjects)
+            before += len(index.recordings)
+        return _Facts(
+            _joined(label, np.int32),
+            _joined(start_s, np.float64),
+            np.concatenate(present) if present else np.zeros((0, self.shape[0]), np.bool_),
+            _joined(recording, np.int32),
+            _joined(recordings, np.str_),
+            _joined(subjects, np.str_),
+        )
+
+    def _counting(self, shard: int) -> NDArray[np.int64]:
+        if self._kept:
+            return self._kept[shard].astype(np.int64)
+        return np.arange(self.entries[shard].samples)
+
+    def _without(self, subjects: list[str], shard: int) -> NDArray[np.int32]:
+        index = self._rows.index(shard)
+        return np.flatnonzero(~np.isin(index.subjects, subjects)[index.recording]).astype(np.int32)
 
 
 def open_shards(path: str | Path, split: str | Collection[str] = "train") -> Windows:
@@ -186,7 +204,9 @@ def open_shards(path: str | Path, split: str | Collection[str] = "train") -> Win
     splits = [split] if isinstance(split, str) else list(split)
     if strange := [name for name in splits if name not in whole.splits]:
         raise DareError(f"{folder}: has no split {strange[0]!r}, but {', '.join(whole.splits)}")
-    return Windows(folder, whole, splits)
+    windows = Windows(folder, whole, splits)
+    _ = windows.labels  # every index is read for them, so that one that is damaged is named here
+    return windows
 
 
 def training_sets(path: Path, exclude: tuple[str, ...] = ()) -> list[TrainingSet]:

@@ -15,7 +15,7 @@ from dare_eeg.losses import measure, total
 from dare_eeg.model import SIZES, Network
 from dare_eeg.order import Plan
 from dare_eeg.pretrain import make_plan
-from dare_eeg.shards import TrainingSet, training_sets
+from dare_eeg.shards import TrainingSet, open_shards, training_sets
 from manifests.electrodes import VOCABULARY
 from manifests.errors import DareError
 from tests import judges
@@ -93,6 +93,19 @@ def test_a_batch_says_which_windows_it_holds(four_electrodes: Path) -> None:
     expected = [f"four: {windows.describe(*place)}" for place in zip(slots.shard[:4], slots.row[:4], strict=True)]
     assert batch.windows == expected
     assert all(text.split()[1] in {"a.edf", "b.edf", "c.edf"} for text in batch.windows)
+
+
+def test_windows_of_excluded_subjects_are_never_loaded(four_electrodes: Path, tmp_path: Path) -> None:
+    other = write_set(tmp_path / "other", {"train": [recorded("tuh:b", 1)]})
+    sets = training_sets(four_electrodes, (str(other),))
+    loader = Loader(planned(sets, steps=5), sets, configured(steps=5), 0, 0, 1)
+    met = [text for batch in loader for text in batch.windows]
+    loader.close()
+    whole = open_shards(four_electrodes)
+    places = zip(whole.subjects, whole.shard.tolist(), whole.row.tolist(), strict=True)
+    kept = [f"four: {whole.describe(shard, row)}" for subject, shard, row in places if subject != "tuh:b"]
+    assert len(kept) == 10
+    assert all(sorted(met[first : first + 10]) == sorted(kept) for first in range(0, 40, 10))
 
 
 @pytest.mark.parametrize("fields", [{}, {"augment": True, "masking": "window"}])

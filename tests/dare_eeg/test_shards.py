@@ -1,9 +1,12 @@
 """Opening shards, judged by tarfile and the webdataset library; what is damaged is named."""
 
+import copy
 import io
 import json
 import shutil
 import tarfile
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,16 @@ from dare_eeg import open_shards
 from dare_eeg.config import PretrainConfig
 from dare_eeg.pretrain import make_plan
 from dare_eeg.shards import Windows, training_sets
+from manifests.electrodes import PRETRAIN_58
 from manifests.errors import DareError
+from manifests.manifest import dump, load_set
+from manifests.shard_format import Index
 from tests import judges
 from tests.commands import dare, preprocess
 from tests.dare_eeg.sets import (
     FOUR,
     QUANTUM_UV,
+    Window,
     flip_byte,
     recorded,
     truncate,
@@ -132,6 +139,14 @@ def test_an_empty_tar_is_named(copied: Path) -> None:
         open_shards(copied)[0]
 
 
+def test_a_tar_that_goes_after_the_set_was_opened_is_named(copied: Path) -> None:
+    tar = copied / "train" / "000000.tar"
+    windows = open_shards(copied)
+    tar.unlink()
+    with pytest.raises(DareError, match=rf"^{tar}: window 1 \(a\.edf at 5 s\) cannot be read"):
+        windows[1]
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "another"])
 def test_a_damaged_index_is_named(copied: Path, damage: str) -> None:
     index = copied / "train" / "000000.idx.npz"
@@ -210,6 +225,86 @@ def test_a_source_that_changed_after_the_merge_is_noticed(copied: Path, tmp_path
     write_set(copied, splits)
     with pytest.raises(DareError, match="copied: has changed since it was merged"):
         training_sets(merged)
+
+
+# --- sets of many shards ---------------------------------------------------------------------------------------------
+
+
+def many(folder: Path, num_shards: int, rows: int) -> Path:
+    """Write a set whose shards are one shard under many names: silence of two subjects, 58 electrodes × 8 samples."""
+    window = Window(np.zeros((58, 8), np.int16), "tuh:a")
+    write_set(folder, {"train": [[window, Window(window.counts, "tuh:b")]]}, PRETRAIN_58)
+    train = folder / "train"
+    (train / "000000.tar").rename(train / "one.tar")
+    truncate(train / "one.tar", 0)
+    with (train / "one.tar").open("r+b") as tar:
+        tar.truncate(rows * 2048 + window.counts.nbytes)
+    half = np.arange(rows) * 2 // rows
+    index = Index(
+        offset=np.arange(rows + 1) * 2048,
+        recording=half.astype(np.int32),
+        window=np.arange(rows, dtype=np.int32),
+        start_s=np.arange(rows, dtype=np.float64),
+        label=np.full(rows, -1, np.int32),
+        scale=np.where(half[:, None], np.float32(0.5), np.ones(58, np.float32)),
+        crc32=np.full(rows, zlib.crc32(window.counts.tobytes()), np.uint32),
+        recordings=np.array(["a.edf", "b.edf"]),
+        subjects=np.array(["tuh:a", "tuh:b"]),
+        shape=np.array(window.counts.shape),
+    )
+    (train / "one.idx.npz").write_bytes(index.to_bytes())
+    (train / "000000.idx.npz").unlink()
+    for number in range(num_shards):
+        for suffix in ("tar", "idx.npz"):
+            (train / f"{number:06d}.{suffix}").hardlink_to(train / f"one.{suffix}")
+    whole = load_set(folder)
+    (entry,) = whole.splits["train"].shards
+    names = [f"train/{number:06d}.tar" for number in range(num_shards)]
+    whole.splits["train"].shards[:] = [entry.model_copy(update={"path": name, "samples": rows}) for name in names]
+    (folder / "manifest.json").write_bytes(dump(whole))
+    return folder
+
+
+@pytest.mark.parametrize(("excluded", "bound"), [((), 20), (("tuh:b",), 24)])
+def test_pretraining_holds_few_bytes_of_each_window(tmp_path: Path, excluded: tuple[str, ...], bound: int) -> None:
+    folder = many(tmp_path / "many", num_shards=100, rows=2000)
+    other = write_set(tmp_path / "other", {"test": [recorded(subject, 1) for subject in ("tuh:x", *excluded)]})
+    config = PretrainConfig(shards="", out="", steps=3, global_batch=8, micro_batch=4)
+    counts = np.ones((58, 8), np.int16)
+    tracemalloc.start()
+    try:
+        (one,) = training_sets(folder, (str(other),))
+        assert len(one.train) == 200_000 // (1 + len(excluded))
+        opened, _ = tracemalloc.get_traced_memory()
+        for shard in range(100):
+            scale = one.train.read(shard, 0, counts)
+        assert (counts.any(), scale.tolist()) == (False, [1.0] * 58)
+        read, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert one.train.subject_names == {"tuh:a", "tuh:b"}.difference(excluded)
+    assert make_plan(config, [one]).sources[0].total == len(one.train)
+    assert opened / 200_000 < bound - 16
+    assert read / 200_000 < bound
+
+
+def test_few_files_are_open_at_once_and_none_in_the_end(tmp_path: Path) -> None:
+    folder = many(tmp_path / "many", num_shards=40, rows=4)
+
+    def num_open() -> int:
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return sum(str(link.readlink()).startswith(str(folder)) for link in links if link.exists())
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("this system does not list the files that are open")
+    windows = open_shards(folder)
+    assert num_open() == 0
+    windows.take(np.arange(len(windows)))
+    assert 1 <= num_open() <= 16
+    another = copy.deepcopy(windows)  # as a worker of a DataLoader gets it
+    np.testing.assert_array_equal(another.take(np.arange(8)), windows.take(np.arange(8)))
+    del windows, another
+    assert num_open() == 0
 
 
 # --- windows of continuous recordings ---------------------------------------------------------------------------------

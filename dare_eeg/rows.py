@@ -1,0 +1,173 @@
+"""Rows: the samples of a shard's row, checked when it is first met.
+
+However large the set, what lies in memory is a few open files and what reading takes of the last indexes.
+"""
+
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dare_eeg.order import BLOCK_SHARDS
+from manifests.errors import DareError
+from manifests.manifest import ShardEntry
+from manifests.shard_format import Index
+from manifests.store import DAMAGE, Store, StoreIndex
+
+_TAR = ".tar"
+
+_TARS_AT_HAND = BLOCK_SHARDS
+"""Tars held mapped: those that training mixes. A merged set may have dozens of splits, and a process 1024 files."""
+
+_STORES_AT_HAND = 64
+"""Stores held open, each with the chunks last read of it: a megabyte or less."""
+
+_INDEXES_AT_HAND = 1024
+"""Shards whose index need not be read again: some 17 bytes a window, 40 MB of windows of 4 s and 58 electrodes."""
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class _AtHand(Generic[_K, _V]):
+    """Holds the last few of what was made for a key. A copy for another process begins empty."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: OrderedDict[_K, _V] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _AtHand, (self._most,)
+
+    def get(self, key: _K, make: Callable[[_K], _V]) -> _V:
+        """Return what is held for a key, made now where nothing is."""
+        try:
+            self._held.move_to_end(key)
+            return self._held[key]
+        except KeyError:
+            value = self._held[key] = make(key)
+        if len(self._held) > self._most:
+            self._held.popitem(last=False)
+        return value
+
+
+class _Tar:
+    """A tar, mapped until it is let go; a row is the bytes from its offset on."""
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = np.asarray(np.memmap(path, np.uint8, mode="r"))  # slices cost a third of a memmap's
+
+    def row(self, offset: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return the bytes of a row, fewer where the tar ends."""
+        return self._bytes[offset : offset + 2 * shape[0] * shape[1]]
+
+
+class _Recording:
+    """The store of a continuous recording; a row is the samples from its offset on."""
+
+    def __init__(self, path: Path) -> None:
+        self._store = Store(path)
+
+    def row(self, offset: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return the bytes of a row, fewer where the store ends; raises one of `DAMAGE`."""
+        return np.ascontiguousarray(self._store.read(offset, offset + shape[1])).reshape(-1).view(np.uint8)
+
+
+class _Known:
+    """What reading the rows of a shard takes of its index, and which of them were checked."""
+
+    def __init__(self, index: Index, folder: Path, path: Path) -> None:
+        self.offset, self.crc32, self.checked = index.offset, index.crc32, bytearray(len(index))
+        # The windows of a recording follow each other and have one scale.
+        is_new = np.concatenate(([True], (index.scale[1:] != index.scale[:-1]).any(axis=1)))
+        self._scales, self._scale = index.scale[is_new], np.cumsum(is_new, dtype=np.int32) - 1
+        self._files, self._file = [path], None
+        if isinstance(index, StoreIndex):
+            self._files, self._file = [folder / str(store) for store in index.stores], index.store
+
+    def file(self, row: int) -> Path:
+        """Return the tar or the store that a row lies in."""
+        return self._files[0 if self._file is None else self._file[row]]
+
+    def scale(self, row: int) -> NDArray[np.float32]:
+        """Return µV per count by electrode."""
+        return self._scales[self._scale[row]]
+
+
+class Rows:
+    """The rows of some shards of a set, electrodes × samples of ``shape``. Raises DareError where a file is missing."""
+
+    def __init__(self, folder: Path, entries: list[ShardEntry], shape: tuple[int, int]) -> None:
+        self._folder, self._entries, self._shape = folder, entries, shape
+        self._known: _AtHand[int, _Known] = _AtHand(_INDEXES_AT_HAND)
+        in_tars = all(entry.path.endswith(_TAR) for entry in entries)
+        self._open: Callable[[Path], _Tar | _Recording] = _Tar if in_tars else _Recording
+        self._files: _AtHand[Path, _Tar | _Recording] = _AtHand(_TARS_AT_HAND if in_tars else _STORES_AT_HAND)
+        parents = {entry.path.rpartition("/")[0] for entry in entries}
+        there = {path for parent in parents for path in _names(folder, parent)}
+        for entry in entries:
+            if entry.path not in there:
+                raise DareError(f"{folder / entry.path}: is missing; make the set again with dare preprocess")
+            if _index_of(entry) not in there:
+                path = folder / _index_of(entry)
+                raise DareError(f"{path}: the shard's index is missing; make the set again with dare preprocess")
+
+    def index(self, shard: int) -> Index:
+        """Return the index of a shard, read now; DareError where it is damaged or that of another."""
+        entry = self._entries[shard]
+        kind = Index if entry.path.endswith(_TAR) else StoreIndex
+        index = kind.read(self._folder / _index_of(entry))
+        if len(index) != entry.samples or tuple(index.shape) != self._shape:
+            found = f"its index has {len(index)} windows, the manifest {entry.samples}"
+            raise DareError(f"{self._folder / entry.path}: {found}; see dare verify")
+        return index
+
+    def stored(self, shard: int, row: int) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+        """Return a row of a shard as it is stored (electrodes × samples, not to be written to) and its µV per count.
+
+        Its checksum is taken when it is first met, and again where so many other shards were read since then that this
+        one had to be let go. Raises DareError naming shard, window and reason where the bytes are not as written.
+        """
+        known = self._known.get(shard, self._learn)
+        try:
+            content = self._files.get(known.file(row), self._open).row(int(known.offset[row]), self._shape)
+        except DAMAGE as problem:
+            raise self._damaged(shard, row, f"cannot be read ({problem})") from problem
+        if len(content) != (whole := 2 * self._shape[0] * self._shape[1]):
+            raise self._damaged(shard, row, f"ends after {len(content)} of {whole} bytes")
+        if not known.checked[row]:
+            if zlib.crc32(content.data) != known.crc32[row]:
+                raise self._damaged(shard, row, "its checksum does not hold")
+            known.checked[row] = True
+        return content.view("<i2").reshape(self._shape), known.scale(row)
+
+    def describe(self, shard: int, row: int) -> str:
+        """Return which window a row is: recording and start."""
+        index = self.index(shard)
+        return f"{index.recordings[index.recording[row]]} at {index.start_s[row]:g} s"
+
+    def _learn(self, shard: int) -> _Known:
+        return _Known(self.index(shard), self._folder, self._folder / self._entries[shard].path)
+
+    def _damaged(self, shard: int, row: int, reason: str) -> DareError:
+        path, remedy = self._known.get(shard, self._learn).file(row), f"see dare verify {self._folder}"
+        return DareError(
+            f"{path}: window {row} ({self.describe(shard, row)}) {reason}; {remedy}, then make the set again"
+        )
+
+
+def _index_of(entry: ShardEntry) -> str:
+    return entry.path.removesuffix(_TAR) + ".idx.npz" if entry.path.endswith(_TAR) else entry.path
+
+
+def _names(folder: Path, parent: str) -> list[str]:
+    """Return the paths below the set of what lies in a folder of it: one listing tells what a stat each would."""
+    if not (folder / parent).is_dir():
+        return []
+    with os.scandir(folder / parent) as found:
+        return [f"{parent}/{entry.name}" for entry in found]
