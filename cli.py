@@ -229,10 +229,12 @@ def verify(path: Path) -> int:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the config.")
 @click.option("--config", "file", type=File, help="A config.toml, as every run leaves one; options override it.")
 @click.option("--deepspeed", type=File, help="DeepSpeed JSON merged over the built-in config.")
+@click.option("--log", multiple=True, type=click.Choice(["wandb", "mlflow"]), help="Send the metrics there, too.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: bool, **given: Any) -> None:
     """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
     from dare_eeg import config as configs
     from dare_eeg import pretrain as training
     from dare_eeg.engine import one_voice
@@ -248,7 +250,8 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
         sets = training_sets(Path(config.shards), config.exclude)
         if first and (strange := outside_vocabulary(sets)):
             click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
-        done = training.pretrain(config, sets, progress(), resume, stop_after or 0)
+        with progress() as report:
+            done = training.pretrain(config, sets, report, resume, stop_after or 0)
     if not first:
         return
     if as_json:

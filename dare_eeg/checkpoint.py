@@ -84,15 +84,6 @@ def resume(run: Path, engine: Any, plan: dict[str, Any]) -> tuple[int, float | N
     return int(pointer["step"]), pointer["best_valid"]
 
 
-def cut_metrics(path: Path, step: int) -> None:
-    """Drop the lines of metrics.jsonl after a step, those a checkpoint does not know of."""
-    if path.exists():
-        lines = [
-            line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step
-        ]
-        write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
-
-
 def _settings(engine: Any) -> dict[str, Any]:
     """Return what the engine was told that must be equal to go on, whoever told it."""
     return {"zero_stage": engine.zero_optimization_stage(), "gradient_clipping": engine.gradient_clipping()}

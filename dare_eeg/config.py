@@ -71,6 +71,7 @@ class PretrainConfig(BaseModel):
     checkpoint_every: int = Field(0, ge=0)
     exclude: tuple[str, ...] = ()
     deepspeed: str = ""
+    log: tuple[Literal["wandb", "mlflow"], ...] = ()
 
     def save(self, path: Path) -> None:
         """Write the config as TOML that `load` reads back."""

@@ -1,6 +1,8 @@
 """Engine: a DeepSpeed engine around a network, alone or under a launcher, on what hardware there is."""
 
 import os
+import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +15,12 @@ import torch.distributed as dist
 from torch import nn
 
 from dare_eeg.config import PretrainConfig
+from dare_eeg.pulse import Pulse
 from manifests.durable import read_json, sha256_bytes
 from manifests.errors import DareError
 
 PATIENCE = timedelta(minutes=5)
-"""How long a process waits for another that neither answers nor is seen to have died."""
+"""How long a process waits for another that is alive and does not come: a disk may be slow."""
 
 _OURS = {
     "train_batch_size": "--global-batch",
@@ -37,6 +40,8 @@ _BLOCKS = {"zero_optimization", "activation_checkpointing", "flops_profiler", "c
 
 _LOST = ("connection", "connect", "peer", "timed out", "timeout", "nccl", "socket")
 """What torch's errors speak of when a process has gone; they have no class of their own."""
+
+_GONE = "another process of the job has died or does not answer; see what it said, then go on with --resume"
 
 
 def start(network: nn.Module, config: PretrainConfig) -> Any:
@@ -92,11 +97,25 @@ def start(network: nn.Module, config: PretrainConfig) -> Any:
         raise DareError(f"{config.deepspeed}: DeepSpeed refuses it ({reason}); see deepspeed.ai/docs") from problem
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Let the processes of a job watch each other's pulse until all have come to the end; then `stop`."""
+    if not _several():
+        yield
+        return
+    dist.barrier()  # who is late is not silent
+    pulse = Pulse(dist.get_rank(), dist.get_world_size(), _speak)
+    try:
+        yield
+        stop()
+    finally:
+        pulse.end()
+
+
 def stop() -> None:
     """Leave the process group once all ranks are here; without the wait some abort on their way out."""
-    if dist.is_initialized() and dist.get_world_size() > 1:
-        dist.barrier()
-        dist.destroy_process_group()
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 @contextmanager
@@ -108,14 +127,16 @@ def one_voice() -> Iterator[None]:
     try:
         yield
     except (DareError, RuntimeError) as problem:
-        lost = isinstance(problem, RuntimeError) and _together() and any(word in str(problem).lower() for word in _LOST)
+        lost = isinstance(problem, RuntimeError) and _several() and any(word in str(problem).lower() for word in _LOST)
         if not lost and not isinstance(problem, DareError):
             raise
-        said = "another process of the job has died or does not answer; see what it said, then go on with --resume"
-        if not _first_to_say(said if lost else str(problem)):
+        if lost:
+            # The launcher ends the survivors, too, and must not cut them short.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not _first_to_say(_GONE if lost else str(problem)):
             raise SystemExit(2) from problem
         if lost:
-            raise DareError(said) from problem
+            raise DareError(_GONE) from problem
         raise
 
 
@@ -180,17 +201,39 @@ def _from_slurm() -> None:
     os.environ.setdefault("MASTER_PORT", "29500")
 
 
-def _together() -> bool:
+def _several() -> bool:
     return dist.is_initialized() and dist.get_world_size() > 1
 
 
+def _speak(store_answers: bool) -> None:
+    """Say, where no other process does, that one is lost."""
+    if _first_to_say(_GONE) if store_answers else _first_survivor():
+        print(f"dare: {_GONE}", file=sys.stderr, flush=True)
+
+
 def _first_to_say(message: str) -> bool:
-    """Return whether no other process has said this; before they have met, whether this one is its node's first."""
-    if not _together():
-        return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0"
+    """Return whether no other process has said this; before they have met, whether this one is its node's first.
+
+    That another is gone is said only where it said nothing itself.
+    """
+    if not _several():
+        return _first_of_node()
     me = str(dist.get_rank())
     try:
         store = dist.distributed_c10d._get_default_store()
-        return store.compare_set(f"said {sha256_bytes(message.encode())}", "", me).decode() == me
+        anything, this = (
+            store.compare_set(f"said {key}", "", me).decode() == me
+            for key in ("anything", sha256_bytes(message.encode()))
+        )
+        return anything if message == _GONE else this
     except RuntimeError:  # the store died with the process that held it
-        return True
+        return _first_survivor()
+
+
+def _first_survivor() -> bool:
+    """Return whether this process is to speak where the store, and rank 0 that holds it, are gone."""
+    return dist.get_rank() == 1 or _first_of_node()
+
+
+def _first_of_node() -> bool:
+    return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0"

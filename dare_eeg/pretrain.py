@@ -1,14 +1,13 @@
 """Pretrain: from a shard set to an encoder, in one loop that reads top to bottom."""
 
-import json
 import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,6 +16,7 @@ from torch import Tensor
 from dare_eeg import checkpoint, engine, losses, schedule
 from dare_eeg.config import PretrainConfig
 from dare_eeg.loader import SFREQ, Loader, MicroBatch, valid_batches
+from dare_eeg.log import log, refuse_absent
 from dare_eeg.losses import Losses
 from dare_eeg.model import SIZES, Network, Outputs
 from dare_eeg.order import Plan, Source
@@ -36,7 +36,7 @@ BETA1 = 0.95
 """Adam's beta1 where it is not cycled."""
 
 _NOT_OF_THE_PLAN = {"shards", "out", "epochs", "checkpoint_every", "exclude", "deepspeed", "start_from", "valid_draws",
-                    "on_resume"}  # fmt: skip
+                    "on_resume", "log"}  # fmt: skip
 """Fields that a resumed run may change, or that the order's own fields stand for."""
 
 Report = Callable[[int, int, dict[str, Any]], None]
@@ -66,6 +66,7 @@ def pretrain(
     plan = make_plan(config, trained_on)
     if checkpoint.exists(run) and not resume:
         raise DareError(f"{run}: holds a run; go on with --resume, or choose another --out")
+    refuse_absent(config)
     torch.manual_seed(config.seed)
     network = _network(config)
     ds = engine.start(network, config)
@@ -76,19 +77,19 @@ def pretrain(
     done, best_valid = checkpoint.resume(run, ds, fields) if resume else (0, None)
     if ds.global_rank == 0:
         config.save(run / "config.toml")
-        checkpoint.cut_metrics(run / "metrics.jsonl", done)
     stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
     restarted_at = done if config.on_resume == "restart" else 0
     loader = Loader(plan, trained_on, config, done, ds.global_rank, ds.world_size)
     provenance = _provenance(config, sets, run)
-    with closing(loader), _Stop() as stop, _Log(run, ds.global_rank) as log:
+    logging = nullcontext(lambda metrics: None) if ds.global_rank else log(config, done)
+    with engine.together(), _Stop() as stop, closing(loader), logging as write:
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(ds, network, config, plan, step, batches, restarted_at)
             stopping = _any_rank(ds, stop.asked) or step + 1 == stop_at
             due = (step + 1) % every == 0 or step + 1 == plan.steps
             valid = validate(ds, network, config, sets, step + 1) if due else None
-            log(metrics | ({"valid": valid} if valid else {}))
+            write(metrics | ({"valid": valid} if valid else {}))
             if due or stopping:
                 # Without a valid loss yet the last step is what there is to give. A stop between two validations
                 # has none, so that what a run exports does not depend on where it was stopped.
@@ -104,7 +105,6 @@ def pretrain(
             if stopping:
                 stop_at = step + 1
                 break
-    engine.stop()
     return Done(stop_at, plan.steps, run / ENCODER_FILE, best_valid)
 
 
@@ -293,37 +293,6 @@ def _provenance(config: PretrainConfig, sets: list[TrainingSet], run: Path) -> C
         step=step,
         subjects=tuple(sorted(subjects)),
     )
-
-
-class _Log:
-    """Appends metrics to metrics.jsonl and TensorBoard, on rank 0 only."""
-
-    def __init__(self, run: Path, rank: int) -> None:
-        self._run, self._rank = run, rank
-        self._stream: TextIO | AbstractContextManager[None] = nullcontext()
-
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
-        if self._rank:
-            return lambda metrics: None
-        from torch.utils.tensorboard import SummaryWriter
-
-        stream = self._stream = (self._run / "metrics.jsonl").open("a")
-        board = self._board = SummaryWriter(str(self._run / "tensorboard"))
-
-        def write(metrics: dict[str, Any]) -> None:
-            stream.write(json.dumps(metrics) + "\n")
-            stream.flush()
-            flat = metrics | {f"valid/{name}": value for name, value in metrics.get("valid", {}).items()}
-            for name, value in flat.items():
-                if isinstance(value, float):
-                    board.add_scalar(name, value, metrics["step"])
-
-        return write
-
-    def __exit__(self, *problem: object) -> None:
-        if not self._rank:
-            self._stream.__exit__(None, None, None)
-            self._board.close()
 
 
 class _Stop:

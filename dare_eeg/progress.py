@@ -2,32 +2,48 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from tqdm import tqdm
 
+_BAR = "{percentage:3.0f} % |{bar:10}| {n}/{total}{postfix}"
 
-def progress() -> Callable[[int, int, dict[str, Any]], None]:
-    """Return what to call with (step, steps, metrics): a bar on a terminal, a line every fiftieth elsewhere."""
-    shown = ("loss", "reconstruction", "anchor", "mask", "target_variance", "effective_rank")
+
+@contextmanager
+def progress() -> Iterator[Callable[[int, int, dict[str, Any]], None]]:
+    """Yield what to call with (step, steps, metrics): a bar on a terminal, a line every fiftieth elsewhere.
+
+    Each tells the loss, the time left, the speed of the step, the share of the time so far in which the step waited
+    for data, and the parts of the loss.
+    """
     bar: Any = None
     began: tuple[int, float] | None = None
+    waited = 0.0
 
     def step(done: int, total: int, metrics: dict[str, Any]) -> None:
-        nonlocal bar, began
-        began = began or (done, time.monotonic())
-        parts = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown if metrics[name] is not None)
+        nonlocal bar, began, waited
+        told = [f"loss {metrics['loss']:.4g}", f"{metrics['samples_per_s']:.0f} windows/s"]
+        if began is None:  # the first step pays for much that the others do not
+            began = done, time.monotonic()
+        else:
+            waited += metrics["data_wait_s"]
+            taken = time.monotonic() - began[1]
+            left = timedelta(seconds=round(taken / (done - began[0]) * (total - done)))
+            told[1:] = [f"{left} left", told[1], f"{waited / taken:.0%} waiting"]
+        parts = ("reconstruction", "anchor", "mask", "target_variance", "effective_rank")
+        told += [f"{name.replace('_', ' ')} {metrics[name]:.4g}" for name in parts if metrics[name] is not None]
         if sys.stderr.isatty():
-            bar = bar or tqdm(total=total, initial=done - 1, desc="pretrain", unit=" steps", file=sys.stderr)
-            bar.set_postfix_str(f"{parts}  wait {metrics['data_wait_s']:.3f} s")
+            bar = bar or tqdm(total=total, initial=done - 1, bar_format=_BAR, dynamic_ncols=True, file=sys.stderr)
+            bar.set_postfix_str("  ".join(told), refresh=False)
             bar.update(1)
         elif done % max(1, total // 50) == 0 or done == total:
-            speed = f"{metrics['samples_per_s']:.0f} windows/s"
-            if done > began[0]:
-                per_step = (time.monotonic() - began[1]) / (done - began[0])
-                speed += f"  {timedelta(seconds=round(per_step * (total - done)))} left"
-            print(f"step {done} of {total}  {parts}  {speed}", file=sys.stderr, flush=True)
+            print(f"step {done} of {total}  {'  '.join(told)}", file=sys.stderr, flush=True)
 
-    return step
+    try:
+        yield step
+    finally:
+        if bar:
+            bar.close()

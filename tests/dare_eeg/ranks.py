@@ -26,6 +26,10 @@ HOUSE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SILENCE = 300.0
 """Seconds after which a job hangs; none takes a tenth of it even on a busy machine."""
+MINUTE = 60.0
+"""Seconds within which a lost rank takes its job down."""
+KILL_WAIT = 5.0
+"""Seconds from SIGTERM to SIGKILL; SLURM and torchrun give 30."""
 
 
 @contextmanager
@@ -51,9 +55,9 @@ def job(launcher: str, *words: object) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finished(process: subprocess.Popen[str], within: float = SILENCE) -> tuple[int, str]:
     """Return the status of a job and all that its processes wrote; subprocess.TimeoutExpired where it hangs."""
-    told, _ = process.communicate(timeout=SILENCE)
+    told, _ = process.communicate(timeout=within)
     return process.returncode, told
 
 
@@ -105,7 +109,10 @@ def _rank(file: Path) -> None:
 
 
 def _as_srun_does(port: str, *words: str) -> int:
-    """Start two tasks with the variables that ``srun`` gives them, and end as the worse of them."""
+    """Start two tasks with the variables that ``srun`` gives them; where one fails, end both and as it did.
+
+    That is ``srun --kill-on-bad-exit=1``.
+    """
     shared = {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     tasks = [
         subprocess.Popen(
@@ -113,7 +120,18 @@ def _as_srun_does(port: str, *words: str) -> int:
         )
         for task in range(2)
     ]
-    return max(abs(task.wait()) for task in tasks)
+    while not (failed := [abs(task.returncode) for task in tasks if task.poll()]):
+        if all(task.poll() == 0 for task in tasks):
+            return 0
+        time.sleep(0.05)
+    for task in tasks:
+        task.terminate()
+        try:
+            task.wait(KILL_WAIT)
+        except subprocess.TimeoutExpired:
+            task.kill()
+            task.wait()
+    return max(failed)
 
 
 if __name__ == "__main__":

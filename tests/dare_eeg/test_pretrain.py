@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ def test_a_signal_saves_and_ends_well_and_says_how_to_go_on(
     true_step, stopped = training.train_step, tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(training, "train_step", spy)
-        patch.setattr("dare_eeg.progress.progress", lambda: report)
+        patch.setattr("dare_eeg.progress.progress", lambda: nullcontext(report))
         answer = dare(
             "pretrain", "--shards", four_electrodes, "--out", stopped, *NANO, "--steps", STEPS, "--checkpoint-every", 6
         )
