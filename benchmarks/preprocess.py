@@ -103,7 +103,7 @@ def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, floa
     one_pass = signal._Pass.of(recording.sfreq, recording.data_uv.shape[1], recipe)
     blocks = -(-recording.data_uv.shape[1] // (one_pass.length - 2 * one_pass.margin))
     four = np.ones((4, one_pass.length), np.float32)
-    spectrum = rfft(four)[:, : len(one_pass.response)]
+    spectrum = rfft(four)[:, : len(one_pass.response) // 2]
     groups = len(recipe.electrodes) / 4
     fft = min(timed(lambda: rfft(four)) for _ in range(5))
     length = one_pass.num_resampled(one_pass.length)

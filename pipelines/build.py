@@ -135,7 +135,7 @@ def _read(planned: dict[str, Any], recipe: Recipe, src: Path) -> Part:
     start_s, stop_s = _span_s(planned)
     around_s = margin_s(planned["sfreq"], recipe) + max(REACH_S, recipe.window_s + abs(recipe.offset_s))
     recording = reading.read(src, _source(planned), recipe, start_s - around_s, stop_s + around_s)
-    conditioned = condition(recording, _as_referenced(planned, recipe), start_s, stop_s)
+    conditioned = condition(recording, _as_referenced(planned, recipe), start_s, stop_s, planned["channel_map"])
     labels = (src / planned["label_file"]).read_bytes() if planned["label_file"] else b""
     return Part(recording, conditioned, labels)
 

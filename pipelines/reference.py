@@ -28,12 +28,13 @@ class Montage:
     interpolated: tuple[str, ...]
 
 
-def montage(usable: Collection[str], recipe: Recipe) -> Montage:
-    """Return how the usable electrodes of a file become the recipe's.
+def montage(usable: Collection[str], recipe: Recipe, planned: Collection[str] | None = None) -> Montage:
+    """Return how the usable electrodes of a file become the recipe's, or those of them that are ``planned``.
 
     Raises DareError where none does, or where the recipe requires one, or a reference, that is not there.
     """
-    rows = {name: _as_recorded(name, usable) for name in recipe.electrodes}
+    wanted = recipe.electrodes if planned is None else planned
+    rows = {name: _as_recorded(name, usable) if name in wanted else None for name in recipe.electrodes}
     absent = [name for name, row in rows.items() if row is None]
     if len(absent) == len(rows):
         raise DareError("no usable electrode")

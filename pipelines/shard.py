@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.durable import atomic_write, sha256_bytes, write_bytes
+from manifests.durable import atomic_write, begin_sync, sha256_bytes, write_bytes
 from manifests.electrodes import derivation, split_reference
 from manifests.manifest import ChannelSums, RecordingRow
 from manifests.recipe import Recipe
@@ -26,6 +26,9 @@ from manifests.shard_format import (
 )
 from manifests.store import StoreIndex
 from pipelines.windows import Window
+
+_SYNC_BYTES = 1 << 20
+"""How much of a shard is written before the disk is told to take it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
     Raises DareError where the system refuses to.
     """
     digest = hashlib.sha256()
-    starts, crcs = [0], []
+    starts, crcs, begun = [0], [], 0
     sums = np.zeros((3, len(recipe.electrodes)))
     shape = (len(recipe.electrodes), recipe.window_samples)
     array_bytes = NPY_HEADER + 2 * shape[0] * shape[1]
@@ -113,6 +116,8 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
             starts.append(starts[-1] + len(member) + member_size(len(sidecar)))
             crcs.append(zlib.crc32(counts.data))
             _add(sums, counts, one.scale)
+            if starts[-1] - begun >= _SYNC_BYTES:
+                begun = begin_sync(stream, begun)
         put(bytes(tar_size(starts[-1]) - starts[-1]))
     offset = np.array([*(np.array(starts[:-1]) + payload_offset()), tar_size(starts[-1])], np.int64)
     index = Index(**_columns(samples, crcs, recipe), offset=offset).to_bytes()

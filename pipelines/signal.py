@@ -1,6 +1,7 @@
 """Signal: from a recording as read to conditioned stretches, in counts. Pure functions of arrays."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -20,7 +21,7 @@ _BLOCK = 1 << 17
 """Samples of a block: a constant of the code version, though another changes the signal by less than 0.001 µV."""
 
 _TOGETHER = 4
-"""Channels transformed at once: as many as one SIMD register holds."""
+"""Channels transformed at once: as many as one SIMD register holds; with fewer, each takes as long as all four."""
 
 _MARGIN_S = 2.0
 """Seconds by which blocks overlap beyond the filters' own length, for the resampling to settle."""
@@ -49,10 +50,17 @@ def margin_s(sfreq_hz: float, recipe: Recipe) -> float:
     return (num_samples + _ratio(sfreq_hz, recipe).denominator) / sfreq_hz + _MARGIN_S
 
 
-def condition(recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Conditioned:
+def condition(
+    recording: Recording,
+    recipe: Recipe,
+    start_s: float = 0.0,
+    stop_s: float = float("inf"),
+    planned: Collection[str] | None = None,
+) -> Conditioned:
     """Return a recording's signal re-referenced, filtered, resampled and quantised.
 
-    Every stretch holds all the recipe's electrodes, zeros where one is absent: not in the file, flat, or not finite.
+    Every stretch holds all the recipe's electrodes, zeros where one is absent: not in the file, flat, or not finite. Of
+    the file's only the ``planned`` are taken, None for all: names do not tell a difference between two references.
     Each gap in the recording ends a stretch, so no filter rings across one. Cores lie between ``start_s`` and
     ``stop_s`` of the file's signal, gaps not counted. Raises DareError where no electrode is usable or one that the
     recipe asks for is not.
@@ -61,7 +69,7 @@ def condition(recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s
     faults = {name: fault for name, row in rows.items() if (fault := _fault(recording, row))}
     note = "; ".join(f"{name} is {fault}: taken as absent" for name, fault in faults.items() if name in recipe.needed)
     try:
-        mixed = montage(rows.keys() - faults.keys(), recipe)
+        mixed = montage(rows.keys() - faults.keys(), recipe, planned)
     except DareError as problem:
         raise DareError(f"{problem} ({note})" if note else str(problem)) from None
     present = np.array([row is not None for row in mixed.rows])
@@ -75,11 +83,14 @@ def condition(recording: Recording, recipe: Recipe, start_s: float = 0.0, stop_s
             continue
         common_uv = _sum(whole_uv, rows, mixed.common) if mixed.common else None
         one_pass = _Pass.of(recording.sfreq, whole_uv.shape[1], recipe)
-        counts = np.zeros((len(present), one_pass.num_resampled(whole_uv.shape[1])), np.int16)
+        padded_uv = one_pass.padded(whole_uv.shape[1])
+        counts = np.empty((len(present), one_pass.num_resampled(whole_uv.shape[1])), np.int16)
+        counts[~present] = 0
         places = np.flatnonzero(present)
         for group in (places[first : first + _TOGETHER] for first in range(0, len(places), _TOGETHER)):
-            channels_uv = [_sum(whole_uv, rows, mixed.rows[place] or {}) for place in group]
-            num_clipped += one_pass(channels_uv, common_uv, counts, group)
+            for row, place in zip(padded_uv, group, strict=False):
+                one_pass.pad(_sum(whole_uv, rows, mixed.rows[place] or {}), common_uv, row)
+            num_clipped += one_pass(padded_uv, counts, group)
         before_s = (recording.first_sample + begin) / recording.sfreq
         core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, counts) for edge_s in (start_s, stop_s)))
         if core:
@@ -131,6 +142,7 @@ class _Pass:
 
     Overlapping blocks, continued at the ends by odd reflection, are transformed, filtered, cut off or filled up at the
     new Nyquist frequency and transformed back, at lengths that make the ratio of the rates, up to down, exact.
+    ``response`` holds each frequency's twice, for the real and the imaginary part.
     """
 
     response: NDArray[np.float32]
@@ -148,35 +160,44 @@ class _Pass:
         length = next_fast_len(math.ceil(block / down) + 2 * margin // down, real=True) * down
         gain = np.float32(up / down / recipe.quantum_uv)
         response = _response(_taps(sfreq_hz, recipe), length) * gain
-        return cls(response[: length // down * up // 2 + 1], length, margin, up, down)
+        return cls(np.repeat(response[: length // down * up // 2 + 1], 2), length, margin, up, down)
 
     def num_resampled(self, num_samples: int) -> int:
         """Return how many samples become of some."""
         return num_samples * self.up // self.down
 
-    def __call__(
-        self,
-        channels_uv: list[NDArray[np.float32]],
-        common_uv: NDArray[np.float32] | None,
-        counts: NDArray[np.int16],
-        places: NDArray[np.int64],
-    ) -> int:
-        """Write channels, each (T,), less what is common to them, to their places in ``counts``; return how many clip.
+    def padded(self, num_samples: int) -> NDArray[np.float32]:
+        """Return room for as many channels as are transformed at once, in whole blocks and margins, all zeros."""
+        block = self.length - 2 * self.margin
+        return np.zeros((_TOGETHER, 2 * self.margin + -(-num_samples // block) * block), np.float32)
 
-        Their means are taken off first: a filter removes them anyway, and without a high-pass int16 should hold the
-        signal and not the amplifier's offset.
+    def pad(
+        self, channel_uv: NDArray[np.float32], common_uv: NDArray[np.float32] | None, row: NDArray[np.float32]
+    ) -> None:
+        """Write a channel, less what is common to all and its mean, to the middle of a padded row.
+
+        It is continued oddly about its ends; zeros beyond one reflection are left as they are. A filter removes the
+        mean anyway, and without a high-pass int16 should hold the signal and not the amplifier's offset.
         """
-        num_samples, block = len(channels_uv[0]), self.length - 2 * self.margin
-        padded_uv = _reflected(channels_uv, common_uv, self.margin, block)
+        reach, end = min(self.margin, len(channel_uv) - 1), self.margin + len(channel_uv)
+        inside = row[self.margin : end]
+        alone = channel_uv if common_uv is None else channel_uv - common_uv
+        np.subtract(alone, alone.mean(), out=inside)
+        row[self.margin - reach : self.margin] = 2 * inside[0] - inside[reach:0:-1]
+        row[end : end + reach] = 2 * inside[-1] - inside[-2 : -2 - reach : -1]
+
+    def __call__(self, padded_uv: NDArray[np.float32], counts: NDArray[np.int16], places: NDArray[np.int64]) -> int:
+        """Write padded channels to their places in ``counts``, no more than there are; return how many samples clip."""
         resampled_length, skip = self.num_resampled(self.length), self.num_resampled(self.margin)
         num_clipped = 0
-        for start in range(0, num_samples, block):
-            spectrum = rfft(padded_uv[:, start : start + self.length])[:, : len(self.response)]
-            spectrum *= self.response
+        for start in range(0, padded_uv.shape[1] - 2 * self.margin, self.length - 2 * self.margin):
+            spectrum = rfft(padded_uv[:, start : start + self.length])[:, : len(self.response) // 2]
+            parts = spectrum.view(np.float32)
+            parts *= self.response
             resampled = irfft(spectrum, n=resampled_length, overwrite_x=True)[:, skip : resampled_length - skip]
             first = self.num_resampled(start)
             end = min(first + resampled.shape[1], counts.shape[1])
-            for place, row in zip(places, resampled, strict=True):
+            for place, row in zip(places, resampled, strict=False):
                 num_clipped += quantise(row[: end - first], counts[place, first:end])
         return num_clipped
 
@@ -216,22 +237,3 @@ def _response(filters: tuple[tuple[float, ...], ...], length: int) -> NDArray[np
         centred[: len(taps)] = taps
         response *= rfft(np.roll(centred, -(len(taps) // 2))).real
     return response.astype(np.float32)
-
-
-def _reflected(
-    channels_uv: list[NDArray[np.float32]], common_uv: NDArray[np.float32] | None, margin: int, block: int
-) -> NDArray[np.float32]:
-    """Return channels, less what is common to them and their means, for whole blocks and margins.
-
-    They are continued oddly about their ends, and with zeros beyond one reflection.
-    """
-    num_samples = len(channels_uv[0])
-    reach, end = min(margin, num_samples - 1), margin + num_samples
-    padded_uv = np.zeros((len(channels_uv), 2 * margin + -(-num_samples // block) * block), np.float32)
-    for row, channel in zip(padded_uv, channels_uv, strict=True):
-        inside = row[margin:end]
-        alone = channel if common_uv is None else channel - common_uv
-        np.subtract(alone, alone.mean(), out=inside)
-        row[margin - reach : margin] = 2 * inside[0] - inside[reach:0:-1]
-        row[end : end + reach] = 2 * inside[-1] - inside[-2 : -2 - reach : -1]
-    return padded_uv

@@ -78,7 +78,8 @@ class Signal:
         offset = physical_min / gain - digital_min if gain else math.inf
         scale = 1.0 if math.isnan(self.channel.scale_to_uv) else self.channel.scale_to_uv
         if digital.dtype.kind in "iu" and digital.itemsize <= 2 and abs(float(np.float32(offset)) - offset) < 1e-6:
-            np.add(digital, np.float32(offset), out=out)
+            out[...] = digital  # alone, which is faster than while adding
+            out += np.float32(offset)
             out *= np.float32(gain * scale)
             return
         samples = digital.astype(np.float64)

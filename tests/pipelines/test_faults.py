@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from manifests import recipe as recipes
@@ -190,6 +191,18 @@ def test_stopped_run_ends_its_workers_and_says_so_in_one_line(
     assert not list((tmp_path / "tuab").glob("*ing.partial*"))
     assert dare(*command(raw, tmp_path, "--workers", 1, *ONE_EACH)).status == 0
     assert contents(tmp_path / "tuab") == whole
+
+
+def test_run_stopped_while_its_workers_start_ends_without_a_word_of_theirs(raw: Path, tmp_path: Path) -> None:
+    running = Running(*command(raw, tmp_path, "--workers", 2, *ONE_EACH))
+    process = psutil.Process(running.process.pid)
+    running.until(process.children)
+    running.process.terminate()
+    answer = running.answer()
+    assert answer.status == 130
+    assert answer.err.splitlines()[-1].startswith("dare: interrupted; what is finished is kept")
+    assert "Traceback" not in answer.err
+    assert running.leaves_nobody()
 
 
 # --- the disk ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from manifests.errors import DareError
 from pipelines.formats import readers
 from pipelines.recording import Recording, Segment
 from pipelines.signal import Conditioned, condition
-from tests.judges import noise_uv
+from tests.commands import preprocess, recordings
+from tests.judges import noise_uv, samples, write_edf
 
 NAMES = "FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2 A1 A2".split()
 QUANTUM_UV = 2.0**-8
@@ -114,3 +115,14 @@ def test_electrode_without_a_place_on_the_head_stays_absent(uv: dict[str, NDArra
 def test_required_electrode_is_missed_by_name(uv: dict[str, NDArray[np.float64]]) -> None:
     with pytest.raises(DareError, match=r"lacks C3; take the recording with --set missing=mask \(C3 is flat"):
         conditioned(uv | {"C3": np.full(4000, 3.0)}, "missing=require")
+
+
+def test_difference_between_two_references_is_absent_from_plan_and_shard_alike(tmp_path: Path) -> None:
+    labels = [f"EEG {name}-{'LE' if name == 'F7' else 'REF'}" for name in NAMES]
+    edf = tmp_path / "raw" / "edf" / "train" / "normal" / "01_tcp_ar" / "aaaaaaaa_s001_t000.edf"
+    write_edf(edf, noise_uv(labels, 20, 250), 250)
+    folder = preprocess("tuab", tmp_path / "raw", tmp_path / "out", "--set", "preset=tcp")
+    (row,) = recordings(folder).values()
+    (sample, *_) = samples(folder).values()
+    held = [name for name, scale in zip(sample.fields["channels"], sample.fields["scale"], strict=True) if scale]
+    assert sorted(held) == sorted(row["channel_map"]) == sorted(set(TCP_22) - {"FP1-F7", "F7-T7"})
