@@ -206,7 +206,7 @@ class Loader:
         first, crop = readers[0], np.zeros(size, np.int64)
         if first.length > CROP:
             keys = [keyed.key("crop", seed, slot) for slot in range(first_slot, first_slot + size)]
-            crop = first.crops(np.concatenate([keyed.uniforms(key, 1) for key in keys]))
+            crop = first.crops(keyed.uniforms(np.array(keys, np.uint64), 1))
         scale = np.stack(
             [
                 reader.read(*place, start, into)

@@ -24,7 +24,7 @@ from dare_eeg.published import read_network
 from dare_eeg.shards import TrainingSet
 from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
 from manifests import manifest
-from manifests.durable import canonical_json, sha256_bytes, write_bytes
+from manifests.durable import canonical_json, write_bytes
 from manifests.electrodes import VOCABULARY, in_vocabulary
 from manifests.errors import DareError
 
@@ -190,8 +190,8 @@ def make_plan(config: PretrainConfig, sets: list[TrainingSet]) -> Plan:
         Source(
             name=one.name,
             shards=tuple(entry.sha256 for entry in one.train.entries),
-            rows=tuple(len(rows) for rows in one.train.rows),
-            taken=sha256_bytes(b"".join(rows.tobytes() for rows in one.train.rows)),
+            rows=one.train.sizes,
+            taken=one.train.taken,
             weight=one.weight,
             signature=_signature(one),
         )
@@ -282,7 +282,7 @@ def _signature(one: TrainingSet) -> str:
 
 def _provenance(config: PretrainConfig, sets: list[TrainingSet], run: Path) -> Callable[[int], Provenance]:
     names = {name for one in sets for name in one.train.electrodes}
-    subjects = {str(subject) for one in sets for windows in (one.train, one.valid) for subject in windows.subjects}
+    subjects = {name for one in sets for windows in (one.train, one.valid) for name in windows.subject_names}
     sha256 = manifest.sha256(Path(config.shards))
     return lambda step: Provenance(
         size=SIZES[config.size],

@@ -23,17 +23,17 @@ def key(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:8], "little")
 
 
-def integers(seed: int, counters: NDArray[np.integer]) -> NDArray[np.uint64]:
-    """Return one mixed 64-bit integer per counter: a pure function of (seed, counter)."""
+def integers(seed: int | NDArray[np.uint64], counters: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """Return one mixed 64-bit integer per counter, or per pair of seed and counter: a pure function of the two."""
     with np.errstate(over="ignore"):
-        state = np.uint64(seed) + (counters.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+        state = np.asarray(seed, np.uint64) + (counters.astype(np.uint64) + np.uint64(1)) * _GOLDEN
         state = (state ^ (state >> np.uint64(30))) * _MIX_1
         state = (state ^ (state >> np.uint64(27))) * _MIX_2
         return state ^ (state >> np.uint64(31))
 
 
-def uniforms(seed: int, count: int) -> NDArray[np.float64]:
-    """Return ``count`` numbers in [0, 1), each from 53 mixed bits."""
+def uniforms(seed: int | NDArray[np.uint64], count: int) -> NDArray[np.float64]:
+    """Return ``count`` numbers in [0, 1), each from 53 mixed bits; of several seeds the first number of each."""
     return (integers(seed, np.arange(count)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
