@@ -40,10 +40,7 @@ def main() -> None:
     if given.real is None:
         arguments.error("--real or DARE_REAL_DATA names the folder of real recordings")
     shards, run = given.out / "shards", given.out / "runs" / "nano"
-    for corpus in ("eegmat", "physionetmi"):
-        dare("preprocess", corpus, "--for", "pretrain", "--src", given.real, "--out", shards)
-    dare("preprocess", "eegmat", "--src", given.real, "--out", shards)
-    dare("merge", shards / "eegmat-pretrain", shards / "physionetmi-pretrain", "--out", shards / "merged")
+    make_shards(given.real, shards)
     seconds = dare(
         "pretrain", "--shards", shards / "merged", "--size", "nano", "--steps", given.steps, "--lr", given.lr,
         "--global-batch", 32, "--micro-batch", 32, "--out", run,
@@ -60,6 +57,14 @@ def main() -> None:
         rows[name] = json.loads((out / "results.json").read_text())["metrics"]
     rows |= baselines(shards / "eegmat")
     print(probe_table(rows))
+
+
+def make_shards(real: Path, shards: Path, *words: object) -> None:
+    """Make the set ``eegmat`` to probe and, with ``words`` as options, ``merged`` of both corpora to train on."""
+    for corpus in ("eegmat", "physionetmi"):
+        dare("preprocess", corpus, "--for", "pretrain", "--src", real, "--out", shards, *words)
+    dare("preprocess", "eegmat", "--src", real, "--out", shards)
+    dare("merge", shards / "eegmat-pretrain", shards / "physionetmi-pretrain", "--out", shards / "merged")
 
 
 def dare(*words: object) -> float:
