@@ -46,7 +46,7 @@ _DASK = {
 }
 """A worker holds the one task that it builds, so that its death speaks against no other; a busy one is not dead.
 
-Dask's watching itself, fifty times a second in every process, would cost a twentieth of two cores.
+Dask's watching itself, fifty times a second in every process, costs 50 ms of each second more than once a second does.
 """
 
 
