@@ -110,13 +110,8 @@ class Windows:
         return np.array([self._kept[shard][at] for shard, at in zip(shards.tolist(), positions, strict=True)], np.int64)
 
     @property
-    def rows(self) -> tuple[NDArray[np.int64], ...]:
-        """The rows of each shard that count."""
-        return tuple(self._counting(shard) for shard in range(len(self.entries)))
-
-    @property
     def taken(self) -> str:
-        """What changes when other rows count: a hash of ``rows``, empty where all do."""
+        """What changes when other rows count: a hash of those that do, empty where all do."""
         digest = hashlib.sha256()
         for shard in self._kept:
             digest.update(self._counting(shard).data)
@@ -130,7 +125,7 @@ class Windows:
     @cached_property
     def row(self) -> NDArray[np.int64]:
         """The row of each window within its shard."""
-        return _joined(list(self.rows), np.int64)
+        return _joined([self._counting(shard) for shard in range(len(self.entries))], np.int64)
 
     @cached_property
     def split(self) -> NDArray[np.str_]:

@@ -203,7 +203,7 @@ def test_exclusions_of_a_merged_set_are_respected(four_electrodes: Path, tmp_pat
     kept = np.flatnonzero(whole.subjects != "tuh:b")
     assert len(first.train) == len(kept) == 10
     np.testing.assert_array_equal(first.train.take(np.arange(10)), whole.take(kept))
-    assert [len(rows) for rows in first.train.rows] == [5, 5]
+    assert first.train.sizes == (5, 5)
 
 
 def test_exclude_leaves_out_the_subjects_of_another_set(four_electrodes: Path, tmp_path: Path) -> None:
