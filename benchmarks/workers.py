@@ -1,8 +1,9 @@
 """What a second worker is worth: recordings a second with one and with two, taking turns in one run.
 
-    python -m benchmarks.workers [--files N] [--minutes M] [--rounds R]
+    python -m benchmarks.workers [--files N] [--minutes M] [--rounds R] [--shard-mb S]
 
-Files and work are those of benchmarks/preprocess.py: `dare preprocess tuab` whole, a shard a recording, synced to disk.
+Files and work are those of benchmarks/preprocess.py: `dare preprocess tuab` whole, synced to disk. A shard is four
+recordings, a fifth of what it is by default, so that a few files suffice; with --shard-mb 1 it is one recording.
 One worker is the command's own process, once with the allocator as Python has it and once as workers have it. Rates
 are from the n-th shard of n workers to the last, so that no start of a process counts.
 """
@@ -32,13 +33,14 @@ WAYS = {
 def main() -> None:
     """Write the files, build them each way in turn, and print the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--files", type=int, default=16)
+    arguments.add_argument("--files", type=int, default=64)
     arguments.add_argument("--minutes", type=float, default=20)
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--shard-mb", type=float, default=48)
     arguments.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.one:
-        print(json.dumps(rate(Path(given.one[0]), int(given.one[1]))))
+        print(json.dumps(rate(Path(given.one[0]), int(given.one[1]), given.shard_mb)))
         return
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +48,8 @@ def main() -> None:
             write_recording(Path(folder), number, given.minutes)
         for _ in range(given.rounds):
             for way, (count, variables) in WAYS.items():
-                command = [sys.executable, "-m", "benchmarks.workers", "--one", folder, str(count)]
+                one = ["--one", folder, str(count), "--shard-mb", str(given.shard_mb)]
+                command = [sys.executable, "-m", "benchmarks.workers", *one]
                 done = subprocess.run(
                     command, env=os.environ | {"OMP_NUM_THREADS": "1"} | variables, capture_output=True, check=True
                 )
@@ -54,16 +57,17 @@ def main() -> None:
     print(table(rates))
 
 
-def rate(src: Path, count: int) -> float:
+def rate(src: Path, count: int, shard_mb: float) -> float:
     """Return the recordings a second that so many workers build."""
-    recipe = recipes.load("tuab", settings=("shard_mb=1",))  # a shard for each recording
+    recipe = recipes.load("tuab", settings=(f"shard_mb={shard_mb}",))
     tree = scan.scan(src, recipe, quiet)
     times_s: list[float] = []
     with tempfile.TemporaryDirectory(dir=src.parent) as out:
         run.preprocess(
             tree, recipe, src, Path(out), Workers(count), lambda done, total: times_s.append(time.perf_counter())
         )
-    return (len(times_s) - count) / (times_s[-1] - times_s[count - 1])
+    a_shard = len(tree.recordings) / len(times_s)
+    return a_shard * (len(times_s) - count) / (times_s[-1] - times_s[count - 1])
 
 
 def table(rates: dict[str, list[float]]) -> str:

@@ -95,6 +95,7 @@ class _Reader:
         self.ids = np.array(ids([windows.electrodes[row] for row in known]), np.int64)
         self.length = int(windows.shape[1] * SFREQ / windows.sfreq)
         self.cropped = windows.sfreq == SFREQ and self.length > CROP
+        self._whole = np.empty(windows.shape, np.int16)
 
     def masks(self, key: int, config: PretrainConfig) -> Masks:
         """Return the masks of a micro-batch."""
@@ -119,10 +120,10 @@ class _Reader:
 
     def read(self, shard: int, row: int, crop: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
         """Fill ``counts`` and return µV per count by electrode."""
-        stored, scale = self.windows.stored(shard, row)
-        if self.cropped:
-            stored = stored[:, crop : crop + CROP]
-        counts[...] = stored[self.channels]
+        if counts.shape == self._whole.shape:
+            return self.windows.read(shard, row, counts)
+        scale = self.windows.read(shard, row, self._whole)
+        counts[...] = self._whole[self.channels, crop if self.cropped else 0 :][:, : counts.shape[1]]
         return scale[self.channels]
 
 

@@ -1,10 +1,9 @@
-"""Rows: the samples of a shard's row, checked when it is first met.
+"""Rows: the samples of a shard's row, checked whenever it is read.
 
 However large the set, what lies in memory is a few open files and what reading takes of the last indexes.
 """
 
 import os
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from zlib_ng.zlib_ng import crc32
 
 from dare_eeg.order import BLOCK_SHARDS
 from manifests.errors import DareError
@@ -22,7 +22,7 @@ from manifests.store import DAMAGE, Store, StoreIndex
 _TAR = ".tar"
 
 _TARS_AT_HAND = BLOCK_SHARDS
-"""Tars held mapped: those that training mixes. A merged set may have dozens of splits, and a process 1024 files."""
+"""Tars held open: those that training mixes. A merged set may have dozens of splits, and a process 1024 files."""
 
 _STORES_AT_HAND = 64
 """Stores held open, each with the chunks last read of it: a megabyte or less."""
@@ -57,14 +57,18 @@ class _AtHand(Generic[_K, _V]):
 
 
 class _Tar:
-    """A tar, mapped until it is let go; a row is the bytes from its offset on."""
+    """A tar, open until it is let go; a row is the bytes from its offset on.
+
+    They are read, not mapped: a page that is met for the first time costs more than its copy, and a mapped file that
+    is cut short kills whoever looks at it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._bytes = np.asarray(np.memmap(path, np.uint8, mode="r"))  # slices cost a third of a memmap's
+        self._file = path.open("rb", buffering=0)
 
-    def row(self, offset: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the bytes of a row, fewer where the tar ends."""
-        return self._bytes[offset : offset + 2 * shape[0] * shape[1]]
+    def read(self, offset: int, counts: NDArray[np.int16]) -> int:
+        """Fill ``counts`` and return the bytes that were there, fewer where the tar ends; OSError where it fails."""
+        return os.preadv(self._file.fileno(), [counts.data], offset)
 
 
 class _Recording:
@@ -73,16 +77,18 @@ class _Recording:
     def __init__(self, path: Path) -> None:
         self._store = Store(path)
 
-    def row(self, offset: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the bytes of a row, fewer where the store ends; raises one of `DAMAGE`."""
-        return np.ascontiguousarray(self._store.read(offset, offset + shape[1])).reshape(-1).view(np.uint8)
+    def read(self, offset: int, counts: NDArray[np.int16]) -> int:
+        """Fill ``counts`` and return the bytes that were there, fewer where the store ends; raises one of `DAMAGE`."""
+        found = self._store.read(offset, offset + counts.shape[1])
+        counts[:, : found.shape[1]] = found
+        return found.nbytes
 
 
 class _Known:
-    """What reading the rows of a shard takes of its index, and which of them were checked."""
+    """What reading the rows of a shard takes of its index."""
 
     def __init__(self, index: Index, folder: Path, path: Path) -> None:
-        self.offset, self.crc32, self.checked = index.offset, index.crc32, bytearray(len(index))
+        self.offset, self.crc32 = index.offset, index.crc32
         # The windows of a recording follow each other and have one scale.
         is_new = np.concatenate(([True], (index.scale[1:] != index.scale[:-1]).any(axis=1)))
         self._scales, self._scale = index.scale[is_new], np.cumsum(is_new, dtype=np.int32) - 1
@@ -127,24 +133,21 @@ class Rows:
             raise DareError(f"{self._folder / entry.path}: {found}; see dare verify")
         return index
 
-    def stored(self, shard: int, row: int) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-        """Return a row of a shard as it is stored (electrodes × samples, not to be written to) and its µV per count.
+    def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Read a row of a shard into ``counts`` (electrodes × samples, contiguous) and return its µV per count.
 
-        Its checksum is taken when it is first met, and again where so many other shards were read since then that this
-        one had to be let go. Raises DareError naming shard, window and reason where the bytes are not as written.
+        Raises DareError naming shard, window and reason where the bytes are not those that were written.
         """
         known = self._known.get(shard, self._learn)
         try:
-            content = self._files.get(known.file(row), self._open).row(int(known.offset[row]), self._shape)
+            num_bytes = self._files.get(known.file(row), self._open).read(int(known.offset[row]), counts)
         except DAMAGE as problem:
             raise self._damaged(shard, row, f"cannot be read ({problem})") from problem
-        if len(content) != (whole := 2 * self._shape[0] * self._shape[1]):
-            raise self._damaged(shard, row, f"ends after {len(content)} of {whole} bytes")
-        if not known.checked[row]:
-            if zlib.crc32(content.data) != known.crc32[row]:
-                raise self._damaged(shard, row, "its checksum does not hold")
-            known.checked[row] = True
-        return content.view("<i2").reshape(self._shape), known.scale(row)
+        if num_bytes != counts.nbytes:
+            raise self._damaged(shard, row, f"ends after {num_bytes} of {counts.nbytes} bytes")
+        if crc32(counts.data) != known.crc32[row]:
+            raise self._damaged(shard, row, "its checksum does not hold")
+        return known.scale(row)
 
     def describe(self, shard: int, row: int) -> str:
         """Return which window a row is: recording and start."""

@@ -82,17 +82,11 @@ class Windows:
         return counts * np.array(scales, np.float32).reshape(len(numbers), -1, 1)
 
     def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Read a row of a shard into ``counts`` (electrodes × samples) and return µV per count, as `stored` does."""
-        counts[...], scale = self.stored(shard, row)
-        return scale
+        """Read a row of a shard into ``counts`` (electrodes × samples, contiguous) and return its µV per count.
 
-    def stored(self, shard: int, row: int) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-        """Return a row of a shard as it is stored (electrodes × samples, not to be written to) and its µV per count.
-
-        Its checksum is taken when it is first met. Raises DareError naming shard, window and reason where the bytes are
-        not those that were written.
+        Raises DareError naming shard, window and reason where the bytes are not those that were written.
         """
-        return self._rows.stored(shard, row)
+        return self._rows.read(shard, row, counts)
 
     def describe(self, shard: int, row: int) -> str:
         """Return which window a row is: recording and start."""

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from zlib_ng.zlib_ng import crc32
 
 from manifests.durable import atomic_write, begin_sync, sha256_bytes, write_bytes
 from manifests.electrodes import derivation, split_reference
@@ -114,7 +114,7 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
             put(member.data)
             put(tar_header(f"{key}.json", len(sidecar)) + sidecar + bytes(-len(sidecar) % member_size(0)))
             starts.append(starts[-1] + len(member) + member_size(len(sidecar)))
-            crcs.append(zlib.crc32(counts.data))
+            crcs.append(crc32(counts.data))
             _add(sums, counts, one.scale)
             if starts[-1] - begun >= _SYNC_BYTES:
                 begun = begin_sync(stream, begun)
@@ -132,7 +132,7 @@ def write_index(
     crcs, sums = [], np.zeros((3, len(recipe.electrodes)))
     for one, window in samples:
         counts = np.ascontiguousarray(window.counts)
-        crcs.append(zlib.crc32(counts.data))
+        crcs.append(crc32(counts.data))
         _add(sums, counts, one.scale)
     stores = sorted({store for store, _ in places})
     numbers = {store: number for number, store in enumerate(stores)}

@@ -132,6 +132,21 @@ def test_a_truncated_tar_is_found_and_named(copied: Path) -> None:
     assert str(problem.value).startswith(told)
 
 
+@pytest.mark.parametrize(("damage", "told"), [("cut", "ends after 100 of"), ("flipped", "its checksum does not hold")])
+def test_damage_to_a_window_that_was_read_before_is_found_and_named(copied: Path, damage: str, told: str) -> None:
+    tar = copied / "train" / "000000.tar"
+    start, num_bytes = first_window(tar)
+    windows = open_shards(copied)
+    assert np.isfinite(windows[1][0]).all()
+    if damage == "cut":
+        truncate(tar, start + 100)
+    else:
+        flip_byte(tar, start + num_bytes - 1)
+    with pytest.raises(DareError) as problem:
+        windows[1]
+    assert str(problem.value).startswith(f"{tar}: window 1 (a.edf at 5 s) {told}")
+
+
 def test_an_empty_tar_is_named(copied: Path) -> None:
     tar = copied / "train" / "000000.tar"
     truncate(tar, 0)
