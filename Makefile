@@ -21,7 +21,7 @@ demo: .venv/installed
 	$(DARE) merge demo/shards/physionetmi-pretrain demo/shards/tuab-pretrain --exclude demo/shards/tuab:test \
 		--out demo/shards/merged
 	$(DARE) pretrain --shards demo/shards/merged --size nano --steps 300 --global-batch 32 --micro-batch 32 \
-		--lr 2e-3 --out demo/runs/nano
+		--out demo/runs/nano
 	$(DARE) probe tuab --shards demo/shards/tuab --encoder demo/runs/nano --out demo/probes/nano
 	$(DARE) probe tuab --shards demo/shards/tuab --encoder scratch --size nano --out demo/probes/scratch
 	@echo

@@ -215,7 +215,7 @@ def verify(path: Path) -> int:
 @click.option("--checkpoint-every", type=click.IntRange(1), help="Steps between checkpoints.  [default: a twentieth]")
 @click.option("--global-batch", type=click.IntRange(1), help="Windows of a step.  [default: 64]")
 @click.option("--micro-batch", type=click.IntRange(1), help="Windows of one pass.  [default: 16]")
-@click.option("--lr", type=float, help="Peak learning rate.  [default: 0.0005]")
+@click.option("--lr", type=float, help="Peak learning rate.  [default: 0.002 for nano, else 0.0005]")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="[default: bf16 on a GPU, else fp32]")
 @click.option("--seed", type=int, help="Of weights, order, crops and masks.  [default: 2025]")
 @click.option("--exclude", multiple=True, metavar="SET[:SPLIT]", help="Leave out the subjects of this set.")

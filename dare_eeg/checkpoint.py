@@ -48,17 +48,20 @@ def exists(run: Path) -> bool:
 def resume(run: Path, engine: Any, plan: dict[str, Any]) -> tuple[int, float | None]:
     """Load the last whole checkpoint and return (steps done, best valid loss so far).
 
-    Raises DareError where there is none, where the plan differs (naming the field), where ZeRO 1 or 2 meets another
+    Raises DareError where there is none, where the plan differs (naming the fields), where ZeRO 1 or 2 meets another
     number of processes, or where a file is damaged.
     """
     pointer = _pointer(run)
     if not pointer:
         raise DareError(f"{run}: has no checkpoint to resume from; leave out --resume")
+    others = []
     for field, value in json.loads(canonical_json(plan | _settings(engine))).items():
-        if pointer["plan"].get(field) != value:
-            theirs = pointer["plan"].get(field)
+        theirs = pointer["plan"].get(field)
+        if theirs != value:
             said = f" ({theirs}, now {value})" if len(f"{theirs}{value}") < 80 else ""
-            raise DareError(f"{run}: its {field} is another{said}; give the run's own, or another --out")
+            others.append(f"its {field} is another{said}")
+    if others:
+        raise DareError(f"{run}: {', '.join(others)}; give the run's own, or another --out")
     stage, processes = engine.zero_optimization_stage(), pointer["processes"]
     if stage and processes != engine.world_size:
         raise DareError(

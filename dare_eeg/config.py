@@ -10,7 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from manifests.durable import write_bytes
 from manifests.errors import DareError
 
+PEAK_LR = {"nano": 2e-3}
+"""Peak learning rates of sizes for which trials found a better one than the published `PUBLISHED_LR`."""
+
+PUBLISHED_LR = 5e-4
+
 PUBLISHED: dict[str, Any] = {
+    "lr": PUBLISHED_LR,
     "train_head": False,
     "second_view": "row_number",
     "mask_for": "step",
@@ -44,7 +50,7 @@ class PretrainConfig(BaseModel):
     steps: int = Field(0, ge=0)
     global_batch: int = Field(64, ge=1)
     micro_batch: int = Field(16, ge=1)
-    lr: float = Field(5e-4, gt=0)
+    lr: float = Field(default_factory=lambda known: PEAK_LR.get(known["size"], PUBLISHED_LR), gt=0)
     weight_decay: float = Field(1e-6, ge=0)
     cycle_beta1: bool = True
     gradient_clipping: float = Field(1.0, ge=0)

@@ -56,7 +56,7 @@ def test_losses_add_up_and_schedules_are_followed(run: Path) -> None:
         for of in (line, line.get("valid", line)):
             whole = of["reconstruction"] + of["anchor"] + 0.1 * of["mask"] + 1e-4 * of["activation"]
             assert of["loss"] == pytest.approx(whole, rel=1e-5)
-        assert line["lr"] == schedule.learning_rate(number, STEPS, 5e-4)
+        assert line["lr"] == schedule.learning_rate(number, STEPS, 2e-3)
         assert line["momentum"] == schedule.momentum(number, STEPS)
 
 

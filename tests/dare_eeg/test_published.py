@@ -172,9 +172,10 @@ def test_a_run_starts_from_a_published_checkpoint(golden, four_electrodes: Path,
 
 
 def test_as_published_takes_every_correction_back(four_electrodes: Path, tmp_path: Path) -> None:
-    given = {"shards": str(four_electrodes), "out": str(tmp_path), "as_published": True}
+    given = {"shards": str(four_electrodes), "out": str(tmp_path), "size": "nano", "as_published": True}
     published, ours = configs.load(None, given), configs.load(None, given | {"as_published": False})
     changed = {name for name in configs.PretrainConfig.model_fields if getattr(published, name) != getattr(ours, name)}
+    assert (ours.lr, configs.load(None, given | {"size": "base", "as_published": False}).lr) == (2e-3, 5e-4)
     assert changed == configs.PUBLISHED.keys()
     assert {name: getattr(published, name) for name in changed} == configs.PUBLISHED
     again = configs.load(None, given | {"settings": ("second_view=own_patch", "unit_scale=0.01"), "micro_batch": 36})
@@ -202,7 +203,7 @@ def test_schedules_start_anew_on_resume_where_asked(four_electrodes: Path, tmp_p
     run = pretrained(four_electrodes, tmp_path / "run", *plan, "--stop-after", 2)
     pretrained(four_electrodes, run, *plan, "--resume")
     lines = metrics_of(run)
-    assert [line["lr"] for line in lines] == [schedule.learning_rate(step, 4, 5e-4) for step in (0, 1, 0, 1)]
+    assert [line["lr"] for line in lines] == [schedule.learning_rate(step, 4, 2e-3) for step in (0, 1, 0, 1)]
     assert [line["momentum"] for line in lines] == [schedule.momentum(step, 4) for step in (0, 1, 0, 1)]
 
 
