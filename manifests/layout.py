@@ -83,7 +83,8 @@ class Layout(_Stated):
     ``{session}``, ``{label}`` and ``{split}`` match one character or more, the earlier ones as few as they can; one
     named twice matches the same text twice. ``*`` matches any text, neither matches ``/``; ``**/`` matches any
     folders. The case of the extension does not count. With ``bids`` the recordings are those of a BIDS tree, its
-    task is the label where that is in the name, and ``files`` may narrow them down.
+    task is the label where that is in the name, ``files`` may narrow them down, and channels that a ``channels.tsv``
+    marks bad or no EEG are absent.
 
     ``labels`` says where labels are: in the ``name``, in ``annotations`` of the file, in a table of ``events``, in a
     table of ``recordings``, or nowhere (``none``). ``classes`` says which class a text stands for, in which ``*`` is

@@ -193,7 +193,8 @@ def _scanned(row: dict[str, Any], skip: str, made: Recipe, recipe: Recipe) -> Sc
     """Return a recording with the verdict of today's recipe, or with that of the archive where it was left out."""
     kept = ("path", "subject", "session", "label", "label_file")
     facts = {name: row[name] for name in kept}
-    source = Source(**facts, test=row["split"] == "test", skip=skip, montage=tuple(row["montage"]))
+    told = {"montage": tuple(row["montage"]), "unused": row.get("unused", {})}
+    source = Source(**facts, **told, test=row["split"] == "test", skip=skip)
     if skip:
         return Scanned(source, row["bytes"], row["fingerprint"], outcome="skipped", reason=skip)
     outcome, reason = row["outcome"], row["reason"]

@@ -142,7 +142,8 @@ def _read(planned: dict[str, Any], recipe: Recipe, src: Path) -> Part:
 
 def _source(planned: dict[str, Any]) -> Source:
     known = ("path", "subject", "session", "label", "label_file")
-    return Source(**{name: planned[name] for name in known}, montage=tuple(planned["montage"]))
+    facts = {name: planned[name] for name in known}
+    return Source(**facts, montage=tuple(planned["montage"]), unused=planned.get("unused", {}))
 
 
 def _span_s(planned: dict[str, Any]) -> tuple[float, float]:

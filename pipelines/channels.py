@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from manifests.electrodes import LINKED_EARS, VOCABULARY, canonical, derivation
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.recording import Channel
+from pipelines.recording import Channel, absent
 
 PUBLISHED_DROPS: frozenset[str] = frozenset(
     ["PHOTIC-REF", "IBI", "BURSTS", "SUPPR", "EMG-REF", "RESP ABDOMEN-REF", "ECG EKG-REF", "PULSE RATE"]
@@ -36,7 +36,7 @@ class Fit:
 
 def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
     """Return what the channels of a file are to a recipe: those that `pipelines.recording.choose` has read."""
-    wanted = [channel for channel in channels if channel.electrode in recipe.needed]
+    wanted = [channel for channel in channels if channel.electrode in recipe.needed and not channel.fault]
     on_scalp = [channel for channel in wanted if channel.electrode.split("-")[0] in VOCABULARY]
     sfreq = max((channel.sfreq for channel in on_scalp or wanted), default=0.0)
     first: dict[str, Channel] = {}
@@ -45,7 +45,8 @@ def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
             first.setdefault(channel.electrode, channel)
     made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
     labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}
-    return Fit(channels, labels, sfreq, _reason(channels, first, made_of, recipe))
+    reason, notes = _reason(channels, first, made_of, recipe), absent(channels, recipe.needed)
+    return Fit(channels, labels, sfreq, f"{reason} ({'; '.join(notes)})" if reason and notes else reason)
 
 
 def check(recipe: Recipe) -> None:
@@ -100,7 +101,7 @@ def _published(channels: tuple[Channel, ...], recipe: Recipe) -> str:
 
     Labels are compared to the letter, and MNE numbers those that a file repeats, so that none of them fits.
     """
-    counts = Counter(channel.label.strip() for channel in channels)
+    counts = Counter(channel.label.strip() for channel in channels if not channel.fault)
     kept = [label for label, count in counts.items() if count > 1 or label not in PUBLISHED_DROPS]
     fitting = {
         canonical(label): label

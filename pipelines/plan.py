@@ -72,6 +72,7 @@ def make(tree: Tree, recipe: Recipe, format: Format = "webdataset", old: Plan | 
             "label": scanned.source.label,
             "label_file": scanned.source.label_file,
             "montage": list(scanned.source.montage),
+            "unused": scanned.source.unused,
             "label_sha256": scanned.label_sha256,
             "max_windows": limits.get(scanned.source.path, -1),
             "piece_s": (piece_s := _piece_s(scanned, recipe)),

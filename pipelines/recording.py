@@ -1,15 +1,15 @@
 """Recording: what a raw EEG file holds, which of its channels are read, and in what unit."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.electrodes import VOCABULARY, split_reference
+from manifests.electrodes import VOCABULARY, canonical, split_reference
 from manifests.errors import DareError
 
 UV_PER_UNIT: dict[str, float] = {
@@ -52,7 +52,8 @@ class Segment:
 class Channel:
     """A channel as its file describes it; ``unit`` is as written, ``label`` too, ``electrode`` is canonical.
 
-    ``scale_to_uv`` is µV per unit, NaN where the unit is empty or no voltage: then only the samples can tell.
+    ``scale_to_uv`` is µV per unit, NaN where the unit is empty or no voltage: then only the samples can tell. ``fault``
+    says why it is not to be used, whatever its label, "" where it is.
     """
 
     label: str
@@ -61,6 +62,7 @@ class Channel:
     sfreq: float
     unit: str
     scale_to_uv: float
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class RawFile(Protocol):
     def header(self) -> Header:
         """What the file says of itself, put right by its size."""
 
-    def read(self, electrodes: Collection[str] | None, start_s: float, stop_s: float) -> Recording:
+    def read(
+        self, electrodes: Collection[str] | None, start_s: float, stop_s: float, unused: Mapping[str, str]
+    ) -> Recording:
         """Return the wanted electrodes in µV from ``start_s`` to ``stop_s`` of the signal, and all events."""
 
 
@@ -121,22 +125,41 @@ def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Chan
     return Channel(label, electrode, reference, sfreq, unit, UV_PER_UNIT.get(folded.lower(), float("nan")))
 
 
+def marked(channels: Sequence[Channel], unused: Mapping[str, str]) -> tuple[Channel, ...]:
+    """Return the channels, those that are ``unused`` with the fault that it tells by label.
+
+    A label that the file lacks stands for its electrode, however the file spells that.
+    """
+    labels = {channel.label for channel in channels}
+    electrodes = {canonical(label): fault for label, fault in unused.items() if label not in labels}
+    faults = [unused.get(channel.label) or electrodes.get(channel.electrode, "") for channel in channels]
+    return tuple(replace(one, fault=fault) if fault else one for one, fault in zip(channels, faults, strict=True))
+
+
+def absent(channels: Sequence[Channel], electrodes: Collection[str] | None) -> list[str]:
+    """Return a note on each channel with a fault that would be one of these electrodes, None for all."""
+    named = [one for one in channels if one.fault and (electrodes is None or one.electrode in electrodes)]
+    return [f"{one.label} is {one.fault}: taken as absent" for one in named]
+
+
 def choose(
-    path: Path, channels: Sequence[Channel], electrodes: Collection[str] | None
+    path: Path, channels: Sequence[Channel], electrodes: Collection[str] | None, unused: Mapping[str, str]
 ) -> tuple[list[int], tuple[str, ...]]:
     """Return (positions of the channels to read, notes on the others of the same electrodes).
 
-    ``electrodes`` are the wanted ones by canonical name, None for all. Of several rates that of the EEG is read: the
-    highest among the wanted channels on known electrodes. Of two channels on one electrode the first is read. Raises
-    DareError where the rate is not possible.
+    ``electrodes`` are the wanted ones by canonical name, None for all; no channel is read that is ``unused`` (see
+    `marked`). Of several rates that of the EEG is read: the highest among the wanted channels on known electrodes. Of
+    two channels on one electrode the first is read. Raises DareError where the rate is not possible.
     """
-    wanted = [place for place, one in enumerate(channels) if electrodes is None or one.electrode in electrodes]
+    channels = marked(channels, unused)
+    usable = [place for place, one in enumerate(channels) if not one.fault]
+    wanted = [place for place in usable if electrodes is None or channels[place].electrode in electrodes]
     on_scalp = [place for place in wanted if channels[place].electrode.split("-")[0] in VOCABULARY]
     sfreq = max((channels[place].sfreq for place in on_scalp or wanted), default=1.0)
     if not 0 < sfreq <= _MAX_SFREQ:
         raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible: the record duration is wrong")
     chosen: dict[str, int] = {}
-    notes, others = [], []
+    notes, others = absent(channels, electrodes), []
     for place in wanted:
         channel = channels[place]
         if channel.sfreq != sfreq:

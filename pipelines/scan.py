@@ -180,7 +180,7 @@ class _Headers:
 
     def __init__(self, src: Path, recipe: Recipe) -> None:
         self._src, self._recipe = src, recipe
-        self._fits: dict[tuple[tuple[str, str, float, str], ...], Fit] = {}
+        self._fits: dict[tuple[tuple[str, str, float, str, str], ...], Fit] = {}
 
     def scanned(self, source: Source) -> Scanned:
         """Return what is known of a recording once its header is read."""
@@ -213,7 +213,7 @@ class _Headers:
         )
 
     def _fit(self, header: Header) -> Fit:
-        kind = tuple((one.label, one.electrode, one.sfreq, one.unit) for one in header.channels)
+        kind = tuple((one.label, one.electrode, one.sfreq, one.unit, one.fault) for one in header.channels)
         if kind not in self._fits:
             self._fits[kind] = channels.fit(header.channels, self._recipe)
         return self._fits[kind]

@@ -208,8 +208,11 @@ def _otherwise(old: Plan, new: Plan) -> str:
 
 
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two rows tell different things of a recording; what follows from the others does not count."""
-    return any(one.get(name) != other[name] for name in other if name not in ("slug", "split", "max_windows"))
+    """Return whether two rows tell different things of a recording; what follows from the others does not count.
+
+    A field that an older plan lacks is as good as empty.
+    """
+    return any(one.get(name, {}) != other[name] for name in other if name not in ("slug", "split", "max_windows"))
 
 
 def _some(paths: list[str]) -> str:

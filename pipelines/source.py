@@ -1,6 +1,6 @@
 """Source: a raw recording as the tree it lies in tells of it, before a byte of it is read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from manifests.errors import DareError
@@ -16,7 +16,8 @@ class Source:
 
     ``label`` is the class of the whole recording, "" where events carry the classes; ``label_file`` the file, below
     --src, that holds its labels; ``skip`` says why the recipe has no use for it; ``lacks`` what it cannot do without;
-    ``montage`` names the file's channels in order, where its own labels do not tell.
+    ``montage`` names the file's channels in order, where its own labels do not tell; ``unused`` says by label which are
+    no usable electrodes, and why.
     """
 
     path: str
@@ -28,6 +29,7 @@ class Source:
     skip: str = ""
     lacks: str = ""
     montage: tuple[str, ...] = ()
+    unused: dict[str, str] = field(default_factory=dict)
 
 
 def no_cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:

@@ -1,6 +1,15 @@
 """BIDS: the EEG recordings of a Brain Imaging Data Structure tree, by the entities in their names (Pernet 2019)."""
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from manifests.errors import DareError
+from pipelines.corpora import tables
+from pipelines.source import Source
 
 _PATH = re.compile(
     r"sub-(?P<subject>[^/_]+)/(?:ses-(?P<session>[^/_]+)/)?eeg/"
@@ -13,8 +22,7 @@ _SUFFIX = re.compile(r"_eeg\.\w+$")
 def match(path: str) -> dict[str, str] | None:
     """Return subject, session and, as label, the task of a recording; None for any other path below the tree's root.
 
-    What lies in derivatives/ or sourcedata/ is no raw recording. ``channels.tsv`` is not asked: a channel marked bad
-    there is read as it was recorded.
+    What lies in derivatives/ or sourcedata/ is no raw recording.
     """
     found = _PATH.fullmatch(path)
     return found and found.groupdict(default="")
@@ -23,3 +31,47 @@ def match(path: str) -> dict[str, str] | None:
 def stem(path: str) -> str:
     """Return the beginning that a recording's path shares with those of its ``_events.tsv`` and ``_channels.tsv``."""
     return _SUFFIX.sub("", path)
+
+
+def with_channels(sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+    """Return the recordings with the channels that their ``channels.tsv`` says are bad or no EEG.
+
+    Raises DareError where such a table cannot be read or names no channels.
+    """
+    there: defaultdict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for path in paths:
+        if path.endswith("_channels.tsv"):
+            there[PurePosixPath(path).parent].append(PurePosixPath(path))
+    unused = cache(lambda table: _unused(src / table))  # a table higher up is that of many recordings
+    found = [None if source.skip else _inherited(PurePosixPath(source.path), there) for source in sources]
+    return [replace(one, unused=unused(table)) if table else one for one, table in zip(sources, found, strict=True)]
+
+
+def _inherited(path: PurePosixPath, there: Mapping[PurePosixPath, list[PurePosixPath]]) -> PurePosixPath | None:
+    """Return the table that holds for a recording by the inheritance principle, None where there is none.
+
+    It is the nearest, beside the recording or in a folder above, whose every entity the recording has.
+    """
+    entities = set(path.name.split("_"))
+    for folder in path.parents:
+        fitting = [table for table in there.get(folder, []) if entities.issuperset(table.name.split("_")[:-1])]
+        if fitting:
+            return max(fitting, key=lambda table: table.name.count("_"))
+    return None
+
+
+def _unused(path: Path) -> dict[str, str]:
+    """Return, by label, why a channel of this table is no usable electrode; n/a says nothing."""
+    remedy = "mend it, or remove it to use all channels"
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise DareError(f"{path}: cannot be read ({problem.strerror}); {remedy}") from None
+    found = {}
+    for row in tables.rows(str(path), content, ["name"], ["type", "status"], remedy):
+        kind = row["type"].upper()
+        if row["status"].lower() == "bad":
+            found[row["name"]] = "bad by channels.tsv"
+        elif kind not in ("", "N/A", "EEG"):
+            found[row["name"]] = f"{kind} by channels.tsv"
+    return found

@@ -64,9 +64,9 @@ class Own:
         return found, "; ".join(f"{count} of {len(events)} events {why}" for why, count in lost.items() if count)
 
     def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
-        """Return the recordings with what the layout's table of recordings says of each: label, split, subject.
+        """Return the recordings with what tables say of each: label, split and subject, and in BIDS its channels.
 
-        Raises DareError where none of the paths is a recording, and where the table cannot be read, lacks a column or
+        Raises DareError where none of the paths is a recording, and where a table cannot be read, lacks a column or
         contradicts itself.
         """
         if not sources:
@@ -74,6 +74,8 @@ class Own:
             raise DareError(
                 f"{src}: none of its {len(paths)} files, such as {paths[0]}, lies as the layout says: {wanted}"
             )
+        if self._layout.bids:
+            sources = bids.with_channels(sources, src, paths)
         table = self._layout.recordings
         has_label = bool(self.CLASSES) and self._layout.labels == "recordings"
         if table is None or not (has_label or table.split or (table.path and table.subject)):

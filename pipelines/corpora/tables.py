@@ -2,6 +2,7 @@
 
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from manifests.errors import DareError
@@ -14,11 +15,17 @@ Row = dict[str, str]
 _DELIMITERS = "\t;,"
 
 
-def rows(name: str, content: bytes, columns: list[str]) -> list[Row]:
+def rows(
+    name: str,
+    content: bytes,
+    columns: list[str],
+    optional: Sequence[str] = (),
+    remedy: str = "name it in the recipe's layout",
+) -> list[Row]:
     """Return the wanted columns of every line of a table, without blanks around; empty lines are left out.
 
-    The delimiter is the tab, semicolon or comma that the line of names has most of. Raises DareError where the table
-    lacks a column or is no text.
+    An ``optional`` column that is not there is empty. The delimiter is the tab, semicolon or comma that the line of
+    names has most of. Raises DareError where the table lacks a column, with the ``remedy``, or is no text.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -26,22 +33,22 @@ def rows(name: str, content: bytes, columns: list[str]) -> list[Row]:
         text = content.decode("latin-1")
     lines = text.splitlines()
     head = lines[0] if lines else ""
-    reader = csv.reader(lines, delimiter=max(_DELIMITERS, key=head.count))
+    # Strict, as a quote that is never closed would swallow all lines after it.
+    reader = csv.reader(lines, delimiter=max(_DELIMITERS, key=head.count), strict=True)
     try:
         names = [cell.strip() for cell in next(reader, [])]
         if lacking := [column for column in columns if column not in names]:
-            raise DareError(
-                f"{name}: has no column {lacking[0]!r} but {', '.join(names)}; name it in the recipe's layout"
-            )
-        places = {column: names.index(column) for column in columns}
+            raise DareError(f"{name}: has no column {lacking[0]!r} but {', '.join(names)}; {remedy}")
+        places = {column: names.index(column) for column in (*columns, *optional) if column in names}
         return [
             {"line": str(reader.line_num)}
+            | dict.fromkeys(optional, "")
             | {column: cells[place].strip() if place < len(cells) else "" for column, place in places.items()}
             for cells in reader
             if any(cells)
         ]
     except csv.Error as problem:
-        raise DareError(f"{name}: line {reader.line_num} is no line of a table ({problem})") from None
+        raise DareError(f"{name}: line {reader.line_num} is no line of a table ({problem}): mend it") from None
 
 
 def by_recording(found: list[Row], table: Table) -> dict[tuple[str, ...], list[Row]]:

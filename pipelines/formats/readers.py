@@ -1,6 +1,6 @@
 """Readers: any supported raw file -> its header, or its signal in µV with events and gaps in true time."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,16 +55,18 @@ def read(
     start_s: float = 0.0,
     stop_s: float = float("inf"),
     arrays: Arrays | None = None,
+    unused: Mapping[str, str] = {},
 ) -> Recording:
     """Return the signal of the wanted electrodes in µV, in the order of the file, and all its events.
 
     Of a long file the signal from ``start_s`` to ``stop_s``, gaps not counted, is enough; what comes may be longer by
     less than a record. ``electrodes`` are canonical names; None takes every channel. Those that the file lacks are
     absent from the result; where two channels name one electrode the first is read; where channels differ in rate,
-    those at the EEG's, and a note names the others. Raises DareError as `read_header` does.
+    those at the EEG's, and a note names the others. A channel for which ``unused`` has a reason, by label, is left out,
+    and a note says so. Raises DareError as `read_header` does.
     """
     with _named(Path(path)):
-        return _open(Path(path), arrays).read(electrodes, start_s, stop_s)
+        return _open(Path(path), arrays).read(electrodes, start_s, stop_s, unused)
 
 
 def _open(path: Path, arrays: Arrays | None) -> RawFile:

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -108,9 +108,11 @@ class RecordFile(ABC):
         channels = tuple(signal.channel for signal in self.signals)
         return Header(self.path, self.format, channels, self.num_records * self.record_s, self.num_records, self.notes)
 
-    def read(self, electrodes: Collection[str] | None, start_s: float, stop_s: float) -> Recording:
+    def read(
+        self, electrodes: Collection[str] | None, start_s: float, stop_s: float, unused: Mapping[str, str]
+    ) -> Recording:
         """Return whole records that hold the wanted electrodes' signal from ``start_s`` to ``stop_s``."""
-        places, choice_notes = choose(self.path, [signal.channel for signal in self.signals], electrodes)
+        places, choice_notes = choose(self.path, [signal.channel for signal in self.signals], electrodes, unused)
         timeline = self.timeline()
         notes = (*self.notes, *timeline.notes, *choice_notes)
         if not places:

@@ -1,7 +1,7 @@
 """Sampled: a file whose channels share one rate, and that gives its samples from any to any other."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -51,9 +51,11 @@ class SampledFile:
         duration_s = self.num_samples / self.channels[0].sfreq if self.channels else 0.0
         return Header(self.path, self.format, self.channels, duration_s, self.num_records, self.notes)
 
-    def read(self, electrodes: Collection[str] | None, start_s: float, stop_s: float) -> Recording:
+    def read(
+        self, electrodes: Collection[str] | None, start_s: float, stop_s: float, unused: Mapping[str, str]
+    ) -> Recording:
         """Return the samples of the wanted electrodes from ``start_s`` to ``stop_s``, and at least one."""
-        places, choice_notes = choose(self.path, self.channels, electrodes)
+        places, choice_notes = choose(self.path, self.channels, electrodes, unused)
         notes = (*self.notes, *choice_notes)
         if not places:
             return Recording((), np.empty((0, 0), np.float32), 0.0, self.events, (), notes)
