@@ -29,25 +29,33 @@ from manifests.durable import canonical_json, write_bytes
 
 COMMON = "--size nano --steps 500 --global-batch 32 --micro-batch 32 --precision fp32"
 
+PUBLISHED_RATE = "--lr 5e-4"
+
 TRIALS: dict[str, str] = {
     "default": "",
     "default, seed 1": "--seed 1",
-    "1,000 steps": "--steps 1000",
+    "default, 1,000 steps": "--steps 1000",
+    "default, 1,500 steps": "--steps 1500",
     "as published": "--as-published",
-    "published targets": "--set targets=[]",
-    "published init": "--set init=published",
-    "published unit scale": "--set unit_scale=0.001",
-    "three times the visible targets": "--set targets=[108,12]",
-    "a mask a window": "--masking window",
-    "no second view": "--case 4",
-    "batches of 16": "--global-batch 16 --micro-batch 16 --steps 1000",
-    "lr 2e-3": "--lr 2e-3",
-    "lr 2e-3, seed 1": "--lr 2e-3 --seed 1",
-    "lr 2e-3, batches of 16": "--lr 2e-3 --global-batch 16 --micro-batch 16 --steps 1000",
+    "published rate": PUBLISHED_RATE,
+    "published rate, seed 1": f"{PUBLISHED_RATE} --seed 1",
+    "published rate, 1,000 steps": f"{PUBLISHED_RATE} --steps 1000",
     "lr 5e-3": "--lr 5e-3",
-    "lr 2e-3, 1,000 steps": "--lr 2e-3 --steps 1000",
-    "lr 2e-3, 1,500 steps": "--lr 2e-3 --steps 1500",
+    "published targets": f"{PUBLISHED_RATE} --set targets=[]",
+    "published init": f"{PUBLISHED_RATE} --set init=published",
+    "published unit scale": f"{PUBLISHED_RATE} --set unit_scale=0.001",
+    "three times the visible targets": f"{PUBLISHED_RATE} --set targets=[108,12]",
+    "a mask a window": f"{PUBLISHED_RATE} --masking window",
+    "masks of fixed shape": "--masking fixed",
+    "no second view": f"{PUBLISHED_RATE} --case 4",
+    "batches of 16": "--global-batch 16 --micro-batch 16 --steps 1000",
+    "batches of 16, published rate": f"{PUBLISHED_RATE} --global-batch 16 --micro-batch 16 --steps 1000",
+    "batches of 64": "--global-batch 64 --micro-batch 64",
+    "batches of 64, 250 steps": "--global-batch 64 --micro-batch 64 --steps 250",
+    "light, 250 steps": "--size light --steps 250",
     "light, lr 2e-3, 250 steps": "--size light --lr 2e-3 --steps 250",
+    "small, 100 steps": "--size small --steps 100",
+    "small, lr 2e-3, 100 steps": "--size small --lr 2e-3 --steps 100",
 }
 """What each trial says to ``dare pretrain`` beyond `COMMON`."""
 

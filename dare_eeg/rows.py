@@ -4,6 +4,7 @@ However large the set, what lies in memory is a few open files and what reading 
 """
 
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -64,11 +65,12 @@ class _Tar:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def read(self, offset: int, counts: NDArray[np.int16]) -> int:
         """Fill ``counts`` and return the bytes that were there, fewer where the tar ends; OSError where it fails."""
-        return os.preadv(self._file.fileno(), [counts.data], offset)
+        return os.preadv(self._descriptor, [counts.data], offset)
 
 
 class _Recording:
