@@ -34,7 +34,6 @@ def main() -> None:
     arguments.add_argument("--real", type=Path, default=os.environ.get("DARE_REAL_DATA"), required=False)
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--steps", type=int, default=2000)
-    arguments.add_argument("--lr", type=float, default=2e-3)
     arguments.add_argument("--seeds", type=int, default=3)
     given = arguments.parse_args()
     if given.real is None:
@@ -42,7 +41,7 @@ def main() -> None:
     shards, run = given.out / "shards", given.out / "runs" / "nano"
     make_shards(given.real, shards)
     seconds = dare(
-        "pretrain", "--shards", shards / "merged", "--size", "nano", "--steps", given.steps, "--lr", given.lr,
+        "pretrain", "--shards", shards / "merged", "--size", "nano", "--steps", given.steps,
         "--global-batch", 32, "--micro-batch", 32, "--out", run,
     )  # fmt: skip
     print(f"\n{given.steps} steps in {seconds:.0f} s\n")

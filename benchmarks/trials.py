@@ -56,6 +56,8 @@ TRIALS: dict[str, str] = {
     "light, lr 2e-3, 250 steps": "--size light --lr 2e-3 --steps 250",
     "small, 100 steps": "--size small --steps 100",
     "small, lr 2e-3, 100 steps": "--size small --lr 2e-3 --steps 100",
+    "base, 60 steps": "--size base --steps 60",
+    "base, lr 2e-3, 60 steps": "--size base --lr 2e-3 --steps 60",
 }
 """What each trial says to ``dare pretrain`` beyond `COMMON`."""
 
