@@ -1,6 +1,8 @@
 """``dare`` as processes of the system, to be watched, stopped and killed."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +44,10 @@ class Running:
             time.sleep(0.001)
         self.offspring = psutil.Process(self.process.pid).children(recursive=True)
 
+    def go_on(self) -> None:
+        """Let the command and its workers go on after SIGSTOP."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def answer(self) -> Answer:
         """Wait for the end and return what the command gave back."""
         out, err = self.process.communicate()
@@ -51,6 +57,22 @@ class Running:
         """Wait for the processes that were the command's when it was last watched, and return whether all ended."""
         _, alive = psutil.wait_procs(self.offspring, timeout=30)
         return not alive
+
+
+def midway(folder: Path, *arguments: object) -> Running:
+    """Return a command that is held still, its workers too, when some shards of the set ``folder`` are built, not all.
+
+    One that was too quick to be held is made to begin again.
+    """
+    while True:
+        running = Running(*arguments)
+        running.until(lambda: receipts(folder))
+        os.killpg(running.process.pid, signal.SIGSTOP)
+        if not (folder / "manifest.json").exists():
+            return running
+        running.go_on()
+        running.answer()
+        shutil.rmtree(folder)
 
 
 def receipts(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines import synth
 from tests.commands import contents, dare, preprocess, unusable
-from tests.pipelines.processes import HOUSE, ONE_EACH, Running, receipts
+from tests.pipelines.processes import HOUSE, ONE_EACH, Running, midway, receipts
 
 SMALL = (*ONE_EACH, "--set", "electrodes=C3,CZ,C4")
 DASK = Path(sys.executable).parent / "dask"
@@ -105,12 +105,10 @@ def test_scheduler_that_is_not_there_is_one_line(raw: Path, tmp_path: Path) -> N
 
 
 def test_workers_are_started_with_one_thread_and_an_allocator_that_keeps_its_pages(raw: Path, tmp_path: Path) -> None:
-    running = Running("preprocess", "tuab", "--src", raw, "--out", tmp_path, *SMALL, "--workers", 2)
-    running.until(lambda: receipts(tmp_path / "tuab"))
-    running.process.send_signal(signal.SIGSTOP)
+    running = midway(tmp_path / "tuab", "preprocess", "tuab", "--src", raw, "--out", tmp_path, *SMALL, "--workers", 2)
     workers = [one for one in running.offspring if "spawn_main" in " ".join(one.cmdline())]
     variables = [one.environ() for one in workers]
-    running.process.send_signal(signal.SIGCONT)
+    running.go_on()
     assert running.answer().status == 0
     assert len(variables) == 2
     for found in variables:

@@ -16,7 +16,7 @@ from manifests import recipe as recipes
 from pipelines import run, scan, synth
 from pipelines.run import Workers
 from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
-from tests.pipelines.processes import HOUSE, ONE_EACH, Running, committed, receipts
+from tests.pipelines.processes import HOUSE, ONE_EACH, Running, committed, midway, receipts
 
 FEW = ("--set", "electrodes=C3,CZ,C4")
 FOUR = ("--limit", 4)
@@ -179,9 +179,9 @@ def test_recording_that_always_kills_fails_and_its_shard_keeps_the_others(
 def test_stopped_run_ends_its_workers_and_says_so_in_one_line(
     raw: Path, tmp_path: Path, whole: dict[str, bytes], number: signal.Signals, to_all: bool
 ) -> None:
-    running = Running(*command(raw, tmp_path, "--workers", 2, *ONE_EACH))
-    running.until(lambda: receipts(tmp_path / "tuab"))
+    running = midway(tmp_path / "tuab", *command(raw, tmp_path, "--workers", 2, *ONE_EACH))
     (os.killpg if to_all else os.kill)(running.process.pid, number)
+    running.go_on()
     answer = running.answer()
     assert answer.status == 130
     *rest, last = answer.err.splitlines()
@@ -287,12 +287,10 @@ def test_of_runs_of_two_plans_at_once_one_is_refused(raw: Path, tmp_path: Path) 
 
 
 def test_overwrite_is_refused_while_another_run_builds(raw: Path, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    running = Running(*command(raw, tmp_path, "--workers", 1, *ONE_EACH))
-    running.until(lambda: receipts(tmp_path / "tuab"))
-    running.process.send_signal(signal.SIGSTOP)
+    running = midway(tmp_path / "tuab", *command(raw, tmp_path, "--workers", 1, *ONE_EACH))
     other = command(raw, tmp_path, "--workers", 1, "--limit", 4, "--overwrite")
     unusable(dare(*other), tmp_path / "tuab", f"another run is at work in it (process {running.process.pid} on ")
-    running.process.send_signal(signal.SIGCONT)
+    running.go_on()
     assert running.answer().status == 0
     assert contents(tmp_path / "tuab") == whole
     assert dare(*other).status == 0
