@@ -25,6 +25,11 @@ class Running:
     def __init__(
         self, *arguments: object, variables: Mapping[str, str] = {}, prepare: Callable[[], None] | None = None
     ) -> None:
+        def begin() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where the tests run in a shell's background
+            if prepare:
+                prepare()
+
         self.process = subprocess.Popen(
             [sys.executable, "-c", "import cli; cli.main()", *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -32,7 +37,7 @@ class Running:
             text=True,
             cwd=HOUSE,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": HOUSE} | variables,
-            preexec_fn=prepare,
+            preexec_fn=begin,
             start_new_session=True,
         )
         self.offspring: list[psutil.Process] = []
