@@ -176,7 +176,7 @@ def waits(one: TrainingSet) -> None:
         share = statistics.median(wait / whole for wait, whole in zip(waited, seconds, strict=True))
         print(
             f"| {size_name} | {steps} | {statistics.median(seconds):.2f} | {statistics.median(waited) * 1e3:.2f} ms "
-            f"| {max(waited) * 1e3:.2f} ms | {share:.2%} |",
+            f"| {max(waited) * 1e3:.2f} ms | {share:.4%} |",
             flush=True,
         )
 

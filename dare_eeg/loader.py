@@ -123,7 +123,8 @@ class _Reader:
         if counts.shape == self._whole.shape:
             return self.windows.read(shard, row, counts)
         scale = self.windows.read(shard, row, self._whole)
-        counts[...] = self._whole[self.channels, crop if self.cropped else 0 :][:, : counts.shape[1]]
+        start = crop if self.cropped else 0
+        counts[...] = self._whole[self.channels, start : start + counts.shape[1]]
         return scale[self.channels]
 
 

@@ -30,7 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(shards: Path, out: Path, stage: int, precision: str, *options: object) -> tuple[object, ...]:
     file = out.parent / f"{out.name}.json"
     file.write_text(json.dumps({"zero_optimization": {"stage": stage}}))
-    plan = ("--steps", STEPS, "--lr", 5e-4, "--checkpoint-every", STEPS, "--precision", precision, "--deepspeed", file)
+    plan = ["--steps", STEPS, "--checkpoint-every", STEPS, "--precision", precision, "--deepspeed", file]
+    if precision == "bf16":  # whose roundings grow with the rate: at nano's own two ranks and one are 7e-6 apart
+        plan += ["--lr", 5e-4]
     return ("pretrain", "--shards", shards, "--out", out, *NANO, *plan, *options)
 
 

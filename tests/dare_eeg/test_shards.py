@@ -137,7 +137,7 @@ def test_damage_to_a_window_that_was_read_before_is_found_and_named(copied: Path
     tar = copied / "train" / "000000.tar"
     start, num_bytes = first_window(tar)
     windows = open_shards(copied)
-    assert np.isfinite(windows[1][0]).all()
+    assert windows[1][0].any()
     if damage == "cut":
         truncate(tar, start + 100)
     else:
