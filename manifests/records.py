@@ -1,0 +1,243 @@
+"""Records: how everything on disk may grow without voiding what was written before, and options as KEY=VALUE.
+
+Every record says the version of its schema and of the code that wrote it; those that say nothing are of schema 1. A
+field absent from a record means what the code that wrote it did, which stands beside the field as ``absent`` and need
+not be the default of a new record. Older schemas are brought up one version at a time; a newer one, or a field that
+nobody knows, is refused in a line that names the version that wrote it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+
+from manifests.durable import read_json
+from manifests.errors import DareError
+
+_HEAD = ("schema_version", "written_by")
+_FIRST = "0.1.0"
+"""The release that wrote no version of its own into its records."""
+
+Fields = dict[str, Any]
+Upgrade = Callable[[Fields], Fields]
+
+
+@cache
+def writer() -> str:
+    """Return the version of this code, as records name what wrote them."""
+    return version("dare-eeg")
+
+
+def added(default: Any, *, absent: Any, **constraints: Any) -> Any:
+    """Return a pydantic field that records were once written without: then it was ``absent``, in new ones ``default``.
+
+    Within a schema version neither ever changes.
+    """
+    return Field(default, json_schema_extra={"absent": absent}, **constraints)
+
+
+class OtherVersionError(ValueError):
+    """A record that a newer version of this code wrote."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields of one kind of record: their names, what absent ones were, how older schemas become this one.
+
+    ``upgrades`` has for each version but the last what turns its fields into those of the next.
+    """
+
+    kind: str
+    version: int
+    known: frozenset[str]
+    absent: Mapping[str, Any] = field(default_factory=dict)
+    upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
+
+    def head(self) -> Fields:
+        """Return what each record of this kind says of itself."""
+        return {"schema_version": self.version, "written_by": writer()}
+
+    def read(self, stored: Mapping[str, Any]) -> Fields:
+        """Return the fields of today's schema that stored ones stand for, without those that say of what schema it is.
+
+        Those that the record lacks are not among them. Raises OtherVersionError for a newer schema and for a field that
+        nobody knows, ValueError for fields that are not those of the schema they name.
+        """
+        fields = dict(stored)
+        found, by = (fields.pop(name, default) for name, default in zip(_HEAD, (1, _FIRST), strict=True))
+        if not isinstance(found, int) or found < 1:
+            raise ValueError(f"schema_version {found!r} is no version of a schema")
+        if found > self.version:
+            raise OtherVersionError(
+                f"is a {self.kind} of schema {found}, written by dare-eeg {by}; this is {writer()}, which reads up to "
+                f"schema {self.version}: upgrade dare-eeg"
+            )
+        try:
+            for older in range(found, self.version):
+                fields = self.upgrades[older](fields)
+        except (KeyError, TypeError, AttributeError, ValueError) as problem:
+            raise ValueError(f"is no {self.kind} of schema {found} ({type(problem).__name__}: {problem})") from problem
+        self.refuse_strange(fields, by)
+        return fields
+
+    def refuse_strange(self, fields: Mapping[str, Any], by: str) -> None:
+        """Raise OtherVersionError for a field that this code does not know."""
+        if strange := sorted(fields.keys() - self.known):
+            raise OtherVersionError(
+                f"has the field {strange[0]!r}, written by dare-eeg {by}, which this one, {writer()}, does not know: "
+                "upgrade dare-eeg"
+            )
+
+
+@dataclass
+class _Reading:
+    """That a record is read from disk, and which version wrote the part that is being read."""
+
+    by: str = _FIRST
+
+
+class Part(BaseModel):
+    """A part of a record, whose schema it shares.
+
+    What was read is written again without the fields that it lacked: what its writer did not know stays told from what
+    it denied.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def lacked(self) -> frozenset[str]:
+        """The fields that the code which wrote this did not know."""
+        return frozenset(type(self).model_fields) - self.model_fields_set
+
+    @classmethod
+    @cache
+    def schema_of(cls) -> Schema:
+        """Return the schema that the class's fields make."""
+        extras = {name: one.json_schema_extra for name, one in cls.model_fields.items()}
+        absent = {name: extra["absent"] for name, extra in extras.items() if isinstance(extra, dict)}
+        return Schema(cls.__name__, 1, frozenset(cls.model_fields), absent)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_written(cls, stored: Any, make: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Read what is stored by the rule of its schema; what code makes anew is left to pydantic."""
+        reading, schema = info.context, cls.schema_of()
+        if not (isinstance(reading, _Reading) and isinstance(stored, Mapping)):
+            made = make(stored)
+            made.model_fields_set.update(schema.known)
+            return made
+        around = reading.by
+        fields = cls._fields(stored, reading)
+        lacked = schema.known - fields.keys()
+        if unstated := sorted(lacked - schema.absent.keys()):
+            raise ValueError(f"lacks the field {unstated[0]!r} of a {schema.kind}, written by dare-eeg {reading.by}")
+        made = make(fields | {name: schema.absent[name] for name in lacked})
+        made.model_fields_set.difference_update(lacked)
+        reading.by = around
+        return made
+
+    @classmethod
+    def _fields(cls, stored: Mapping[str, Any], reading: _Reading) -> Fields:
+        cls.schema_of().refuse_strange(stored, reading.by)
+        return dict(stored)
+
+    @model_serializer(mode="wrap")
+    def _as_read(self, serialise: SerializerFunctionWrapHandler) -> Fields:
+        fields: Fields = serialise(self)
+        return {name: value for name, value in fields.items() if name in self.model_fields_set}
+
+
+class Record(Part):
+    """What stands in a file of its own, or in another record with a schema of its own."""
+
+    KIND: ClassVar[str]
+    SCHEMA: ClassVar[int] = 1
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {}
+
+    @classmethod
+    @cache
+    def schema_of(cls) -> Schema:
+        """Return the schema that the class's fields make."""
+        parts = super().schema_of()
+        return Schema(cls.KIND, cls.SCHEMA, parts.known, parts.absent, cls.UPGRADES)
+
+    @classmethod
+    def _fields(cls, stored: Mapping[str, Any], reading: _Reading) -> Fields:
+        reading.by = str(stored.get("written_by", _FIRST))
+        return cls.schema_of().read(stored)
+
+    @model_serializer(mode="wrap")
+    def _as_read(self, serialise: SerializerFunctionWrapHandler) -> Fields:
+        fields: Fields = serialise(self)
+        return self.schema_of().head() | {name: one for name, one in fields.items() if name in self.model_fields_set}
+
+
+P = TypeVar("P", bound=Part)
+
+
+def read(kind: type[P], stored: object, place: Path | str, remedy: str) -> P:
+    """Return the record, or the part of one, that stored fields are.
+
+    Raises DareError, in one line with the remedy, where they are none.
+    """
+    try:
+        return kind.model_validate(stored, context=_Reading())
+    except ValidationError as problem:
+        newer = isinstance(problem.errors()[0].get("ctx", {}).get("error"), OtherVersionError)
+        raise DareError(f"{place}: {fault(problem)}" + ("" if newer else f"; {remedy}")) from None
+
+
+def load(kind: type[P], path: Path, remedy: str) -> P:
+    """Return the record that a JSON file holds; DareError where it is missing, broken or no such record."""
+    return read(kind, read_json(path, remedy), path, remedy)
+
+
+def fault(problem: ValidationError) -> str:
+    """Return the first thing that does not hold, in one line: the field, where it is one, and why."""
+    first = problem.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    said = "is no field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
+
+
+def option(text: str, example: str) -> Fields:
+    """Return the field that KEY=VALUE names, the value read as JSON where it is, else split at its commas.
+
+    A dot leads into a table: ``layout.spans=true`` is {"layout": {"spans": True}}. Raises DareError where there
+    is no key or no value.
+    """
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not key:
+        raise DareError(f"--set {text}: give KEY=VALUE, as in {example}")
+    try:
+        told = json.loads(value)
+    except ValueError:
+        told = [part.strip() for part in value.split(",")] if "," in value else value
+    for name in reversed(key.split(".")):
+        told = {name: told}
+    return dict(told)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Fields:
+    """Return the fields of both, tables in tables merged, the others those of ``above`` where it has them."""
+    both = dict(below)
+    for name, value in above.items():
+        one = both.get(name)
+        both[name] = merged(one, value) if isinstance(one, Mapping) and isinstance(value, Mapping) else value
+    return both
