@@ -96,7 +96,9 @@ def test_wheel_holds_the_three_rooms_and_the_door() -> None:
     assert settings["project"]["scripts"] == {"dare": "cli:main"}
 
 
-def test_recipes_travel_with_the_package() -> None:
-    settings = tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["setuptools"]
-    (pattern,) = settings["package-data"]["manifests"]
-    assert len(list((HOUSE / "manifests").glob(pattern))) >= 5
+def test_data_files_travel_with_the_package() -> None:
+    patterns = tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    installed = {path for room in patterns for pattern in patterns[room] for path in (HOUSE / room).glob(pattern)}
+    files = {path for room in ROOMS for path in (HOUSE / room).rglob("*") if path.is_file()}
+    assert {path for path in files if "__pycache__" not in path.parts} - set(sources()) == installed
+    assert len(installed) >= 20
