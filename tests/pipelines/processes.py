@@ -1,12 +1,13 @@
 """``dare`` as processes of the system, to be watched, stopped and killed."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,12 +19,18 @@ ONE_EACH = ("--set", "shard_mb=0.05")
 
 HOUSE = str(Path(__file__).parents[2])
 
+DARE = (sys.executable, "-c", "import cli; cli.main()")
+
 
 class Running:
-    """A ``dare`` command that runs as a process group of its own."""
+    """A command, of ``dare`` unless told otherwise, that runs as a process group of its own."""
 
     def __init__(
-        self, *arguments: object, variables: Mapping[str, str] = {}, prepare: Callable[[], None] | None = None
+        self,
+        *arguments: object,
+        program: Sequence[str] = DARE,
+        variables: Mapping[str, str] = {},
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         def begin() -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where the tests run in a shell's background
@@ -31,7 +38,7 @@ class Running:
                 prepare()
 
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "import cli; cli.main()", *map(str, arguments)],
+            [*program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -58,19 +65,24 @@ class Running:
         out, err = self.process.communicate()
         return Answer(self.process.returncode, out, err)
 
+    def kill(self) -> None:
+        """Kill the command and all that are left of its process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def leaves_nobody(self) -> bool:
         """Wait for the processes that were the command's when it was last watched, and return whether all ended."""
         _, alive = psutil.wait_procs(self.offspring, timeout=30)
         return not alive
 
 
-def midway(folder: Path, *arguments: object) -> Running:
+def midway(folder: Path, *arguments: object, program: Sequence[str] = DARE) -> Running:
     """Return a command that is held still, its workers too, when some shards of the set ``folder`` are built, not all.
 
     One that was too quick to be held is made to begin again.
     """
     while True:
-        running = Running(*arguments)
+        running = Running(*arguments, program=program)
         running.until(lambda: receipts(folder))
         os.killpg(running.process.pid, signal.SIGSTOP)
         if not (folder / "manifest.json").exists():

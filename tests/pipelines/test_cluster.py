@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from pipelines import synth
 from tests.commands import contents, dare, preprocess, unusable
-from tests.pipelines.processes import HOUSE, ONE_EACH, Running, midway, receipts
+from tests.pipelines.processes import DARE, HOUSE, ONE_EACH, Running, midway, receipts
 
 SMALL = (*ONE_EACH, "--set", "electrodes=C3,CZ,C4")
 DASK = Path(sys.executable).parent / "dask"
@@ -151,6 +152,54 @@ def test_scripts_of_the_readme_are_sound_and_their_commands_exist() -> None:
     array = next(script for script in scripts if "--array" in script)
     (parts,) = re.findall(r"#SBATCH --array=1-(\d+)", array)
     assert f'--part "${{SLURM_ARRAY_TASK_ID}}/{parts}"' in array
+
+
+@pytest.fixture
+def job(raw: Path, tmp_path: Path) -> Path:
+    """The script that starts a scheduler, made to work below a folder of tests, where srun starts one worker."""
+    (script,) = [script for script in blocks("bash") if "dask scheduler" in script]
+    for shown, here in (("tueg --for pretrain", "tuab"), ("/data/raw", str(raw)), ("/data", str(tmp_path))):
+        assert shown in script
+        script = script.replace(shown, here)
+    commands = {
+        "activate": 'PATH="$PWD/.venv/bin:$PATH"',
+        "srun": 'exec "$@"',
+        "dask": f'exec {DASK} "$@"',
+        "dare": f'exec {shlex.join(DARE)} "$@" {shlex.join(SMALL)}',
+    }
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name, text in commands.items():
+        (tmp_path / ".venv" / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
+    (tmp_path / "scheduler-7.json").write_text('{"address": "tcp://127.0.0.1:1"}')  # left by a job that was killed
+    (tmp_path / "job").write_text(f"cd {tmp_path}; exec > log 2>&1; SLURM_JOB_ID=7\n{script}")
+    return tmp_path / "job"
+
+
+def test_script_of_the_readme_ends_its_scheduler_and_workers(job: Path, whole: dict[str, bytes]) -> None:
+    running = Running(job, program=["bash"])
+    try:
+        running.until(lambda: receipts(job.parent / "shards" / "tuab"))
+        assert running.answer().status == 0, (job.parent / "log").read_text()
+        assert contents(job.parent / "shards" / "tuab") == whole
+        assert len(running.offspring) >= 3
+        assert running.leaves_nobody()
+    finally:
+        running.kill()
+
+
+def test_script_of_the_readme_that_is_told_to_end_leaves_nobody(job: Path) -> None:
+    running = midway(job.parent / "shards" / "tuab", job, program=["bash"])
+    try:
+        running.process.terminate()  # the shell alone, as sbatch --signal=B:TERM does
+        running.go_on()
+        assert running.answer().status == 128 + signal.SIGTERM
+        assert not (job.parent / "shards" / "tuab" / "manifest.json").exists()
+        assert "dare: interrupted; what is finished is kept" in (job.parent / "log").read_text()
+        assert len(running.offspring) >= 3
+        assert running.leaves_nobody()
+    finally:
+        running.kill()
 
 
 def test_job_script_of_jobqueue_is_what_the_readme_says(monkeypatch: pytest.MonkeyPatch) -> None:
