@@ -16,6 +16,7 @@ from manifests import recipe as recipes
 from pipelines import run, scan, synth
 from pipelines.run import Workers
 from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
+from tests.conftest import only_on
 from tests.pipelines.processes import HOUSE, ONE_EACH, Running, committed, midway, receipts
 
 FEW = ("--set", "electrodes=C3,CZ,C4")
@@ -54,6 +55,7 @@ import psutil
 import cli
 from pipelines import run, workers
 import distributed
+from tests.conftest import only_on
 from tests.pipelines.processes import committed
 
 folder, *arguments = sys.argv[1:]
@@ -227,7 +229,7 @@ def test_file_that_the_disk_refuses_is_one_line_and_the_run_gets_on_later(
     assert before.items() <= committed(tmp_path / "tuab").items()
 
 
-@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that nobody, not even root, can write")
+@only_on("Linux, where nobody, not even root, can write into /sys", Path("/sys/kernel").is_dir())
 def test_output_that_cannot_be_written_is_one_line(raw: Path) -> None:
     unusable(dare(*command(raw, Path("/sys/kernel"), "--workers", 1)), "/sys/kernel/tuab", "choose a folder that can")
 
