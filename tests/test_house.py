@@ -64,6 +64,13 @@ def test_no_file_is_a_drawer_of_odds_and_ends() -> None:
     assert [path for path in sources() if path.stem in drawers] == []
 
 
+def test_folders_of_tests_mirror_the_rooms() -> None:
+    tests = HOUSE / "tests"
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("*.py")} - {Path()}
+    assert folders >= {Path(room) for room in ROOMS}
+    assert [str(folder) for folder in folders if HOUSE / folder not in {path.parent for path in sources()}] == []
+
+
 def test_nothing_unpickles() -> None:
     assert {path.name: found for path in sources() if (found := imports(path) & PICKLES)} == {}
     for path in sources():
