@@ -1,10 +1,12 @@
-# Two commands for a fresh machine: `make demo` walks the whole road on synthetic data, `make test` checks everything.
+# Two commands for a fresh machine: `make demo` walks the whole road on synthetic data, `make test` checks everything
+# but what is huge. `make quick` leaves out the slow tests and is for every small change, `make full` leaves out nothing.
 
 PYTHON ?= python3
 BIN := .venv/bin
 DARE := $(BIN)/dare
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint types tests clean
+.PHONY: demo test quick full lint types clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,7 +30,14 @@ demo: .venv/installed
 	@echo 'The run is in demo/runs/nano, the results in demo/probes/nano/results.json,'
 	@echo 'the report page is demo/probes/nano/report.html (control: demo/probes/scratch/report.html).'
 
-test: lint types tests
+test: lint types
+	$(PYTEST) -m 'not full'
+
+quick: .venv/installed
+	$(PYTEST) -m 'not slow and not full'
+
+full: lint types
+	$(PYTEST)
 
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -36,9 +45,6 @@ lint: .venv/installed
 
 types: .venv/installed
 	$(BIN)/mypy
-
-tests: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf .venv demo build *.egg-info
