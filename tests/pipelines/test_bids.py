@@ -300,7 +300,7 @@ def test_faulty_table_is_named(rest: Path, tmp_path: Path, content: bytes | None
 
 
 def test_marks_that_changed_are_another_plan(rest: Path, tmp_path: Path) -> None:
-    command = ("preprocess", "mine", "--src", rest, "--out", tmp_path / "out", *ON_HEAD)
+    command = ("preprocess", "mine", "--src", rest, "--out", tmp_path / "out", "--workers", 1, *ON_HEAD)
     command += ("--recipe", recipe(tmp_path, "bids = true"))
     changed = (tmp_path / "out" / "mine-pretrain", "holds shards of another plan", f"1 recordings ({REST}) changed")
     assert dare(*command).status == 0

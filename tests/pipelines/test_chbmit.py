@@ -171,7 +171,8 @@ def test_case_without_a_summary_fails_and_the_others_go_on(raw: Path, tmp_path: 
         for path in (raw / case).glob("*.edf"):
             (tmp_path / "raw" / case / path.name).symlink_to(path)
     (tmp_path / "raw" / "chb01" / "chb01-summary.txt").symlink_to(raw / "chb01" / "chb01-summary.txt")
-    answer = dare("preprocess", "chbmit", "--src", tmp_path / "raw", "--out", tmp_path / "out", "--strict")
+    options = ("--out", tmp_path / "out", "--workers", 1, "--strict")
+    answer = dare("preprocess", "chbmit", "--src", tmp_path / "raw", *options)
     assert answer.status == 1
     outcomes = {path: (row["outcome"], row["reason"]) for path, row in recordings(tmp_path / "out" / "chbmit").items()}
     assert {path for path, (outcome, _) in outcomes.items() if outcome == "failed"} == {

@@ -141,13 +141,13 @@ def blocks(language: str) -> list[str]:
 def test_scripts_of_the_readme_are_sound_and_their_commands_exist() -> None:
     scripts = blocks("bash")
     assert len(scripts) == 2
+    helps = [dare("preprocess", "--help").out]
+    for command in ("scheduler", "worker"):
+        helps.append(subprocess.run([DASK, command, "--help"], capture_output=True, text=True, check=True).stdout)
     for script in scripts:
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
         assert script.startswith("#!/bin/bash\n#SBATCH ")
         options = set(re.findall(r" (--[a-z-]+)", re.sub(r"^#.*$", "", script, flags=re.MULTILINE)))
-        helps = [dare("preprocess", "--help").out]
-        for command in ("scheduler", "worker"):
-            helps.append(subprocess.run([DASK, command, "--help"], capture_output=True, text=True, check=True).stdout)
         assert [option for option in options if not any(option in text for text in helps)] == []
     array = next(script for script in scripts if "--array" in script)
     (parts,) = re.findall(r"#SBATCH --array=1-(\d+)", array)
