@@ -6,6 +6,7 @@ gave back.
 
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -34,7 +36,10 @@ KILL_WAIT = 5.0
 
 @contextmanager
 def job(launcher: str, *words: object) -> Iterator[subprocess.Popen[str]]:
-    """Start a script and its arguments as two processes; whatever is left of them at the end is killed."""
+    """Start a script and its arguments as two processes; whatever is left of them at the end is killed.
+
+    MLflow is hidden from them: DeepSpeed would import it, which takes every process a second.
+    """
     port = free_port()
     command: list[object] = {
         "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", 2],
@@ -42,17 +47,22 @@ def job(launcher: str, *words: object) -> Iterator[subprocess.Popen[str]]:
         "srun": [sys.executable, __file__, "as-srun-does", port],
     }[launcher]
     shielded = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "MASTER_"))}
-    environment = shielded | {"PYTHONPATH": str(HOUSE), "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        [str(word) for word in (*command, *words)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []:
-            one.kill()
-        process.communicate()
+    with TemporaryDirectory() as hiding:
+        (Path(hiding) / "mlflow.py").write_text("raise ImportError")
+        environment = shielded | {
+            "PYTHONPATH": f"{hiding}:{HOUSE}", "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"
+        }  # fmt: skip
+        process = subprocess.Popen(
+            [str(word) for word in (*command, *words)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            left = [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []
+            for one in left:
+                one.kill()
+            process.communicate()
 
 
 def finished(process: subprocess.Popen[str], within: float = SILENCE) -> tuple[int, str]:
@@ -62,10 +72,10 @@ def finished(process: subprocess.Popen[str], within: float = SILENCE) -> tuple[i
 
 
 def ranks(process: subprocess.Popen[str]) -> dict[int, psutil.Process]:
-    """Return the processes of a job that train, by rank."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    found = [(one.environ(), one) for one in children if BIN / "dare" in map(Path, one.cmdline())]
-    return {int(told.get("RANK", told.get("SLURM_PROCID", -1))): one for told, one in found}
+    """Return the processes of a job that train, by rank; tasks of srun are forked in its order."""
+    children = sorted(psutil.Process(process.pid).children(recursive=True), key=lambda one: one.pid)
+    found = [one for one in children if BIN / "dare" in map(Path, one.cmdline())]
+    return {int(one.environ().get("RANK", order)): one for order, one in enumerate(found)}
 
 
 def until(happened: Callable[[], Any], process: subprocess.Popen[str]) -> None:
@@ -111,27 +121,33 @@ def _rank(file: Path) -> None:
 def _as_srun_does(port: str, *words: str) -> int:
     """Start two tasks with the variables that ``srun`` gives them; where one fails, end both and as it did.
 
-    That is ``srun --kill-on-bad-exit=1``.
+    That is ``srun --kill-on-bad-exit=1``. The tasks are forks of this process, which has imported for both what takes
+    seconds.
     """
-    shared = {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    tasks = [
-        subprocess.Popen(
-            [sys.executable, *words], env=os.environ | shared | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)}
-        )
-        for task in range(2)
-    ]
-    while not (failed := [abs(task.returncode) for task in tasks if task.poll()]):
-        if all(task.poll() == 0 for task in tasks):
-            return 0
-        time.sleep(0.05)
-    for task in tasks:
+    import deepspeed  # noqa: F401
+    import torch._dynamo  # noqa: F401
+
+    running, ended = [psutil.Process(_forked(port, task, words)) for task in range(2)], []
+    while running and not any(task.returncode for task in ended):
+        gone, running = psutil.wait_procs(running, 0.05)
+        ended += gone
+    status = max(abs(task.returncode) for task in ended)
+    for task in running:
         task.terminate()
-        try:
-            task.wait(KILL_WAIT)
-        except subprocess.TimeoutExpired:
-            task.kill()
-            task.wait()
-    return max(failed)
+    for task in psutil.wait_procs(running, KILL_WAIT)[1]:
+        task.kill()
+        task.wait()
+    return status
+
+
+def _forked(port: str, task: int, words: tuple[str, ...]) -> int:
+    if child := os.fork():
+        return child
+    shared = {"SLURM_NTASKS": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update(shared | {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)})
+    sys.argv = list(words)
+    runpy.run_path(words[0], run_name="__main__")
+    sys.exit()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -265,21 +263,3 @@ def test_electrodes_without_an_embedding_are_named_once(tmp_path: Path) -> None:
     assert answer.status == 0
     assert answer.err.count("left out, the network has no embedding for them: A1, T1") == 1
     assert load_encoder(tmp_path / "run").electrodes == ("C3", "PZ")
-
-
-def test_negatives_of_all_ranks_make_two_processes_learn_like_one_with_the_whole_batch(
-    four_electrodes: Path, tmp_path: Path
-) -> None:
-    two, one = tmp_path / "two", tmp_path / "one"
-    plan = ["--shards", four_electrodes, "--size", "nano", "--global-batch", 8, "--steps", 3, "--lr", 0.01,
-            "--set", "mask_for=step", "--gather-negatives"]  # fmt: skip
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launcher, Path(sys.executable).with_name("dare"), "pretrain", *plan, "--micro-batch", 4, "--out", two]
-    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert dare("pretrain", *plan, "--micro-batch", 8, "--out", one).status == 0
-    for ours, theirs in zip(metrics_of(one), metrics_of(two), strict=True):
-        assert [theirs[name] for name in PARTS] == pytest.approx([ours[name] for name in PARTS], rel=1e-4)
-    answer = dare("pretrain", *plan, "--micro-batch", 4, "--out", two, "--resume")
-    assert answer.status == 2
-    assert "its world_size is another (2, now 1)" in answer.complaint

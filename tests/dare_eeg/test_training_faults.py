@@ -19,7 +19,7 @@ FAR = ("--steps", 100_000, "--checkpoint-every", 2)
 
 KILLED_WHILE_SAVING = """
 import os, signal, sys
-import deepspeed, torch
+import deepspeed, torch, torch._dynamo
 from dare_eeg import checkpoint
 from tests.commands import dare
 
@@ -102,12 +102,12 @@ def test_a_checkpoint_half_written_is_never_used(
     assert [line["loss"] for line in metrics_of(run)] == unbroken
 
 
-@pytest.mark.parametrize("struck", ["one rank", "the launcher"])
+@pytest.mark.parametrize(("launcher", "struck"), [("srun", "one rank"), ("torchrun", "the launcher")])
 def test_a_signal_ends_all_ranks_at_one_step_with_a_checkpoint(
-    four_electrodes: Path, tmp_path: Path, struck: str
+    four_electrodes: Path, tmp_path: Path, launcher: str, struck: str
 ) -> None:
     run = tmp_path / "run"
-    with ranks.job("torchrun", ranks.BIN / "dare", *options(four_electrodes, run, *FAR)) as process:
+    with ranks.job(launcher, ranks.BIN / "dare", *options(four_electrodes, run, *FAR)) as process:
         ranks.until(lambda: steps_done(run) >= 3, process)
         if struck == "one rank":
             ranks.ranks(process)[1].send_signal(signal.SIGUSR1)
