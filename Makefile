@@ -4,7 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DARE := $(BIN)/dare
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Compiled modules are kept wherever Python is told otherwise: the tests start hundreds of processes.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick full lint types clean
 
