@@ -6,12 +6,15 @@ In CI nothing is to be missing: there a skip is a failure, unless `only_on` made
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import torch
 
 pytest_plugins = ("tests.costs",)
 pytest.register_assert_rewrite("tests.commands", "tests.judges")  # so that their asserts tell what they compared
@@ -77,7 +80,7 @@ def more() -> Path:
     return _folder("DARE_MORE_DATA", "more openly licensed recordings")
 
 
-def relative_error(got: torch.Tensor, want: ArrayLike) -> float:
+def relative_error(got: "torch.Tensor", want: ArrayLike) -> float:
     """Return |got - want| / |want| by the Euclidean norm; the shapes must agree."""
     expected = np.asarray(want, dtype=np.float64)
     assert tuple(got.shape) == expected.shape
