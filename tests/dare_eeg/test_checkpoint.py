@@ -89,6 +89,7 @@ def assert_same_end(run: Path, other: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_stopping_and_going_on_twice_changes_nothing(four_electrodes: Path, copied: Path, unbroken: Path) -> None:
     second = resume(four_electrodes, copied, "--stop-after", 2)
     assert second.status == 0, second.err
@@ -98,6 +99,7 @@ def test_stopping_and_going_on_twice_changes_nothing(four_electrodes: Path, copi
     assert metrics_of(copied)[-1] == metrics_of(unbroken)[-1]
 
 
+@pytest.mark.slow
 def test_a_new_process_goes_on_like_the_old_one(four_electrodes: Path, copied: Path, unbroken: Path) -> None:
     command = [Path(sys.executable).with_name("dare"), "pretrain", "--shards", four_electrodes, "--out", copied]
     words = [str(word) for word in (*command, *NANO, *PLAN, "--resume")]
@@ -106,6 +108,7 @@ def test_a_new_process_goes_on_like_the_old_one(four_electrodes: Path, copied: P
     assert_same_end(copied, unbroken)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_whole_checkpoint(
     four_electrodes: Path, tmp_path: Path, unbroken: Path
 ) -> None:
@@ -180,6 +183,7 @@ def test_a_run_that_is_not_there_is_not_resumed(four_electrodes: Path, tmp_path:
     assert not (tmp_path / "none" / "config.toml").exists()
 
 
+@pytest.mark.slow
 def test_what_a_run_exports_does_not_depend_on_where_it_was_stopped(
     four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def test_settings_are_refused_in_one_line(four_electrodes: Path, tmp_path: Path,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_clipping_changes_what_follows_the_first_step(four_electrodes: Path, tmp_path: Path) -> None:
     losses = {}
     for limit in (0, 0.5):
@@ -50,6 +51,7 @@ def test_clipping_changes_what_follows_the_first_step(four_electrodes: Path, tmp
     assert losses[0][1] != losses[0.5][1]
 
 
+@pytest.mark.slow
 def test_zero_can_keep_the_optimizer_in_the_memory_of_the_cpu(four_electrodes: Path, tmp_path: Path) -> None:
     told = []
     for name, settings in (("free", {}), ("kept", {"stage": 1, "offload_optimizer": {"device": "cpu"}})):

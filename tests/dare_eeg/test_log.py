@@ -79,6 +79,7 @@ def expected(run: Path) -> dict[str, dict[int, float]]:
     return numbers
 
 
+@pytest.mark.slow
 def test_mlflow_has_every_number_once(run: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     client, run_id = mlflow.MlflowClient(), (run / "mlflow.id").read_text()

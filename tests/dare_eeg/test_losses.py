@@ -115,6 +115,7 @@ def _contrast_of_a_rank(rank: int, store: str, views: torch.Tensor, results: str
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_contrast_all_windows_as_one_does(tmp_path):
     views = torch.randn(2, 10, 32, generator=torch.Generator().manual_seed(0))
     whole = views.clone().requires_grad_()

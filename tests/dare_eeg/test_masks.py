@@ -18,6 +18,7 @@ def overlaps(masks: Masks) -> np.ndarray:
     return shared / (2 * masks.mask_x.shape[1] - shared)
 
 
+@pytest.mark.slow
 def test_visible_patches_are_as_many_as_published(many):
     visible = np.array([len(masks.mask_x) for masks in many])
     assert visible.mean() == pytest.approx(8.01, abs=0.08)
@@ -92,6 +93,7 @@ def test_masks_of_any_shape_keep_their_promises(key, patches, electrodes, target
         assert from_hidden == min(targets[1], hidden)
 
 
+@pytest.mark.slow
 def test_the_published_slip_in_the_second_view_is_as_published():
     """Mean and sd of 10,000 draws of the published code; both sides are samples, hence twice their standard error."""
     drawn = [draw(key, 16, 58, targets=None, second_view="row_number") for key in range(DRAWS)]
@@ -164,6 +166,7 @@ def test_masks_of_windows_stack_and_each_keeps_the_promises(key, patches, electr
         assert masks.mask_y.shape[1] == len(shared.mask_y)
 
 
+@pytest.mark.slow
 def test_masks_of_windows_differ_and_are_as_many_as_published():
     drawn = [draw(key, 16, 58, None, "window", windows=4) for key in range(1000)]
     assert all(len({one.tobytes() for one in masks.mask_x}) == 4 for masks in drawn)

@@ -70,6 +70,7 @@ def predictions(num_classes: int, windows: int, seed: int, decimals: int = 15) -
     return labels, told.round(decimals)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 6), st.integers(12, 80), st.integers(0, 10_000), st.sampled_from([1, 15]))
 def test_scores_are_those_of_the_formulas(num_classes: int, windows: int, seed: int, decimals: int) -> None:
     labels, told = predictions(num_classes, windows, seed, decimals)
@@ -108,6 +109,7 @@ def test_recordings_with_windows_of_two_classes_have_none() -> None:
     assert by_recording(np.array([0, 1, 1]), told, np.array(["a", "a", "b"]), np.array(["S", "S", "T"])) is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fewer_resamples")
 def test_interval_holds_the_score_and_narrows_with_people() -> None:
     widths = []
@@ -125,6 +127,7 @@ def test_interval_holds_the_score_and_narrows_with_people() -> None:
     assert widths[1] < widths[0] / 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fewer_resamples")
 def test_interval_is_over_people_however_many_windows_they_have() -> None:
     labels, told = predictions(2, 20, seed=4)
@@ -135,6 +138,7 @@ def test_interval_is_over_people_however_many_windows_they_have() -> None:
         assert thrice[name] == pytest.approx(once[name])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fewer_resamples")
 def test_interval_is_the_same_each_time_and_none_for_one_person() -> None:
     labels, told = predictions(2, 40, seed=5)

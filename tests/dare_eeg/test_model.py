@@ -196,6 +196,7 @@ def test_what_absent_rows_hold_changes_no_output_and_no_loss(tiny):
     assert not torch.allclose(complete.recon, calm.recon)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),

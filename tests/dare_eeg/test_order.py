@@ -96,6 +96,7 @@ def test_signatures_alternate_by_whole_batches_and_exact_shares() -> None:
     assert mixed[2] / mixed[0] == pytest.approx(2, rel=1e-2)
 
 
+@pytest.mark.slow
 @given(seeds, st.permutations(range(24)))
 @settings(max_examples=25)
 def test_slots_are_a_pure_function_of_plan_and_step(seed: int, steps: list[int]) -> None:

@@ -86,6 +86,7 @@ def test_alignment_whitens_each_session_part_as_scipy_does(bcic2b: Path) -> None
         np.testing.assert_allclose(found[mine], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_probe_as_published_says_that_its_figures_flatter(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:
     options = ("--mode", "conv-linear", "--epochs", 1, "--as-published", "--set", "unit_scale=0.2")
     answer = ask("bcic2b", bcic2b, nano_run, tmp_path / "out", *options)
@@ -95,6 +96,7 @@ def test_probe_as_published_says_that_its_figures_flatter(bcic2b: Path, nano_run
     assert "figures flatter" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_results_hold_the_practice(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:
     options = ("--mode", "conv-linear", "--epochs", 1, "--as-published", "--set", "alignment=none")
     results = probed("bcic2b", bcic2b, nano_run, tmp_path / "out", *options)

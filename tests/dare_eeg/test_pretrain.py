@@ -80,6 +80,7 @@ def test_encoder_is_the_momentum_encoder_of_the_checkpoint(run: Path) -> None:
     assert any(not torch.equal(tensor, module[f"encoder.{name}"]) for name, tensor in encoder.items())
 
 
+@pytest.mark.slow
 def test_encoder_is_that_of_the_best_valid_loss(
     four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def test_validation_is_the_mean_over_every_valid_window(run: Path, four_electrod
     assert metrics_of(run)[-1]["valid"]["loss"] == pytest.approx(weighted / counted, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_config_reads_back_and_repeats_the_run(run: Path, four_electrodes: Path, tmp_path: Path) -> None:
     config = configs.load(run / "config.toml", {})
     assert (config.size, config.steps, config.global_batch, config.micro_batch) == ("nano", STEPS, 8, 4)
@@ -130,11 +132,13 @@ def test_a_seed_of_zero_is_a_seed(four_electrodes: Path, run: Path, tmp_path: Pa
     assert metrics_of(zero)[0]["loss"] != metrics_of(run)[0]["loss"]
 
 
+@pytest.mark.slow
 def test_epochs_are_passes_over_the_windows(four_electrodes: Path, tmp_path: Path) -> None:
     run = pretrained(four_electrodes, tmp_path / "run", "--epochs", 2)
     assert len(metrics_of(run)) == 2 * 15 // 8
 
 
+@pytest.mark.slow
 def test_sets_of_two_montages_train_together(tuab_pretrain: Path, four_electrodes: Path, tmp_path: Path) -> None:
     assert dare("merge", tuab_pretrain, four_electrodes, "--out", tmp_path / "merged").status == 0
     run = pretrained(tmp_path / "merged", tmp_path / "run", "--steps", 3)
@@ -151,6 +155,7 @@ def test_excluded_subjects_are_not_trained_on(four_electrodes: Path, tmp_path: P
     assert load_encoder(run).provenance.subjects == ("tuh:a", "tuh:c", "tuh:d")
 
 
+@pytest.mark.slow
 def test_a_few_windows_are_learnt_by_heart(tmp_path: Path) -> None:
     windows = [Window(np.repeat(one.counts[:1], 4, axis=0)) for one in recorded("tuh:a", 4, samples=1024)]
     folder = write_set(tmp_path / "few", {"train": [windows]})
@@ -181,6 +186,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(
     assert ".edf at " in complaint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "moment"), [(signal.SIGTERM, "in"), (signal.SIGUSR1, "in"), (signal.SIGTERM, "after")]
 )

@@ -70,6 +70,7 @@ def imagined(bcic2b: Path, nano_run: Path, tmp_path_factory: pytest.TempPathFact
     return out, probed("bcic2b", bcic2b, nano_run, out, "--mode", "conv-linear", "--epochs", 1)
 
 
+@pytest.mark.slow
 def test_results_say_what_was_asked_and_how_it_went(
     answered: tuple[str, Path, dict[str, Any]], tuab: Path, nano_run: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_metrics_are_those_of_the_predictions(answered: tuple[str, Path, dict[st
     assert results["confusion"]["counts"] == counts.tolist()
 
 
+@pytest.mark.slow
 def test_every_subject_is_held_out_in_turn(imagined: tuple[Path, dict[str, Any]], bcic2b: Path) -> None:
     out, results = imagined
     whole = open_shards(bcic2b, SPLITS)
@@ -140,6 +142,7 @@ def test_every_subject_is_held_out_in_turn(imagined: tuple[Path, dict[str, Any]]
         assert value["mean"] == pytest.approx(by_hand(labels, told)[name], abs=1e-9), name
 
 
+@pytest.mark.slow
 def test_labels_of_test_windows_choose_nothing(
     tuab: Path, nano_run: Path, tmp_path: Path, answered: tuple[str, Path, dict[str, Any]]
 ) -> None:
@@ -156,6 +159,7 @@ def test_labels_of_test_windows_choose_nothing(
     assert results["metrics"]["window"]["accuracy"]["mean"] == pytest.approx(called_normal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answered", ["linear"], indirect=True)
 def test_test_subjects_that_the_encoder_has_seen_are_named(
     answered: tuple[str, Path, dict[str, Any]], tuab: Path, nano_run: Path, tmp_path: Path
@@ -168,6 +172,7 @@ def test_test_subjects_that_the_encoder_has_seen_are_named(
     assert results["contamination"]["note"].startswith(f"{len(trained_on)} of 10 test subjects were seen")
 
 
+@pytest.mark.slow
 def test_scratch_is_a_control_whose_weights_go_by_the_seed(tuab: Path, tmp_path: Path) -> None:
     options = ("--size", "nano", "--seeds", 2)
     results = probed("tuab", tuab, "scratch", tmp_path / "out", *options)

@@ -8,6 +8,8 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
+
 from tests.commands import dare
 from tests.dare_eeg.sets import NANO
 
@@ -21,6 +23,7 @@ def test_a_file_has_lines(four_electrodes: Path, tmp_path: Path) -> None:
     assert re.match(r"step 2 of 2  " + TOLD.pattern, second)
 
 
+@pytest.mark.slow
 def test_a_terminal_has_a_bar_that_an_error_does_not_run_into(four_electrodes: Path, tmp_path: Path) -> None:
     """The step after one with a huge rate is not finite."""
     screen, terminal = pty.openpty()

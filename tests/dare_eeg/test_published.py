@@ -186,6 +186,7 @@ def test_as_published_takes_every_correction_back(four_electrodes: Path, tmp_pat
         configs.load(None, given | {"settings": ("second_view=rows",)})
 
 
+@pytest.mark.slow
 def test_a_run_as_published_never_trains_the_head(four_electrodes: Path, tmp_path: Path) -> None:
     ours = pretrained(four_electrodes, tmp_path / "ours", "--steps", 2)
     theirs = pretrained(four_electrodes, tmp_path / "theirs", "--steps", 2, "--as-published", *SMALL_BATCHES)
@@ -198,6 +199,7 @@ def test_a_run_as_published_never_trains_the_head(four_electrodes: Path, tmp_pat
             assert all(torch.equal(first[name], last[name]) != moves for name in weights), part
 
 
+@pytest.mark.slow
 def test_schedules_start_anew_on_resume_where_asked(four_electrodes: Path, tmp_path: Path) -> None:
     plan = ("--steps", 4, "--set", "on_resume=restart")
     run = pretrained(four_electrodes, tmp_path / "run", *plan, "--stop-after", 2)

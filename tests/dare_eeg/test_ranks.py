@@ -18,6 +18,8 @@ from tests.commands import Answer, dare
 from tests.dare_eeg import ranks
 from tests.dare_eeg.sets import NANO, metrics_of, tensors_of
 
+pytestmark = pytest.mark.slow
+
 PARTS = ("loss", "reconstruction", "anchor", "mask", "activation")
 STEPS = 4
 MATRIX = [(0, "fp32"), (0, "bf16"), (1, "fp32"), (2, "bf16")]

@@ -281,6 +281,7 @@ def many(folder: Path, num_shards: int, rows: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("excluded", "bound"), [((), 20), (("tuh:b",), 24)])
 def test_pretraining_holds_few_bytes_of_each_window(tmp_path: Path, excluded: tuple[str, ...], bound: int) -> None:
     folder = many(tmp_path / "many", num_shards=100, rows=2000)

@@ -45,6 +45,7 @@ def people(draw: st.DrawFn) -> People:
     return People(draw(st.permutations(subjects)))
 
 
+@pytest.mark.slow
 @given(people(), st.sampled_from(["kfold", "loso"]))
 def test_folds_share_no_subject_and_test_everyone_once(whole: People, protocol: Protocol) -> None:
     found = made(whole, protocol)

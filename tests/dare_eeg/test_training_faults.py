@@ -13,6 +13,8 @@ from tests.commands import dare
 from tests.dare_eeg import ranks
 from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, recorded, write_set
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 FAR = ("--steps", 100_000, "--checkpoint-every", 2)
 """A run that does not end by itself."""

@@ -124,6 +124,7 @@ def test_folder_whose_path_holds_a_file_is_refused(tmp_path: Path) -> None:
         write_bytes(tmp_path / "file" / "below", b"content")
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_canonical_json_is_one_text_for_one_value(value: Any) -> None:
     text = canonical_json(value)

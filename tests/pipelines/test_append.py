@@ -62,6 +62,7 @@ def known_windows(folder: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
     return {key: (sample.counts.tobytes(), sample.fields) for key, sample in samples(folder).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goes", [(1, 5, 9, 13), (12, 13), (4, 8, 12, 13)])
 def test_appended_set_has_the_windows_and_splits_of_one_made_at_once(
     raw: Path, tmp_path: Path, grown: Callable[..., dict[str, Any]], goes: tuple[int, ...]
@@ -243,6 +244,7 @@ print(number)
 """Changes a set's plan again and again, killed before its first, second ... change to the folder, until it lives."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["append", "overwrite"])
 def test_run_killed_at_any_change_leaves_the_old_set_or_the_new_one_unfinished(
     raw: Path, tmp_path: Path, way: str

@@ -95,6 +95,7 @@ def test_both_formats_together_are_what_each_is_alone(archives: Path, shards: Pa
                 assert both[name] == content, name
 
 
+@pytest.mark.slow
 def test_workers_and_parts_write_the_same_bytes(archives: Path, raw: Path, tmp_path: Path) -> None:
     small = ("--set", "shard_mb=0.05", "--format", "both")
     one = contents(preprocess("tuab", raw / "tuab", tmp_path / "one", *small))
@@ -197,6 +198,7 @@ def test_signal_shorter_than_the_archive_s_windows_is_kept(tmp_path: Path) -> No
     assert starts_s == [0, 4, 8, 100, 200, 204, 208, 212, 216]
 
 
+@pytest.mark.slow
 def test_long_recordings_are_archived_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_edf(tmp_path / "raw" / "Subject91_1.edf", noise_uv(SCALP, 173, 500), 500)
     write_edf(tmp_path / "raw" / "Subject92_1.edf", noise_uv(SCALP, 30, 500, seed=1), 500)

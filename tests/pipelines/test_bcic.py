@@ -249,6 +249,7 @@ def test_bnci_files_have_the_members_and_counts_of_the_real_ones(graz: Path) -> 
             assert np.size(one["trial"]) == np.size(one["y"]) == np.size(one["artifacts"])
 
 
+@pytest.mark.slow
 def test_each_movement_quietens_its_own_site(tmp_path: Path) -> None:
     synth.write("bcic2a", tmp_path / "raw", 2, 640.0, 2)
     shutil.rmtree(tmp_path / "raw" / "true_labels")

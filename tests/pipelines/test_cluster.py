@@ -18,6 +18,8 @@ from pipelines import synth
 from tests.commands import contents, dare, preprocess, unusable
 from tests.pipelines.processes import DARE, HOUSE, ONE_EACH, Running, midway, receipts
 
+pytestmark = pytest.mark.slow
+
 SMALL = (*ONE_EACH, "--set", "electrodes=C3,CZ,C4")
 DASK = Path(sys.executable).parent / "dask"
 

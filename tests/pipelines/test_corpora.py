@@ -129,6 +129,7 @@ def test_release_is_told_by_the_tree(corpus: str, path: str, version: str) -> No
 # --- TUAB -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_both_layouts_of_tuab_give_the_same_labels_and_sides(raw: Path, tmp_path: Path) -> None:
     for path in (raw / "tuab").rglob("*.edf"):
         split, label, _, name = path.relative_to(raw / "tuab" / "edf").parts

@@ -155,6 +155,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return src
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_finds(many: Path) -> None:
     alone = examined(many, "--limit", 96)["recordings"]
     answer = dare("preprocess", "tuab", "--src", many, "--dry-run", "--json", "--workers", 2, "--limit", 96)

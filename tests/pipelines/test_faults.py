@@ -19,6 +19,8 @@ from tests.commands import contents, dare, manifest, preprocess, recordings, unu
 from tests.conftest import only_on
 from tests.pipelines.processes import HOUSE, ONE_EACH, Running, committed, midway, receipts
 
+pytestmark = pytest.mark.slow
+
 FEW = ("--set", "electrodes=C3,CZ,C4")
 FOUR = ("--limit", 4)
 

@@ -93,6 +93,7 @@ def test_synthetic_recordings_have_the_labels_and_rate_of_the_real_ones(raw: Pat
         assert recording.annotations.onset[-1] + 4 <= recording.n_times / 500
 
 
+@pytest.mark.slow
 def test_the_hand_that_moves_quietens_the_other_side(tmp_path: Path) -> None:
     synth.write("hgd", tmp_path / "raw", 1, 240.0, 1)
     power = {name: [] for name in NAMES}

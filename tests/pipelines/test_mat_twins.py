@@ -30,6 +30,7 @@ def variables(path: Path) -> dict[str, NDArray[Any]]:
     return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
 
 
+@pytest.mark.slow
 def test_twin_of_seed_has_three_sessions_of_fifteen_films(twins: Path) -> None:
     folder = twins / "seed" / "Preprocessed_EEG"
     sessions = sorted(folder.glob("1_*.mat"))
@@ -86,6 +87,7 @@ def test_twin_of_m3cv_withholds_the_subjects_of_its_test_epochs(twins: Path) -> 
     }
 
 
+@pytest.mark.slow
 def test_films_of_the_seediv_twin_follow_the_published_list(tmp_path: Path) -> None:
     synth.write("seediv", tmp_path / "raw", 1, 10.0, seed=0)
     folder = preprocess("seediv", tmp_path / "raw", tmp_path, "--for", "probe")

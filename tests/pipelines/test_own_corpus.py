@@ -86,6 +86,7 @@ def test_recording_without_an_event_of_a_class_is_skipped_with_the_reason(src: P
     assert "1 of 1 events stand for no class" in row["reason"]
 
 
+@pytest.mark.slow
 def test_corpus_we_know_gives_the_same_windows_through_a_layout(tmp_path: Path) -> None:
     synth.write("physionetmi", tmp_path / "raw", 2, 20.0, seed=0)
     known = preprocess("physionetmi", tmp_path / "raw", tmp_path, "--set", "runs=4")

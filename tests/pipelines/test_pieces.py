@@ -21,6 +21,7 @@ ODD_RATE = ("--set", "sfreq_hz=250.02", "--set", "window_s=50", "--set", "stride
 """Against 500 Hz its samples coincide only every 50 s, longer than a filter looks."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--set", "stride_s=2.5"), ("--set", "sfreq_hz=250"), ODD_RATE])
 def test_pieces_together_are_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
@@ -42,6 +43,7 @@ def test_pieces_together_are_the_whole(
     assert recordings(pieces) == recordings(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edges", ["drop", "pad"])
 def test_pieces_share_the_events_without_loss(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edges: str

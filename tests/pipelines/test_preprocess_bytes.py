@@ -24,12 +24,14 @@ def one_go(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
     return contents(preprocess("tuab", raw / "tuab", tmp_path_factory.mktemp("one"), *MANY_SHARDS))
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bytes_as_one(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
     answer = dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 2, *MANY_SHARDS)
     assert answer.status == 0, answer.err
     assert contents(tmp_path / "tuab") == one_go
 
 
+@pytest.mark.slow
 def test_workers_of_a_scheduler_write_the_same_bytes(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
         command = ("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, *MANY_SHARDS)
@@ -38,6 +40,7 @@ def test_workers_of_a_scheduler_write_the_same_bytes(raw: Path, tmp_path: Path, 
     assert contents(tmp_path / "tuab") == one_go
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 def test_parts_write_the_same_bytes_in_any_order(
     raw: Path, tmp_path: Path, one_go: dict[str, bytes], order: tuple[int, int]
@@ -66,6 +69,7 @@ def test_first_part_builds_its_share_and_writes_no_manifest(raw: Path, tmp_path:
     assert len(list(tmp_path.rglob("*.tar"))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["0", "4321"])
 def test_hash_seed_of_the_process_changes_no_byte(
     raw: Path, tmp_path: Path, one_go: dict[str, bytes], hash_seed: str
@@ -142,6 +146,7 @@ print(number - 1)
 """Runs a command whole, and then again and again, killed at its first, second ... sync of a file, until it lives."""
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_and_run_again_gives_the_same_bytes(raw: Path, tmp_path: Path) -> None:
     small = ("--set", "electrodes=C3,CZ,C4", "--subjects", "aaaaaaaq,aaaaaaar", *MANY_SHARDS)
     command = ("preprocess", "tuab", "--src", raw / "tuab", "--workers", "1", *small)

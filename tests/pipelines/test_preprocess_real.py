@@ -30,6 +30,7 @@ def test_balanced_windows_are_spread_over_the_recording(eegmat: Path) -> None:
     assert set(np.diff(starts_s)) == {12.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("corpus", "electrodes"), [("eegmat", 19), ("physionetmi", 58)])
 def test_windows_for_pretraining_are_those_of_the_model(
     raw: Path, eegmat_raw: Path, tmp_path: Path, corpus: str, electrodes: int

@@ -36,6 +36,8 @@ from tests.pipelines.raw_bytes import (
 from tests.pipelines.test_eeglab import SIGNAL_UV, dataset
 from tests.pipelines.test_foreign import COUNTS, LABELS, raw_of, save_brainvision, save_fif
 
+pytestmark = pytest.mark.slow
+
 NUM_CASES = 1000
 MEMORY_BYTES = 1 << 30
 CPU_S, WALL_S = 5, 60

@@ -66,6 +66,7 @@ def test_real_edf_and_bdf_equal_edfio(real: Path, name: str) -> None:
     assert_equals_edfio(real / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", NUM_FILES)
 def test_every_edf_of_a_corpus_equals_edfio(real: Path, folder: str) -> None:
     paths = sorted((real / folder).rglob("*.edf"))

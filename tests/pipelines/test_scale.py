@@ -5,7 +5,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.pipelines.processes import HOUSE
+
+pytestmark = pytest.mark.slow
 
 COUNTED = """
 import json, sys
@@ -44,6 +48,7 @@ def test_ten_times_the_recordings_take_at_most_eleven_times_the_calls() -> None:
     assert more["calls"] <= 11 * fewer["calls"]
 
 
+@pytest.mark.full
 def test_seventy_thousand_recordings_take_less_than_two_gigabytes() -> None:
     told = simulated(70_000)
     assert told["shards"] > 2_000

@@ -124,6 +124,7 @@ def test_an_epoch_of_pbciw_is_a_window_of_its_task(pbciw_raw: Path, tmp_path: Pa
         assert [one.start_s for one in got] == [2.0 * number for number in range(10)]
 
 
+@pytest.mark.slow
 def test_pbciw_for_pretraining_takes_rest_too(pbciw_raw: Path, tmp_path: Path) -> None:
     folder = preprocess("pbciw", pbciw_raw, tmp_path, "--for", "pretrain")
     assert {row["outcome"] for row in recordings(folder).values()} == {"ok"}
@@ -179,6 +180,7 @@ def test_vertex_of_the_first_nine_is_masked(tmp_path: Path) -> None:
     assert {one.counts.shape for one in samples(folder).values()} == {(57, 2560)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corpus", ["pbciw", "cogbci"])
 def test_twin_is_the_same_for_the_same_seed(corpus: str, tmp_path: Path) -> None:
     for name, seed in (("first", 7), ("again", 7), ("other", 8)):

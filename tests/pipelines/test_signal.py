@@ -50,6 +50,7 @@ def test_real_recording_is_conditioned_as_by_mne(eegmat: Path, eegmat_raw: Path,
     assert_windows_are_slices(windows, signal_uv, 256)
 
 
+@pytest.mark.slow
 def test_hospital_recording_is_conditioned_as_by_mne(shards: Path, raw: Path) -> None:
     for path in recordings(shards / "tuab"):
         windows = of_recording(shards / "tuab", path)

@@ -106,6 +106,7 @@ class TestDoor:
             synth.write(corpus, tmp_path / "out", subjects, seconds, 0)
         assert not (tmp_path / "out").exists()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("corpus", "size"), SMALLEST.items())
     def test_same_arguments_same_bytes_and_another_seed_other_signals(
         self, corpus: str, size: tuple[int, float], tmp_path: Path
@@ -132,6 +133,7 @@ class TestEveryCorpus:
             assert len(wanted) in (3, 19)
             assert 5.0 < np.median(np.std(wanted, axis=1)) < 100.0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("corpus", ["tuab", "tuev", "physionetmi"])
     def test_the_alpha_rhythm_is_at_the_back_of_the_head(self, corpus: str, corpora: dict[str, Path]) -> None:
         ratios = []
@@ -145,6 +147,7 @@ class TestEveryCorpus:
             ratios.append(back[alpha].mean() / front[alpha].mean())
         assert np.median(ratios) > 2.0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("corpus", ["tuab", "tuev", "physionetmi"])
     def test_american_recordings_carry_60_hz(self, corpus: str, corpora: dict[str, Path]) -> None:
         for path in files(corpora[corpus], ".edf"):

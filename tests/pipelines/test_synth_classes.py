@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from scipy.signal import welch
 from sklearn.linear_model import LogisticRegression
@@ -16,6 +17,7 @@ from pipelines import synth
 from tests.judges import read_raw, scalp_uv
 
 
+@pytest.mark.slow
 def test_abnormality_can_be_learned_but_not_read_off(tmp_path: Path) -> None:
     synth.write("tuab", tmp_path, 32, 60.0, 1)
     features, labels, subjects = [], [], []
@@ -53,6 +55,7 @@ def test_events_show_on_the_derivations_that_name_them(tmp_path: Path) -> None:
     assert np.median(blink_uv) > np.nanmedian(background_uv) + 10.0
 
 
+@pytest.mark.slow
 def test_the_rhythm_weakens_over_the_cortex_in_use(tmp_path: Path) -> None:
     synth.write("physionetmi", tmp_path, 2, 100.0, 3)
     hands, limbs = [], []

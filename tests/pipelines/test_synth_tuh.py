@@ -66,6 +66,7 @@ def test_tree(corpora: dict[str, Path], corpus: str) -> None:
     assert len(names) % len(files(corpora[corpus], ".edf")) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corpus", SIZES)
 def test_same_arguments_same_bytes_and_another_seed_other_signals(corpus: str, tmp_path: Path) -> None:
     digests = {}
