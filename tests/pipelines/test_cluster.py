@@ -39,11 +39,11 @@ def whole(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byte
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The file of a scheduler with two workers, each started from the command line."""
+    """The file of a scheduler with two workers, started from the command line."""
     folder = tmp_path_factory.mktemp("cluster")
     file = folder / "scheduler.json"
     scheduler = [DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    worker = [DASK, "worker", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", folder]
+    workers = [DASK, "worker", "--nworkers", "2", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"]
     with (folder / "log").open("w") as log:
         started = [
             subprocess.Popen(
@@ -53,7 +53,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 cwd=HOUSE,
                 env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": HOUSE},
             )
-            for command in (scheduler, worker, worker)
+            for command in (scheduler, [*workers, "--local-directory", folder])
         ]
         while not file.exists() or not file.read_text():
             assert started[0].poll() is None, (folder / "log").read_text()
