@@ -131,13 +131,9 @@ def compared(said: list[str], folders: list[Path], pattern: str) -> str:
         for name in names
         if not (name in before and name in now and before[name].read_bytes() == now[name].read_bytes())
     ]
-    return (
-        f"{len(unlike)} of {len(names)} differ: {unlike[0]}"
-        if unlike
-        else f"{len(names)} equal"
-        if names
-        else "no files"
-    )
+    if not names:
+        return "no files"
+    return f"{len(unlike)} of {len(names)} differ: {unlike[0]}" if unlike else f"{len(names)} equal"
 
 
 def training_table(rev: str, steps: int, before: Side, now: Side) -> tuple[str, float]:
