@@ -20,10 +20,11 @@ from torch import Tensor
 
 from benchmarks.real_run import baselines, dare, make_shards
 from dare_eeg import checkpoint, config, engine, losses
+from dare_eeg.checkpoint import RunPlan
 from dare_eeg.config import PretrainConfig
 from dare_eeg.loader import Loader, MicroBatch, valid_batches
 from dare_eeg.model import PATCH, SIZES, Network, Outputs, cut_patches
-from dare_eeg.pretrain import make_plan, plan_fields
+from dare_eeg.pretrain import make_plan
 from dare_eeg.shards import TrainingSet, training_sets
 from manifests.durable import canonical_json, write_bytes
 
@@ -125,7 +126,8 @@ def measure(run: Path, sets: list[TrainingSet]) -> dict[str, float]:
     network = Network(SIZES[trained.size], trained.init, trained.case)
     network.loss_mc.requires_grad_(trained.train_head and trained.case != 4)  # as it is in the checkpoint's optimizer
     plan = make_plan(trained, [one for one in sets if len(one.train)])
-    checkpoint.resume(run, engine.start(network, trained), plan_fields(trained, plan))
+    ds = engine.start(network, trained)
+    checkpoint.resume(run, ds, RunPlan.of(trained, plan, ds))
     judged = trained.model_copy(update=JUDGED)
     batches = [batch for draw in range(DRAWS) for batch in valid_batches(sets, judged, draw)]
     passes = [(batch, _forward(network, batch, trained)) for batch in batches]

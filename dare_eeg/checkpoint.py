@@ -4,22 +4,73 @@ A checkpoint is a folder that ``checkpoints.json`` names together with the sha25
 only after the folder has reached the disk, so at any instant it names a whole checkpoint or there is none.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch.distributed as dist
 
-from manifests.durable import canonical_json, read_json, sha256_file, sync, write_bytes
+from dare_eeg.config import Planned, PretrainConfig
+from dare_eeg.engine import Engine
+from dare_eeg.order import Identity, Plan
+from manifests import records
+from manifests.durable import canonical_json, sha256_file, sync, write_bytes
 from manifests.errors import DareError
+from manifests.manifest import ORDER_VERSION
+from manifests.records import Record, added
 
 _POINTER = "checkpoints.json"
 
 
-def save(run: Path, engine: Any, step: int, plan: dict[str, Any], best_valid: float | None, is_best: bool) -> None:
+class RunPlan(Planned):
+    """All that must be equal to go on: the run's choices, the sources of its order, and how ZeRO shares the state.
+
+    ``world_size`` is the number of processes where they contrast across ranks, else 0.
+    """
+
+    order_version: int
+    sources: tuple[Identity, ...]
+    zero_stage: int
+    world_size: int = added(0, absent=0)
+
+    @classmethod
+    def of(cls, config: PretrainConfig, plan: Plan, engine: Engine) -> "RunPlan":
+        """Return the plan of a run whose config says its precision and steps."""
+        return cls(
+            **{name: getattr(config, name) for name in Planned.model_fields},
+            order_version=ORDER_VERSION,
+            sources=tuple(one.identity for one in plan.sources),
+            zero_stage=engine.zero_optimization_stage(),
+            world_size=engine.world_size if config.gather_negatives else 0,
+        )
+
+    def differences(self, other: "RunPlan") -> list[str]:
+        """Return in words each field that is another in ``other``."""
+        told = []
+        for name in RunPlan.model_fields:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                said = _of_sources(self, other) if name == "sources" else f"{mine}, now {theirs}"
+                told.append(f"its {name} is another ({said})")
+        return told
+
+
+class Checkpoint(Record):
+    """The last and the best checkpoint of a run, the step of the last, and the sha256 of its files by name."""
+
+    KIND = "checkpoint"
+
+    last: str
+    best: str
+    step: int
+    best_valid: float | None
+    plan: RunPlan
+    processes: int
+    sha256: dict[str, str]
+
+
+def save(run: Path, engine: Engine, step: int, plan: RunPlan, best_valid: float | None, is_best: bool) -> None:
     """Save the state after ``step`` steps; the last and the best are kept, and named only once they are whole."""
     folder, name = run / "checkpoints", f"step-{step:08d}"
     if engine.global_rank == 0:
@@ -30,11 +81,18 @@ def save(run: Path, engine: Any, step: int, plan: dict[str, Any], best_valid: fl
     if engine.global_rank == 0:
         for path in (*_files(folder / name), folder / name, folder):
             sync(path)
-        known = _pointer(run)
-        best = name if is_best else known.get("best", name)
-        pointer = {"last": name, "best": best, "step": step, "best_valid": best_valid, "plan": plan | _settings(engine)}
-        pointer |= {"processes": engine.world_size, "sha256": _hashes(folder / name)}
-        write_bytes(folder / _POINTER, canonical_json(pointer))
+        known = None if is_best else last(run)
+        best = known.best if known else name
+        pointer = Checkpoint(
+            last=name,
+            best=best,
+            step=step,
+            best_valid=best_valid,
+            plan=plan,
+            processes=engine.world_size,
+            sha256=_hashes(folder / name),
+        )
+        write_bytes(folder / _POINTER, canonical_json(pointer.model_dump(mode="json")))
         for stale in folder.glob("step-*"):
             if stale.name not in (name, best):
                 shutil.rmtree(stale)
@@ -45,59 +103,63 @@ def exists(run: Path) -> bool:
     return (run / "checkpoints" / _POINTER).exists()
 
 
-def resume(run: Path, engine: Any, plan: dict[str, Any]) -> tuple[int, float | None]:
+def last(run: Path) -> Checkpoint | None:
+    """Return what a run says of its last whole checkpoint, None where it has none; DareError where it is damaged."""
+    path = run / "checkpoints" / _POINTER
+    return records.load(Checkpoint, path, f"remove {run} and start anew") if path.exists() else None
+
+
+def resume(run: Path, engine: Engine, plan: RunPlan) -> tuple[int, float | None]:
     """Load the last whole checkpoint and return (steps done, best valid loss so far).
 
     Raises DareError where there is none, where the plan differs (naming the fields), where ZeRO 1 or 2 meets another
     number of processes, or where a file is damaged.
     """
-    pointer = _pointer(run)
+    pointer = last(run)
     if not pointer:
         raise DareError(f"{run}: has no checkpoint to resume from; leave out --resume")
-    others = []
-    for field, value in json.loads(canonical_json(plan | _settings(engine))).items():
-        theirs = pointer["plan"].get(field)
-        if theirs != value:
-            said = f" ({theirs}, now {value})" if len(f"{theirs}{value}") < 80 else ""
-            others.append(f"its {field} is another{said}")
-    if others:
+    if others := pointer.plan.differences(plan):
         raise DareError(f"{run}: {', '.join(others)}; give the run's own, or another --out")
-    stage, processes = engine.zero_optimization_stage(), pointer["processes"]
-    if stage and processes != engine.world_size:
+    stage = engine.zero_optimization_stage()
+    if stage and pointer.processes != engine.world_size:
         raise DareError(
-            f"{run}: was saved by {processes} processes, now {engine.world_size}; ZeRO {stage} goes on with as many as "
-            "it had, ZeRO 0 with any number"
+            f"{run}: was saved by {pointer.processes} processes, now {engine.world_size}; ZeRO {stage} goes on with as "
+            "many as it had, ZeRO 0 with any number"
         )
     _refuse_pickle()
     folder = run / "checkpoints"
-    if not _rank_0_finds(engine, lambda: pointer["sha256"] == _hashes(folder / pointer["last"])):
-        raise DareError(f"{folder / pointer['last']}: is damaged, its bytes changed; start anew with another --out")
+    files = folder / pointer.last
+    if not _rank_0_finds(engine, lambda: pointer.sha256 == _hashes(files)):
+        raise DareError(f"{files}: is damaged, its bytes changed; start anew with another --out")
     try:
-        loaded, state = engine.load_checkpoint(str(folder), tag=pointer["last"])
+        loaded, state = engine.load_checkpoint(str(folder), tag=pointer.last)
     except Exception as problem:
         reason = str(problem).strip().splitlines()[:1] or [type(problem).__name__]
         raise DareError(
-            f"{folder / pointer['last']}: cannot be loaded ({reason[0][:120]}); if it is damaged, start anew with "
-            "another --out"
+            f"{files}: cannot be loaded ({reason[0][:120]}); if it is damaged, start anew with another --out"
         ) from problem
-    if loaded is None or state.get("step") != pointer["step"]:
-        raise DareError(
-            f"{folder / pointer['last']}: is not the checkpoint that was saved; remove {run} and start anew"
-        )
-    return int(pointer["step"]), pointer["best_valid"]
+    if loaded is None or state.get("step") != pointer.step:
+        raise DareError(f"{files}: is not the checkpoint that was saved; remove {run} and start anew")
+    return pointer.step, pointer.best_valid
 
 
-def _settings(engine: Any) -> dict[str, Any]:
-    """Return what the engine was told that must be equal to go on, whoever told it."""
-    return {"zero_stage": engine.zero_optimization_stage(), "gradient_clipping": engine.gradient_clipping()}
+def _of_sources(mine: RunPlan, theirs: RunPlan) -> str:
+    """Return which of the sources of two plans differ, and in what."""
+    before, now = ({one.name: one for one in plan.sources} for plan in (mine, theirs))
+    told = [f"{name} is {'gone' if name in before else 'new'}" for name in sorted(before.keys() ^ now.keys())]
+    words = {"rows": "windows", "weight": "weight", "signature": "electrodes, rate or length"}
+    for name in (name for name in before if name in now):
+        others = [word for field, word in words.items() if getattr(before[name], field) != getattr(now[name], field)]
+        told += [f"{name} has other {' and '.join(others)}"] if others else []
+    return ", ".join(told) or "in another order"
 
 
-def _meet(engine: Any) -> None:
+def _meet(engine: Engine) -> None:
     if engine.world_size > 1:
         dist.barrier()
 
 
-def _rank_0_finds(engine: Any, check: Callable[[], bool]) -> bool:
+def _rank_0_finds(engine: Engine, check: Callable[[], bool]) -> bool:
     """Return on every rank what a check says on rank 0: one reads the files for all."""
     found = [engine.global_rank == 0 and check()]
     if engine.world_size > 1:
@@ -111,11 +173,6 @@ def _files(folder: Path) -> list[Path]:
 
 def _hashes(folder: Path) -> dict[str, str]:
     return {path.name: sha256_file(path) for path in _files(folder)}
-
-
-def _pointer(run: Path) -> dict[str, Any]:
-    path = run / "checkpoints" / _POINTER
-    return read_json(path, f"remove {run} and start anew") if path.exists() else {}
 
 
 def _refuse_pickle() -> None:

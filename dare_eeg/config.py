@@ -2,13 +2,16 @@
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
+from manifests import records
 from manifests.durable import write_bytes
 from manifests.errors import DareError
+from manifests.records import Part, Record
 
 PEAK_LR = {"nano": 2e-3}
 """Peak learning rates of sizes for which trials found a better one than the published `PUBLISHED_LR`."""
@@ -34,19 +37,14 @@ PUBLISHED: dict[str, Any] = {
 """The published recipe where ours departs from it, slips included; ``--as-published`` takes all of them at once."""
 
 
-class PretrainConfig(BaseModel):
-    """A pretraining run. ``steps`` 0 means ``epochs`` passes over the windows; ``targets`` () all published ones.
+class Planned(Part):
+    """The choices that a run keeps from its first step to its last; its checkpoint holds them, too.
 
-    ``start_from`` is a published checkpoint whose weights the network begins with. ``case`` is the published
-    ablation: 1 without anchor, 2 raw targets, 3 reconstruct from the prediction alone, 4 without second view, 5 whole.
+    ``steps`` 0 means the config's epochs; ``targets`` () all published ones. ``case`` is the published ablation:
+    1 without anchor, 2 raw targets, 3 reconstruct from the prediction alone, 4 without second view, 5 whole.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shards: str
-    out: str
     size: Literal["nano", "light", "small", "base", "deep"] = "base"
-    epochs: int = Field(200, ge=1)
     steps: int = Field(0, ge=0)
     global_batch: int = Field(64, ge=1)
     micro_batch: int = Field(16, ge=1)
@@ -57,7 +55,6 @@ class PretrainConfig(BaseModel):
     unit_scale: float = Field(0.01, gt=0)
     resampling: Literal["band_limited", "nearest"] = "band_limited"
     init: Literal["fan_in", "published"] = "fan_in"
-    start_from: str = ""
     case: int = Field(5, ge=1, le=5)
     train_head: bool = True
     targets: tuple[PositiveInt, NonNegativeInt] | tuple[()] = (36, 12)
@@ -70,10 +67,24 @@ class PretrainConfig(BaseModel):
     time_drop: float = Field(0.1, ge=0, le=1)
     noise: float = Field(0.2, ge=0)
     gain: float = Field(0.2, ge=0)
-    valid_draws: Literal["fixed", "new"] = "fixed"
-    on_resume: Literal["continue", "restart"] = "continue"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 2025
+
+
+class PretrainConfig(Planned, Record):
+    """A pretraining run: what it keeps, and what may change when it is resumed or is told by its plan otherwise.
+
+    ``start_from`` is a published checkpoint whose weights the network begins with.
+    """
+
+    KIND = "run config"
+
+    shards: str
+    out: str
+    epochs: int = Field(200, ge=1)
+    start_from: str = ""
+    valid_draws: Literal["fixed", "new"] = "fixed"
+    on_resume: Literal["continue", "restart"] = "continue"
     checkpoint_every: int = Field(0, ge=0)
     exclude: tuple[str, ...] = ()
     deepspeed: str = ""
@@ -85,7 +96,7 @@ class PretrainConfig(BaseModel):
         write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
-def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
+def load(file: Path | None, given: Mapping[str, Any]) -> PretrainConfig:
     """Return the config of a TOML file, if any, under what was given on the command line.
 
     Where neither names the run's folder it is ``runs/SET-SIZE``. Of what was given, ``as_published`` stands for all of
@@ -94,13 +105,9 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
     """
     given = dict(given)
     published, settings = given.pop("as_published", False), given.pop("settings", ())
-    given |= dict(setting(text) for text in settings)
-    fields: dict[str, Any] = {}
-    if file is not None:
-        try:
-            fields = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-            raise DareError(f"{file}: not a config ({problem}); see the config.toml of a run") from None
+    for text in settings:
+        given |= records.option(text, "second_view=row_number")
+    fields = {} if file is None else _fields(file)
     if given.get("steps") and given.get("epochs"):
         raise DareError("--steps and --epochs: each fixes the length of the run; give one")
     if "epochs" in given:
@@ -111,18 +118,18 @@ def load(file: Path | None, given: dict[str, Any]) -> PretrainConfig:
     try:
         return PretrainConfig(**fields)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        names = ", ".join(PretrainConfig.model_fields)
-        place = ".".join(str(part) for part in first["loc"])
-        raise DareError(f"{file or 'options'}: {place}: {first['msg']}; fields are {names}") from None
+        fault = records.fault(problem)
+        raise DareError(f"{file or 'options'}: {fault}; docs/pretraining.md tells of every field") from None
 
 
-def setting(text: str) -> tuple[str, Any]:
-    """Return the field and the value that KEY=VALUE names, the value read as JSON where it is; DareError without =."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise DareError(f"--set {text}: give KEY=VALUE, as in second_view=row_number")
+def _fields(file: Path) -> dict[str, Any]:
+    """Return the fields of a TOML file: all of them where a run wrote it, only those it has where a person did."""
     try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+        stored = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise DareError(f"{file}: not a config ({problem}); see the config.toml of a run") from None
+    schema = PretrainConfig.schema_of()
+    written_by_a_run = "schema_version" in stored or schema.known - schema.absent.keys() <= stored.keys()
+    if not written_by_a_run:
+        return stored
+    return dict(records.read(PretrainConfig, stored, file, "give the config.toml of a run as the run wrote it"))

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from dare_eeg.config import PretrainConfig
 from dare_eeg.pulse import Pulse
@@ -44,7 +44,34 @@ _LOST = ("connection", "connect", "peer", "timed out", "timeout", "nccl", "socke
 _GONE = "another process of the job has died or does not answer; see what it said, then go on with --resume"
 
 
-def start(network: nn.Module, config: PretrainConfig) -> Any:
+class Engine(Protocol):
+    """What a run uses of a DeepSpeed engine; calling it calls the network."""
+
+    world_size: int
+    global_rank: int
+    device: torch.device
+    optimizer: torch.optim.Optimizer
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Return what the network says."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss, over all ranks."""
+
+    def step(self) -> None:
+        """Move the weights, once the micro-batches of a step are through."""
+
+    def zero_optimization_stage(self) -> int:
+        """Return the stage of ZeRO."""
+
+    def save_checkpoint(self, folder: str, tag: str, client_state: dict[str, int], save_latest: bool) -> None:
+        """Write this rank's part of the state below ``folder``/``tag``."""
+
+    def load_checkpoint(self, folder: str, tag: str) -> tuple[str | None, dict[str, int]]:
+        """Take the state on; return where it was, if anywhere, and what was saved beside it."""
+
+
+def start(network: nn.Module, config: PretrainConfig) -> Engine:
     """Return a DeepSpeed engine with AdamW around a network.
 
     Under a launcher (RANK and WORLD_SIZE set) the ranks share each global batch; alone no port or network is used.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,21 @@ from numpy.typing import NDArray
 from manifests import keyed
 from manifests.durable import canonical_json, sha256_bytes
 from manifests.errors import DareError
-from manifests.manifest import ORDER_VERSION
 
 CYCLE = 4096
 """Slots over which every source gets its exact share."""
 
 BLOCK_SHARDS = 16
 """Shards whose rows are mixed with each other: how far a shuffle reaches, and how many files are open at once."""
+
+
+class Identity(NamedTuple):
+    """What tells one source from another: ``rows`` is a hash of all rows that count, shard by shard."""
+
+    name: str
+    rows: str
+    weight: float
+    signature: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,12 @@ class Source:
     def total(self) -> int:
         """Rows of all shards."""
         return sum(self.rows)
+
+    @property
+    def identity(self) -> Identity:
+        """What must be equal for the order to be."""
+        rows = sha256_bytes(canonical_json([self.shards, self.rows, self.taken]))
+        return Identity(self.name, rows, self.weight, self.signature)
 
 
 @dataclass(frozen=True)
@@ -81,20 +96,6 @@ class Plan:
                     f"{source.name}: its share of the windows is less than 1 in {CYCLE}; "
                     f"raise it with dare merge --weight {source.name}=W, or leave the set out"
                 )
-
-    def fields(self) -> dict[str, object]:
-        """Return what must be equal to go on from a checkpoint, by name."""
-        return {
-            "order_version": ORDER_VERSION,
-            "seed": self.seed,
-            "global_batch": self.global_batch,
-            "micro_batch": self.micro_batch,
-            "steps": self.steps,
-            "sources": [
-                [one.name, sha256_bytes(canonical_json([one.shards, one.rows, one.taken])), one.weight, one.signature]
-                for one in self.sources
-            ],
-        }
 
     def slots(self, step: int) -> Slots:
         """Return the windows of a step: all of one signature, sources mixed by exact quota."""

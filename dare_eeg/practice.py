@@ -1,36 +1,23 @@
 """Practice: how a probe is fed, trained and chosen. The defaults are sound; the published scripts' ways are choices."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from dare_eeg.config import setting
+from manifests import records
 from manifests.errors import DareError
+from manifests.records import Part
 
 Mode = Literal["conv-linear", "linear", "finetune"]
 
-PUBLISHED: dict[str, dict[str, Any]] = {
-    "conv-linear": {"alignment": "euclidean", "unit_scale": 0.1, "resampling": "nearest", "choose_on": "test"},
-    "finetune": {
-        "electrode_ids": "positions",
-        "unit_scale": 0.01,
-        "resampling": "none",
-        "layer_decay": 1.0,
-        "choose_on": "test",
-    },
-}
-"""What the published scripts do instead, slips included: of BCIC-2b, and of TUAB and TUEV."""
 
-
-class Practice(BaseModel):
+class Practice(Part):
     """How windows reach the encoder of a probe, and by what its best epoch is chosen.
 
     ``electrode_ids`` ``positions`` numbers the adapter's outputs from 0, whatever electrodes they stand for.
     ``unit_scale`` is network input per µV (per whitened unit behind an ``alignment``), None the encoder's own.
     ``layer_decay`` is the factor from one block's learning rate to that of the block below it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     electrode_ids: Literal["own", "positions"] = "own"
     unit_scale: Annotated[float, Field(gt=0)] | None = None
@@ -49,6 +36,15 @@ class Practice(BaseModel):
         return [text for text, applies in told.items() if applies]
 
 
+PUBLISHED: dict[str, Practice] = {
+    "conv-linear": Practice(alignment="euclidean", unit_scale=0.1, resampling="nearest", choose_on="test"),
+    "finetune": Practice(
+        electrode_ids="positions", unit_scale=0.01, resampling="none", layer_decay=1.0, choose_on="test"
+    ),
+}
+"""What the published scripts do instead, slips included: of BCIC-2b, and of TUAB and TUEV."""
+
+
 def practice(mode: Mode, as_published: bool = False, settings: tuple[str, ...] = ()) -> Practice:
     """Return the practice of a mode; ``settings`` are fields as KEY=VALUE, above what was published.
 
@@ -56,9 +52,10 @@ def practice(mode: Mode, as_published: bool = False, settings: tuple[str, ...] =
     """
     if mode == "linear" and (as_published or settings):
         raise DareError("--mode linear: only conv-linear and finetune have published ways; name one of them")
+    fields = dict(PUBLISHED[mode]) if as_published else {}
+    for text in settings:
+        fields |= records.option(text, "choose_on=test")
     try:
-        return Practice(**(PUBLISHED[mode] if as_published else {}) | dict(setting(text) for text in settings))
+        return Practice(**fields)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DareError(f"--set {place}: {first['msg']}; fields are {', '.join(Practice.model_fields)}") from None
+        raise DareError(f"--set {records.fault(problem)}; docs/probing.md tells of every field") from None

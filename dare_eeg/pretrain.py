@@ -14,7 +14,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dare_eeg import checkpoint, engine, losses, schedule
+from dare_eeg.checkpoint import RunPlan
 from dare_eeg.config import PretrainConfig
+from dare_eeg.engine import Engine
 from dare_eeg.loader import SFREQ, Loader, MicroBatch, valid_batches
 from dare_eeg.log import log, refuse_absent
 from dare_eeg.losses import Losses
@@ -34,10 +36,6 @@ HEALTH_EVERY = 20
 
 BETA1 = 0.95
 """Adam's beta1 where it is not cycled."""
-
-_NOT_OF_THE_PLAN = {"shards", "out", "epochs", "checkpoint_every", "exclude", "deepspeed", "start_from", "valid_draws",
-                    "on_resume", "log"}  # fmt: skip
-"""Fields that a resumed run may change, or that the order's own fields stand for."""
 
 Report = Callable[[int, int, dict[str, Any]], None]
 
@@ -73,8 +71,8 @@ def pretrain(
     every = config.checkpoint_every or max(1, plan.steps // 20)
     resolved = {"steps": plan.steps, "precision": engine.precision(config), "checkpoint_every": every}
     config = config.model_copy(update=resolved)
-    fields = plan_fields(config, plan, ds.world_size)
-    done, best_valid = checkpoint.resume(run, ds, fields) if resume else (0, None)
+    kept = RunPlan.of(config, plan, ds)
+    done, best_valid = checkpoint.resume(run, ds, kept) if resume else (0, None)
     if ds.global_rank == 0:
         config.save(run / "config.toml")
     stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
@@ -99,7 +97,7 @@ def pretrain(
                     if ds.global_rank == 0:
                         encoder = network.target_encoder.state_dict()
                         save_encoder(run / ENCODER_FILE, encoder, provenance(step + 1))
-                checkpoint.save(run, ds, step + 1, fields, best_valid, is_best)
+                checkpoint.save(run, ds, step + 1, kept, best_valid, is_best)
             if ds.global_rank == 0:
                 report(step + 1, plan.steps, metrics)
             if stopping:
@@ -109,7 +107,7 @@ def pretrain(
 
 
 def train_step(
-    ds: Any, network: Network, config: PretrainConfig, plan: Plan, step: int, batches: Any, restarted_at: int = 0
+    ds: Engine, network: Network, config: PretrainConfig, plan: Plan, step: int, batches: Any, restarted_at: int = 0
 ) -> dict[str, Any]:
     """Do one optimizer step and return its metrics; loss parts are means over the global batch.
 
@@ -152,7 +150,7 @@ def train_step(
 
 @torch.no_grad()
 def validate(
-    ds: Any, network: Network, config: PretrainConfig, sets: list[TrainingSet], step: int
+    ds: Engine, network: Network, config: PretrainConfig, sets: list[TrainingSet], step: int
 ) -> dict[str, float] | None:
     """Return the loss parts over every valid window once; None where there is none.
 
@@ -202,12 +200,6 @@ def make_plan(config: PretrainConfig, sets: list[TrainingSet]) -> Plan:
     return Plan(sources, config.seed, config.global_batch, config.micro_batch, steps)
 
 
-def plan_fields(config: PretrainConfig, plan: Plan, world_size: int = 1) -> dict[str, Any]:
-    """Return all that must be equal to resume: the order, and what shapes the network and its steps."""
-    fields = {name: value for name, value in config.model_dump(mode="json").items() if name not in _NOT_OF_THE_PLAN}
-    return plan.fields() | fields | ({"world_size": world_size} if config.gather_negatives else {})
-
-
 def _network(config: PretrainConfig) -> Network:
     """Return the network that a run begins with."""
     size = SIZES[config.size]
@@ -221,7 +213,7 @@ def _network(config: PretrainConfig) -> Network:
 
 
 def _forward(
-    ds: Any, network: Network, config: PretrainConfig, batch: MicroBatch, across_ranks: bool = False
+    ds: Engine, network: Network, config: PretrainConfig, batch: MicroBatch, across_ranks: bool = False
 ) -> tuple[Outputs, Losses]:
     nearest = config.resampling == "nearest"
     x_BCT, ids_C, present_BC, weight_B = batch.tensors(ds.device, config.unit_scale, nearest)
@@ -232,7 +224,7 @@ def _forward(
     return outputs, losses.measure(outputs, temperature, weight_B if padded else None, across_ranks)
 
 
-def _not_finite(ds: Any, run: Path, step: int, batches: list[tuple[bool, list[str]]]) -> DareError:
+def _not_finite(ds: Engine, run: Path, step: int, batches: list[tuple[bool, list[str]]]) -> DareError:
     """Leave the windows of a step in not_finite.json, by whether their batch was finite, and say where to look."""
     gathered: list[Any] = [batches]
     if ds.world_size > 1:
@@ -256,7 +248,7 @@ def _health(outputs: Outputs, batch: MicroBatch) -> dict[str, Tensor]:
     return dict(zip(HEALTH, (losses.target_variance(h_raw), losses.effective_rank(h_raw)), strict=True))
 
 
-def _any_rank(ds: Any, asked: bool) -> bool:
+def _any_rank(ds: Engine, asked: bool) -> bool:
     """Return whether any rank was asked to stop: signals reach the ranks in different steps."""
     if ds.world_size == 1:
         return asked
@@ -265,7 +257,7 @@ def _any_rank(ds: Any, asked: bool) -> bool:
     return bool(flag)
 
 
-def _mean_over_ranks(ds: Any, means: Tensor) -> list[float]:
+def _mean_over_ranks(ds: Engine, means: Tensor) -> list[float]:
     if ds.world_size > 1:
         means = means.float().to(ds.device)
         dist.all_reduce(means)

@@ -17,7 +17,16 @@ from safetensors.torch import load_file
 from dare_eeg import load_encoder
 from dare_eeg import pretrain as training
 from tests.commands import Answer, dare
-from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, pretrained, tensors_of, truncate
+from tests.dare_eeg.sets import (
+    NANO,
+    flip_byte,
+    metrics_of,
+    pretrained,
+    recorded,
+    tensors_of,
+    truncate,
+    write_set,
+)
 
 STEPS = 8
 PLAN = ("--steps", STEPS, "--checkpoint-every", 4)
@@ -163,10 +172,17 @@ def test_resuming_another_plan_is_refused_and_the_field_named(
     assert metrics_of(copied) == before
 
 
-def test_resuming_on_another_set_is_refused(tuab_pretrain: Path, copied: Path) -> None:
-    answer = resume(tuab_pretrain, copied)
-    assert answer.status == 2
-    assert "its sources is another" in answer.complaint
+def test_resuming_on_another_set_is_refused_and_the_set_named(
+    tuab_pretrain: Path, copied: Path, tmp_path: Path
+) -> None:
+    other = write_set(tmp_path / "four", {"train": [recorded("tuh:a", 9)]}, ("C3", "CZ", "C4", "OZ"))
+    for shards, said in (
+        (tuab_pretrain, "four is gone, tuab-pretrain is new"),
+        (other, "four has other windows and electrodes, rate or length"),
+    ):
+        answer = resume(shards, copied)
+        assert answer.status == 2
+        assert f"its sources is another ({said}); " in answer.complaint
 
 
 def test_a_run_that_is_there_is_not_overwritten(four_electrodes: Path, stopped: Path) -> None:

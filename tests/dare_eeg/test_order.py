@@ -123,21 +123,18 @@ def test_the_order_of_a_fixed_plan_never_changes() -> None:
     assert digest.hexdigest() == "cdb0b4dc607ec01f29ed5d5c331f67202d4772ef00db528757d032d27df8080b"
 
 
-def test_fields_tell_plans_apart_by_all_that_changes_the_order() -> None:
-    base = plan(source("a", [5, 6]))
-    assert base.fields() == plan(source("a", [5, 6])).fields()
+def test_identities_tell_sources_apart_by_all_that_changes_the_order() -> None:
+    base = source("a", [5, 6]).identity
+    assert base == source("a", [5, 6]).identity
     others = {
-        "seed": plan(source("a", [5, 6]), seed=8),
-        "global_batch": plan(source("a", [5, 6]), batch=16),
-        "micro_batch": plan(source("a", [5, 6]), micro_batch=2),
-        "steps": Plan((source("a", [5, 6]),), 7, 8, 1, steps=9_999),
-        "sources": plan(source("a", [5, 7])),
+        "name": source("b", [5, 6]),
+        "weight": source("a", [5, 6], 2.0),
+        "signature": source("a", [5, 6], signature="else"),
     }
     for field, other in others.items():
-        assert [name for name in base.fields() if base.fields()[name] != other.fields()[name]] == [field]
-    other_rows = replace(source("a", [5, 6]), taken="others, as many")
-    for changed in (source("b", [5, 6]), source("a", [5, 6], 2.0), source("a", [5, 6], signature="else"), other_rows):
-        assert plan(changed).fields()["sources"] != base.fields()["sources"]
+        assert getattr(other.identity, field) != getattr(base, field)
+    for changed in (source("a", [5, 7]), source("a", [6, 5]), replace(source("a", [5, 6]), taken="others, as many")):
+        assert changed.identity.rows != base.rows
 
 
 def test_a_source_with_too_small_a_share_is_refused() -> None:
