@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -108,9 +107,9 @@ def load_encoder(
     """
     state, provenance, notes = read_weights(Path(path))
     if size is not None:
-        provenance = replace(provenance, size=_required(Path(path), provenance.size, size))
+        provenance = provenance.model_copy(update=vars(_required(Path(path), provenance.size, size)))
     if unit_scale is not None:
-        provenance = replace(provenance, unit_scale=unit_scale)
+        provenance = provenance.model_copy(update={"unit_scale": unit_scale})
     encoder = Encoder(provenance.size)
     encoder.load_state_dict(state)
     return PretrainedEncoder(encoder, provenance, notes).eval().requires_grad_(False)

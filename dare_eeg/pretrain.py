@@ -277,7 +277,7 @@ def _provenance(config: PretrainConfig, sets: list[TrainingSet], run: Path) -> C
     subjects = {name for one in sets for windows in (one.train, one.valid) for name in windows.subject_names}
     sha256 = manifest.sha256(Path(config.shards))
     return lambda step: Provenance(
-        size=SIZES[config.size],
+        **vars(SIZES[config.size]),
         electrodes=tuple(name for name in VOCABULARY if name in names),
         sfreq=SFREQ,
         unit_scale=config.unit_scale,

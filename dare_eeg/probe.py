@@ -106,9 +106,11 @@ def _encoder(asked: Question, seed: int) -> PretrainedEncoder:
     if asked.encoder != SCRATCH:
         return load_encoder(asked.encoder)
     torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
-    network = Encoder(SIZES[asked.size])
+    size = SIZES[asked.size]
+    network = Encoder(size)
     initialise(network, "fan_in")
-    return PretrainedEncoder(network, Provenance(SIZES[asked.size], PRETRAIN_58)).eval().requires_grad_(False)
+    provenance = Provenance(**vars(size), electrodes=PRETRAIN_58)
+    return PretrainedEncoder(network, provenance).eval().requires_grad_(False)
 
 
 def _fitter(asked: Question, encoder: PretrainedEncoder, windows: Windows) -> Callable[[Fold, int], Fit]:

@@ -1,8 +1,8 @@
 """Encoder weights on disk: ours as safetensors, and the two kinds of file that the published code writes."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dare_eeg.model import PATCH, Encoder, Size, infer_size
+from manifests import records
 from manifests.durable import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DareError
+from manifests.records import Record
 
 ENCODER_FILE = "encoder.safetensors"
 """The name of the encoder in a run's folder."""
@@ -25,15 +27,20 @@ OURS = "dare_eeg"
 _WAY_OUT = "give a run, an encoder.safetensors or a published .ckpt or .pth that is whole"
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What an encoder was trained on: network input = µV × ``unit_scale`` at ``sfreq`` Hz.
+class Provenance(Record):
+    """What an encoder is and was trained on: network input = µV × ``unit_scale`` at ``sfreq`` Hz.
 
-    ``subjects`` are those it has seen, as namespace:id; there are none, and no ``manifest_sha256``, where
-    unknown.
+    The first five fields are those of its `Size`. ``subjects`` are those it has seen, as namespace:id; there are none,
+    and no ``manifest_sha256``, where unknown.
     """
 
-    size: Size
+    KIND = "encoder's metadata"
+
+    name: str
+    width: int
+    summary_tokens: int
+    depths: tuple[int, int, int]
+    heads: int
     electrodes: tuple[str, ...]
     sfreq: float = 256.0
     unit_scale: float = 0.01
@@ -41,6 +48,11 @@ class Provenance:
     manifest_sha256: str = ""
     step: int = 0
     subjects: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """The shape of its network."""
+        return Size(**{field.name: getattr(self, field.name) for field in fields(Size)})
 
 
 _UNUSED = {
@@ -85,9 +97,8 @@ def save_encoder(path: Path, encoder_state: dict[str, Tensor], provenance: Prove
 
 
 def metadata_of(provenance: Provenance) -> dict[str, str]:
-    """Return each field of a provenance, those of its size among them, as JSON."""
-    flat = {**asdict(provenance), **asdict(provenance.size)}
-    return {name: json.dumps(value) for name, value in flat.items() if name != "size"}
+    """Return each field of a provenance as JSON."""
+    return {name: json.dumps(value) for name, value in provenance.model_dump(mode="json").items()}
 
 
 def read_weights(path: Path) -> Weights:
@@ -116,19 +127,18 @@ def _read_safetensors(file: Path) -> Weights:
             metadata = stored.metadata() or {}
     except (SafetensorError, OSError) as problem:
         raise DareError(f"{file}: not a whole safetensors file ({_line(problem)}); {_WAY_OUT}") from problem
+    return state, _provenance(file, metadata), ()
+
+
+def _provenance(file: Path, stored: object) -> Provenance:
+    """Return the provenance of what `metadata_of` returned; DareError where it is none."""
+    if not isinstance(stored, Mapping) or "electrodes" not in stored:
+        raise DareError(f"{file}: no metadata of an encoder of ours; {_WAY_OUT}")
     try:
-        return state, _provenance(metadata), ()
-    except (KeyError, TypeError, ValueError) as problem:
+        fields = {name: json.loads(value) for name, value in stored.items()}
+    except (TypeError, ValueError) as problem:
         raise DareError(f"{file}: no metadata of an encoder of ours ({_line(problem)}); {_WAY_OUT}") from problem
-
-
-def _provenance(stored: dict[str, str]) -> Provenance:
-    """Return the provenance of what `metadata_of` returned; KeyError where a field is missing."""
-    metadata = {name: json.loads(value) for name, value in stored.items()}
-    size = {field.name: metadata[field.name] for field in fields(Size)}
-    others = {field.name: metadata[field.name] for field in fields(Provenance) if field.name != "size"}
-    lists = {name: tuple(others[name]) for name in ("electrodes", "subjects")}
-    return Provenance(Size(**{**size, "depths": tuple(size["depths"])}), **{**others, **lists})
+    return records.read(Provenance, fields, file, _WAY_OUT)
 
 
 def read_torch(file: Path) -> dict[str, Any]:
@@ -156,9 +166,10 @@ def _pretrained(file: Path, stored: dict[str, Any]) -> Weights:
     """Return the momentum encoder of a Lightning checkpoint; it was trained in mV, if not by us."""
     state, notes = _part(file, stored["state_dict"], "target_encoder.")
     if OURS in stored:
-        return state, _provenance(stored[OURS]), notes
+        return state, _provenance(file, stored[OURS]), notes
     size = size_of(file, stored["state_dict"])
-    return state, Provenance(size, PRETRAIN_58, unit_scale=1e-3, step=int(stored.get("global_step", 0))), notes
+    step = int(stored.get("global_step", 0))
+    return state, Provenance(**vars(size), electrodes=PRETRAIN_58, unit_scale=1e-3, step=step), notes
 
 
 def _finetuned(file: Path, model: dict[str, Tensor]) -> Weights:
@@ -168,7 +179,7 @@ def _finetuned(file: Path, model: dict[str, Tensor]) -> Weights:
     places of the vocabulary.
     """
     state, notes = _part(file, model, "encoder.")
-    return state, Provenance(size_of(file, model), VOCABULARY[:58], sfreq=200.0), notes
+    return state, Provenance(**vars(size_of(file, model)), electrodes=VOCABULARY[:58], sfreq=200.0), notes
 
 
 def _part(file: Path, state_dict: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:

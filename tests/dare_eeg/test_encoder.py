@@ -26,7 +26,8 @@ def pretrained():
     torch.manual_seed(2)
     encoder = Encoder(SIZE)
     initialise(encoder)
-    return PretrainedEncoder(encoder, Provenance(SIZE, ("C3", "CZ", "C4"))).eval().requires_grad_(False)
+    provenance = Provenance(**vars(SIZE), electrodes=("C3", "CZ", "C4"))
+    return PretrainedEncoder(encoder, provenance).eval().requires_grad_(False)
 
 
 def part(state: dict, prefix: str) -> dict:

@@ -38,7 +38,8 @@ def classifier(golden: Path, folder: Path, as_published: bool) -> ProbeNetwork:
     write_set(folder, {"train": [windows]}, recipe.electrodes, 200.0, recipe.classes)
     stored = torch.load(golden / "nano_downstream_tuev.pth", weights_only=True)["model"]
     whole = load_encoder(golden / "nano_downstream_tuev.pth")
-    encoder = PretrainedEncoder(whole.encoder, Provenance(whole.size, PRETRAIN_58, unit_scale=1e-3))
+    provenance = Provenance(**vars(whole.size), electrodes=PRETRAIN_58, unit_scale=1e-3)
+    encoder = PretrainedEncoder(whole.encoder, provenance)
     asked = practice("finetune", as_published)
     network = ProbeNetwork(encoder, open_shards(folder), PRETRAIN_58, True, asked)
     if as_published:

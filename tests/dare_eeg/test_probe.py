@@ -217,7 +217,7 @@ def test_an_encoder_that_is_not_whole_is_refused_in_one_line(
             shutil.copy(nano_run / "encoder.safetensors", file)
             truncate(file, 5000 if damage == "truncated" else 0)
         case "another size":
-            save_encoder(file, state, replace(provenance, size=replace(provenance.size, width=128)))
+            save_encoder(file, state, provenance.model_copy(update={"width": 128}))
         case "no encoder":
             save_encoder(file, {"weight": torch.zeros(3)}, provenance)
     answer = ask("tuab", tuab, file, tmp_path / "out")

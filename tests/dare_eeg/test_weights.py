@@ -23,7 +23,7 @@ def state():
 @pytest.fixture
 def provenance():
     return Provenance(
-        size=SIZE,
+        **vars(SIZE),
         electrodes=("C3", "CZ", "C4"),
         sfreq=256.0,
         unit_scale=0.02,
@@ -61,7 +61,9 @@ def test_published_checkpoint_gives_its_momentum_encoder(golden, name):
     stored = torch.load(golden / name, weights_only=True)
     assert {f"target_encoder.{key}" for key in read} == {k for k in stored["state_dict"] if k.startswith("target")}
     assert all(torch.equal(value, stored["state_dict"][f"target_encoder.{key}"]) for key, value in read.items())
-    assert provenance == Provenance(SIZES["nano"], PRETRAIN_58, unit_scale=1e-3, step=stored["global_step"])
+    assert provenance == Provenance(
+        **vars(SIZES["nano"]), electrodes=PRETRAIN_58, unit_scale=1e-3, step=stored["global_step"]
+    )
     assert notes == (
         "left aside: encoder.* (30 tensors): the copy that training moved; its slow mean is what is used",
         "left aside: predictor.* (32 tensors): only pretraining needs it",
