@@ -334,7 +334,7 @@ def probe(
         )
         results = probing.probe(asked, _progress(f"probe {one}", "fits"))
         if as_json:
-            click.echo(json.dumps(results))
+            click.echo(json.dumps(results.model_dump(mode="json")))
         else:
             click.echo(report.text(folder, results))
 

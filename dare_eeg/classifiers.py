@@ -29,7 +29,7 @@ class Fit:
     """What a classifier says of the test windows, (n, classes), and how it got there."""
 
     probabilities: NDArray[np.float64]
-    selected: dict[str, Any]
+    selected: dict[str, int | float]
     curves: list[dict[str, float]] = field(default_factory=list)
 
 

@@ -36,7 +36,7 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Sco
 
 def interval(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], subjects: NDArray[np.str_]
-) -> dict[str, list[float] | None]:
+) -> dict[str, tuple[float, float] | None]:
     """Return the 95 % interval of each metric over subjects drawn with replacement (bootstrap by subject).
 
     Windows of one subject are not independent, so whole subjects are drawn; a draw that misses a class is not counted.
@@ -78,6 +78,9 @@ def _ranked(labels: NDArray[np.int64], probabilities: NDArray[np.float64], metri
     return float(np.mean([metric(labels == label, probabilities[:, label]) for label in range(num_classes)]))
 
 
-def _percentiles(values: list[float]) -> list[float] | None:
+def _percentiles(values: list[float]) -> tuple[float, float] | None:
     finite = [value for value in values if np.isfinite(value)]
-    return [float(bound) for bound in np.percentile(finite, [2.5, 97.5])] if finite else None
+    if not finite:
+        return None
+    low, high = np.percentile(finite, [2.5, 97.5])
+    return float(low), float(high)

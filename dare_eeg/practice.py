@@ -27,13 +27,13 @@ class Practice(Part):
     choose_on: Literal["valid", "test"] = "valid"
 
     @property
-    def cautions(self) -> list[str]:
+    def cautions(self) -> tuple[str, ...]:
         """What the reader of its results must know."""
         told = {
             "best epochs were chosen on test, so the figures flatter": self.choose_on == "test",
             "tested windows took part, without labels, in the alignment": self.alignment != "none",
         }
-        return [text for text, applies in told.items() if applies]
+        return tuple(text for text, applies in told.items() if applies)
 
 
 PUBLISHED: dict[str, Practice] = {

@@ -8,7 +8,6 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from dare_eeg.classifiers import Fit, Training
 from dare_eeg.encoder import PretrainedEncoder, load_encoder
 from dare_eeg.model import SIZES, Encoder
 from dare_eeg.practice import Mode, Practice
+from dare_eeg.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
 from dare_eeg.shards import Windows
 from dare_eeg.splits import Fold, Protocol, folds
 from dare_eeg.weights import ENCODER_FILE, Provenance
@@ -59,6 +59,16 @@ class Question:
     practice: Practice = field(default_factory=Practice)
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """The fits of a probe by seed and fold, and what they say of the tested windows: (seeds, n, classes)."""
+
+    folds: list[Fold]
+    fits: list[tuple[int, int, Fit]]
+    tested: NDArray[np.int64]
+    told: NDArray[np.float64]
+
+
 def newest_run(runs: Path) -> str:
     """Return the run whose encoder is newest; DareError where there is none."""
     found = sorted(runs.glob(f"*/{ENCODER_FILE}"), key=lambda path: path.stat().st_mtime_ns)
@@ -67,7 +77,7 @@ def newest_run(runs: Path) -> str:
     return str(found[-1].parent)
 
 
-def probe(asked: Question, progress: Callable[[int, int], None]) -> dict[str, Any]:
+def probe(asked: Question, progress: Callable[[int, int], None]) -> Results:
     """Fit and test every fold with every seed; write results.json, predictions.csv and pictures; return the results.
 
     Raises DareError for a set without labels, an encoder that cannot be loaded, and a protocol the set is not made for.
@@ -95,9 +105,10 @@ def probe(asked: Question, progress: Callable[[int, int], None]) -> dict[str, An
             fits.append((seed, number, done))
             progress(len(fits), asked.seeds * len(parts))
     tested = np.sort(np.concatenate([fold.test for fold in parts]))
-    results = _results(asked, protocol, encoder, windows, parts, told[:, tested], tested, fits)
-    write_bytes(asked.out / "predictions.csv", _predictions(windows, told[:, tested].mean(axis=0), tested))
-    write_bytes(asked.out / "results.json", canonical_json(results))
+    fitted = Fitted(parts, fits, tested, told[:, tested])
+    results = _results(asked, protocol, encoder, windows, fitted)
+    write_bytes(asked.out / "predictions.csv", _predictions(windows, fitted))
+    write_bytes(asked.out / "results.json", canonical_json(results.model_dump(mode="json")))
     report.draw(asked.out, results, [(seed, number, fit.curves) for seed, number, fit in fits])
     return results
 
@@ -134,65 +145,53 @@ def _fitter(asked: Question, encoder: PretrainedEncoder, windows: Windows) -> Ca
 
 
 def _results(
-    asked: Question,
-    protocol: str,
-    encoder: PretrainedEncoder,
-    windows: Windows,
-    parts: list[Fold],
-    told: NDArray[np.float64],
-    tested: NDArray[np.int64],
-    fits: list[tuple[int, int, Fit]],
-) -> dict[str, Any]:
+    asked: Question, protocol: Protocol, encoder: PretrainedEncoder, windows: Windows, fitted: Fitted
+) -> Results:
+    tested, told = fitted.tested, fitted.told
     labels, subjects = windows.labels[tested].astype(np.int64), windows.subjects[tested]
-    recordings = windows.recordings[tested]
-    grouped = [metrics.by_recording(labels, one, recordings, subjects) for one in told]
+    grouped = [metrics.by_recording(labels, one, windows.recordings[tested], subjects) for one in told]
     levels = {"window": [(labels, one, subjects) for one in told]}
     if all(group is not None for group in grouped):
         levels["recording"] = [group for group in grouped if group is not None]
-    classes = list(windows.classes)
-    return {
-        "corpus": windows.manifest.corpus,
-        "corpus_version": windows.manifest.corpus_version,
-        "manifest_sha256": manifest.sha256(asked.shards),
-        "protocol": protocol,
-        "mode": asked.mode,
-        "practice": asked.practice.model_dump(),
-        "cautions": asked.practice.cautions,
-        "encoder": _identity(asked, encoder),
-        "seeds": list(range(asked.seeds)),
-        "classes": classes,
-        "electrodes_left_out": _left_out(asked, windows),
-        "metrics": {level: _table(of) for level, of in levels.items()},
-        "confusion": {
-            "rows": "true",
-            "columns": "predicted",
-            "counts": confusion_matrix(
-                labels, told.mean(axis=0).argmax(axis=1), labels=list(range(len(classes)))
-            ).tolist(),
-        },
-        "folds": [_fold(windows, fold, number, fits) for number, fold in enumerate(parts)],
-        "contamination": _contamination(asked, encoder, sorted({*subjects.tolist()})),
-    }
+    numbers = list(range(len(windows.classes)))
+    counts = confusion_matrix(labels, told.mean(axis=0).argmax(axis=1), labels=numbers)
+    return Results(
+        corpus=windows.manifest.corpus,
+        corpus_version=windows.manifest.corpus_version,
+        manifest_sha256=manifest.sha256(asked.shards),
+        protocol=protocol,
+        mode=asked.mode,
+        practice=asked.practice,
+        cautions=asked.practice.cautions,
+        encoder=_identity(asked, encoder),
+        seeds=tuple(range(asked.seeds)),
+        classes=windows.classes,
+        electrodes_left_out=_left_out(asked, windows),
+        metrics={level: _table(of) for level, of in levels.items()},
+        confusion=Confusion(counts=counts.tolist()),
+        folds=tuple(_fold(windows, fitted, number) for number in range(len(fitted.folds))),
+        contamination=_contamination(asked, encoder, sorted({*subjects.tolist()})),
+    )
 
 
-def _left_out(asked: Question, windows: Windows) -> list[str]:
+def _left_out(asked: Question, windows: Windows) -> tuple[str, ...]:
     """Return the electrodes the probe does not use: an adapter takes all, features only those the network knows."""
-    return [name for name in windows.electrodes if name not in VOCABULARY] if asked.mode == "linear" else []
+    return tuple(name for name in windows.electrodes if name not in VOCABULARY) if asked.mode == "linear" else ()
 
 
-def _identity(asked: Question, encoder: PretrainedEncoder) -> dict[str, Any]:
+def _identity(asked: Question, encoder: PretrainedEncoder) -> EncoderFacts:
     path = Path(asked.encoder) / ENCODER_FILE if Path(asked.encoder).is_dir() else Path(asked.encoder)
-    return {
-        "path": asked.encoder,
-        "sha256": "" if asked.encoder == SCRATCH else sha256_file(path),
-        "size": encoder.size.name,
-        "step": encoder.provenance.step,
-        "pretrained_on": encoder.provenance.manifest_sha256,
-        "notes": list(encoder.notes),
-    }
+    return EncoderFacts(
+        path=asked.encoder,
+        sha256="" if asked.encoder == SCRATCH else sha256_file(path),
+        size=encoder.size.name,
+        step=encoder.provenance.step,
+        pretrained_on=encoder.provenance.manifest_sha256,
+        notes=encoder.notes,
+    )
 
 
-def _table(seeds: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]]) -> dict[str, Any]:
+def _table(seeds: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]]) -> dict[str, Figure]:
     """Return mean and deviation over seeds of each metric that applies, and the interval of the seeds' mean word."""
     by_seed = [metrics.scores(labels, told) for labels, told, _ in seeds]
     labels, _, subjects = seeds[0]
@@ -202,43 +201,39 @@ def _table(seeds: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.
         values = [one[name] for one in by_seed]
         if np.isfinite(values).all():
             sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-            table[name] = {"mean": float(np.mean(values)), "sd": sd, "ci95": bounds[name], "seeds": values}
+            table[name] = Figure(mean=float(np.mean(values)), sd=sd, ci95=bounds[name], seeds=tuple(values))
     return table
 
 
-def _fold(windows: Windows, fold: Fold, number: int, fits: list[tuple[int, int, Fit]]) -> dict[str, Any]:
-    parts = {name: getattr(fold, name) for name in SPLITS}
-    return {
-        "subjects": {name: sorted({*windows.subjects[part].tolist()}) for name, part in parts.items()},
-        "windows": {name: len(part) for name, part in parts.items()},
-        "selected": [{"seed": seed} | fit.selected for seed, at, fit in fits if at == number],
-    }
+def _fold(windows: Windows, fitted: Fitted, number: int) -> FoldFacts:
+    parts = {name: getattr(fitted.folds[number], name) for name in SPLITS}
+    return FoldFacts(
+        subjects={name: tuple(sorted({*windows.subjects[part].tolist()})) for name, part in parts.items()},
+        windows={name: len(part) for name, part in parts.items()},
+        selected=tuple({"seed": seed} | fit.selected for seed, at, fit in fitted.fits if at == number),
+    )
 
 
-def _contamination(asked: Question, encoder: PretrainedEncoder, tested: list[str]) -> dict[str, Any]:
-    """Return which test subjects the encoder has seen, unlabelled, in pretraining, as far as can be known."""
-    provenance = encoder.provenance
+def _contamination(asked: Question, encoder: PretrainedEncoder, tested: list[str]) -> Contamination:
     if asked.encoder == SCRATCH:
-        return {"known": True, "seen_in_pretraining": [], "note": "the encoder was not pretrained"}
-    if not provenance.subjects:
-        return {"known": False, "seen_in_pretraining": [], "note": "the encoder does not say whom it was trained on"}
-    seen = sorted(set(tested) & set(provenance.subjects))
+        return Contamination(known=True, seen_in_pretraining=(), note="the encoder was not pretrained")
+    known = encoder.provenance.subjects
+    if not known:
+        note = "the encoder does not say whom it was trained on"
+        return Contamination(known=False, seen_in_pretraining=(), note=note)
+    seen = tuple(sorted(set(tested) & set(known)))
     note = f"{len(seen)} of {len(tested)} test subjects were seen, without labels, in pretraining"
-    unlinkable = any(one.startswith("tueveval:") for one in tested)
-    if unlinkable and any(one.startswith("tuh:") for one in provenance.subjects):
-        return {
-            "known": False,
-            "seen_in_pretraining": seen,
-            "note": f"{note}; TUEV's eval ids cannot be linked to TUH's",
-        }
-    return {"known": True, "seen_in_pretraining": seen, "note": note}
+    unlinkable = any(one.startswith("tueveval:") for one in tested) and any(one.startswith("tuh:") for one in known)
+    if unlinkable:
+        note = f"{note}; TUEV's eval ids cannot be linked to TUH's"
+    return Contamination(known=not unlinkable, seen_in_pretraining=seen, note=note)
 
 
-def _predictions(windows: Windows, told: NDArray[np.float64], tested: NDArray[np.int64]) -> bytes:
+def _predictions(windows: Windows, fitted: Fitted) -> bytes:
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(["recording", "start_s", "subject", "label", *(f"p_{name}" for name in windows.classes)])
-    for number, probabilities in zip(tested, told, strict=True):
+    for number, probabilities in zip(fitted.tested, fitted.told.mean(axis=0), strict=True):
         start_s, label = f"{windows.start_s[number]:.6g}", int(windows.labels[number])
         facts = [windows.recordings[number], start_s, windows.subjects[number], label]
         rows.writerow([*facts, *(repr(float(probability)) for probability in probabilities)])

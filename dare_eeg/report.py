@@ -6,12 +6,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+from dare_eeg.results import Figure, Results
 from manifests.durable import write_bytes
 
 Curves = list[tuple[int, int, list[dict[str, float]]]]
 
 
-def draw(folder: Path, results: dict[str, Any], curves: Curves) -> None:
+def draw(folder: Path, results: Results, curves: Curves) -> None:
     """Write confusion.png, curves.png (where something was trained by epochs) and report.html, which holds both."""
     pictures = {"confusion.png": _confusion(results)}
     if any(points for _, _, points in curves):
@@ -23,30 +24,28 @@ def draw(folder: Path, results: dict[str, Any], curves: Curves) -> None:
     write_bytes(folder / "report.html", _page(results, pictures).encode())
 
 
-def text(folder: Path, results: dict[str, Any]) -> str:
+def text(folder: Path, results: Results) -> str:
     """Return the results as lines a person reads."""
-    windows = sum(sum(row) for row in results["confusion"]["counts"])
+    windows = sum(sum(row) for row in results.confusion.counts)
     lines = [
-        f"{folder}: {results['corpus']} by {results['mode']}, {results['protocol']}, {len(results['folds'])} folds, "
+        f"{folder}: {results.corpus} by {results.mode}, {results.protocol}, {len(results.folds)} folds, "
         f"{windows} test windows"
     ]
-    for level, table in results["metrics"].items():
-        for name, value in table.items():
-            bounds = f"  95 % {_bounds(value)}" if value["ci95"] else ""
-            lines.append(f"  {level:9} {name:17} {value['mean']:.4f} ± {value['sd']:.4f}{bounds}")
-    if results["electrodes_left_out"]:
-        names = ", ".join(results["electrodes_left_out"])
+    for level, table in results.metrics.items():
+        for name, figure in table.items():
+            bounds = f"  95 % {_bounds(figure)}" if figure.ci95 else ""
+            lines.append(f"  {level:9} {name:17} {figure.mean:.4f} ± {figure.sd:.4f}{bounds}")
+    if results.electrodes_left_out:
+        names = ", ".join(results.electrodes_left_out)
         lines.append(f"  left out, the network has no embedding for them: {names}")
-    lines += [
-        f"  {note}" for note in (*results["encoder"]["notes"], results["contamination"]["note"], *results["cautions"])
-    ]
+    lines += [f"  {note}" for note in (*results.encoder.notes, results.contamination.note, *results.cautions)]
     return "\n".join([*lines, f"  {folder / 'report.html'}"])
 
 
-def _confusion(results: dict[str, Any]) -> bytes:
+def _confusion(results: Results) -> bytes:
     from matplotlib.figure import Figure
 
-    classes, counts = results["classes"], results["confusion"]["counts"]
+    classes, counts = results.classes, results.confusion.counts
     figure = Figure(figsize=(1.5 + 0.8 * len(classes),) * 2, layout="constrained")
     axes = figure.add_subplot()
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
@@ -81,21 +80,21 @@ def _png(figure: Any) -> bytes:
     return stream.getvalue()
 
 
-def _page(results: dict[str, Any], pictures: dict[str, bytes]) -> str:
-    title = f"{results['corpus']}: {results['mode']} probe of {results['encoder']['path']}"
+def _page(results: Results, pictures: dict[str, bytes]) -> str:
+    title = f"{results.corpus}: {results.mode} probe of {results.encoder.path}"
     rows = [
-        f"<tr><td>{level}<td>{name.replace('_', ' ')}<td>{value['mean']:.4f}<td>{value['sd']:.4f}<td>{_bounds(value)}"
-        for level, table in results["metrics"].items()
-        for name, value in table.items()
+        f"<tr><td>{level}<td>{name.replace('_', ' ')}<td>{figure.mean:.4f}<td>{figure.sd:.4f}<td>{_bounds(figure)}"
+        for level, table in results.metrics.items()
+        for name, figure in table.items()
     ]
     images = [
         f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
         for name, content in pictures.items()
     ]
     facts = (
-        f"{results['protocol']} protocol, {len(results['folds'])} folds, {len(results['seeds'])} seeds; "
-        f"encoder {results['encoder']['size']}, step {results['encoder']['step']}. "
-        f"Contamination: {results['contamination']['note']}. {' '.join(f'{one}.' for one in results['cautions'])}"
+        f"{results.protocol} protocol, {len(results.folds)} folds, {len(results.seeds)} seeds; "
+        f"encoder {results.encoder.size}, step {results.encoder.step}. "
+        f"Contamination: {results.contamination.note}. {' '.join(f'{one}.' for one in results.cautions)}"
     )
     style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.1em 1em .1em 0}"
     return (
@@ -106,5 +105,5 @@ def _page(results: dict[str, Any], pictures: dict[str, bytes]) -> str:
     )
 
 
-def _bounds(value: dict[str, Any]) -> str:
-    return "" if value["ci95"] is None else "{:.4f} to {:.4f}".format(*value["ci95"])
+def _bounds(figure: Figure) -> str:
+    return "" if figure.ci95 is None else "{:.4f} to {:.4f}".format(*figure.ci95)
