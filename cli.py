@@ -214,7 +214,8 @@ def verify(path: Path) -> int:
 @click.option("--stop-after", type=click.IntRange(1), default=None, help="Save and end after so many more steps.")
 @click.option("--checkpoint-every", type=click.IntRange(1), help="Steps between checkpoints.  [default: a twentieth]")
 @click.option("--global-batch", type=click.IntRange(1), help="Windows of a step.  [default: 64]")
-@click.option("--micro-batch", type=click.IntRange(1), help="Windows of one pass.  [default: 16]")
+@click.option("--micro-batch", type=click.IntRange(1), help="Windows of one pass.  [default: the largest divisor of the"
+              " global batch up to 16, one that the processes can share if there is one]")  # fmt: skip
 @click.option("--lr", type=float, help="Peak learning rate.  [default: 0.002 for nano, else 0.0005]")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="[default: bf16 on a GPU, else fp32]")
 @click.option("--seed", type=int, help="Of weights, order, crops and masks.  [default: 2025]")
@@ -237,7 +238,7 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
     from dare_eeg import config as configs
     from dare_eeg import pretrain as training
-    from dare_eeg.engine import one_voice
+    from dare_eeg.engine import num_processes, one_voice
     from dare_eeg.loader import outside_vocabulary
     from dare_eeg.progress import progress
     from dare_eeg.shards import training_sets
@@ -246,7 +247,7 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     given = {name: value for name, value in given.items() if value is not None and value != ()}
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     with one_voice():
-        config = configs.load(file, given)
+        config = configs.load(file, given, num_processes())
         sets = training_sets(Path(config.shards), config.exclude)
         if first and (strange := outside_vocabulary(sets)):
             click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)

@@ -18,6 +18,9 @@ PEAK_LR = {"nano": 2e-3}
 
 PUBLISHED_LR = 5e-4
 
+MICRO_BATCH = 16
+"""Windows of one pass, at most, where nobody says how many."""
+
 PUBLISHED: dict[str, Any] = {
     "lr": PUBLISHED_LR,
     "train_head": False,
@@ -37,17 +40,27 @@ PUBLISHED: dict[str, Any] = {
 """The published recipe where ours departs from it, slips included; ``--as-published`` takes all of them at once."""
 
 
+def share(global_batch: int, processes: int = 1) -> int:
+    """Return the micro-batch of a global one: its largest divisor up to `MICRO_BATCH`.
+
+    If one can be, it is one by which several processes can share the global batch.
+    """
+    whole = [size for size in range(1, MICRO_BATCH + 1) if global_batch % size == 0]
+    return max([size for size in whole if global_batch % (size * processes) == 0] or whole)
+
+
 class Planned(Part):
     """The choices that a run keeps from its first step to its last; its checkpoint holds them, too.
 
-    ``steps`` 0 means the config's epochs; ``targets`` () all published ones. ``case`` is the published ablation:
+    ``steps`` 0 means the config's epochs; ``micro_batch`` follows ``global_batch`` where only that is given (`share`);
+    ``targets`` () are all published ones. ``case`` is the published ablation:
     1 without anchor, 2 raw targets, 3 reconstruct from the prediction alone, 4 without second view, 5 whole.
     """
 
     size: Literal["nano", "light", "small", "base", "deep"] = "base"
     steps: int = Field(0, ge=0)
     global_batch: int = Field(64, ge=1)
-    micro_batch: int = Field(16, ge=1)
+    micro_batch: int = Field(default_factory=lambda known: share(known["global_batch"]), ge=1)
     lr: float = Field(default_factory=lambda known: PEAK_LR.get(known["size"], PUBLISHED_LR), gt=0)
     weight_decay: float = Field(1e-6, ge=0)
     cycle_beta1: bool = True
@@ -74,7 +87,7 @@ class Planned(Part):
 class PretrainConfig(Planned, Record):
     """A pretraining run: what it keeps, and what may change when it is resumed or is told by its plan otherwise.
 
-    ``start_from`` is a published checkpoint whose weights the network begins with.
+    ``start_from`` is a run, an encoder's file or a published file whose weights the network begins with.
     """
 
     KIND = "run config"
@@ -96,8 +109,8 @@ class PretrainConfig(Planned, Record):
         write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
-def load(file: Path | None, given: Mapping[str, Any]) -> PretrainConfig:
-    """Return the config of a TOML file, if any, under what was given on the command line.
+def load(file: Path | None, given: Mapping[str, Any], processes: int = 1) -> PretrainConfig:
+    """Return the config of a TOML file, if any, under what was given on the command line, for so many processes.
 
     Where neither names the run's folder it is ``runs/SET-SIZE``. Of what was given, ``as_published`` stands for all of
     `PUBLISHED`, below what else was given, and ``settings`` are fields as KEY=VALUE. Raises DareError naming the field
@@ -113,13 +126,18 @@ def load(file: Path | None, given: Mapping[str, Any]) -> PretrainConfig:
     if "epochs" in given:
         fields["steps"] = 0
     fields |= (PUBLISHED if published else {}) | given
-    if "shards" in fields and "out" not in fields:
+    if "shards" not in fields:
+        raise DareError("give the set to train on: --shards SET, as in dare pretrain --shards shards/merged")
+    if "out" not in fields:
         fields["out"] = f"runs/{Path(fields['shards']).resolve().name}-{fields.get('size', 'base')}"
     try:
-        return PretrainConfig(**fields)
+        config = PretrainConfig(**fields)
     except ValidationError as problem:
         fault = records.fault(problem)
         raise DareError(f"{file or 'options'}: {fault}; docs/pretraining.md tells of every field") from None
+    if "micro_batch" in fields:
+        return config
+    return config.model_copy(update={"micro_batch": share(config.global_batch, processes)})
 
 
 def _fields(file: Path) -> dict[str, Any]:

@@ -71,15 +71,9 @@ class Engine(Protocol):
         """Take the state on; return where it was, if anywhere, and what was saved beside it."""
 
 
-def start(network: nn.Module, config: PretrainConfig) -> Engine:
-    """Return a DeepSpeed engine with AdamW around a network.
-
-    Under a launcher (RANK and WORLD_SIZE set) the ranks share each global batch; alone no port or network is used.
-    Raises DareError for batches the ranks cannot share, for ranks that do not come, and for a --deepspeed file that
-    contradicts the run.
-    """
-    on_gpu = torch.cuda.is_available()
-    if not on_gpu:
+def library() -> Any:
+    """Return DeepSpeed, told to be quiet and, where there is no GPU, to look for none."""
+    if not torch.cuda.is_available():
         os.environ["DS_ACCELERATOR"] = "cpu"
     os.environ.setdefault("DS_LOG_LEVEL", "error")
     import deepspeed
@@ -90,9 +84,20 @@ def start(network: nn.Module, config: PretrainConfig) -> Engine:
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     # The shared-memory op is compiled on first use and brings nothing; gloo needs no compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
+
+
+def start(network: nn.Module, config: PretrainConfig) -> Engine:
+    """Return a DeepSpeed engine with AdamW around a network.
+
+    Under a launcher (RANK and WORLD_SIZE set) the ranks share each global batch; alone no port or network is used.
+    Raises DareError for batches the ranks cannot share, for ranks that do not come, and for a --deepspeed file that
+    contradicts the run.
+    """
+    deepspeed = library()
     os.environ.setdefault("LOCAL_RANK", "0")
     users = users_settings(config)
-    world = _join(deepspeed, "nccl" if on_gpu else "gloo")
+    world = _join(deepspeed, "nccl" if torch.cuda.is_available() else "gloo")
     if config.global_batch % (config.micro_batch * world):
         raise DareError(
             f"global batch {config.global_batch} is no multiple of micro-batch {config.micro_batch} times {world} "
@@ -201,9 +206,14 @@ def users_settings(config: PretrainConfig) -> dict[str, Any]:
     return users
 
 
-def _join(deepspeed: Any, backend: str) -> int:
+def num_processes() -> int:
+    """Return how many processes the job has, by what a launcher or ``srun`` has set."""
     _from_slurm()
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _join(deepspeed: Any, backend: str) -> int:
+    world = num_processes()
     if world == 1 and not dist.is_initialized():
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     try:

@@ -237,6 +237,31 @@ def test_what_cannot_be_run_is_refused_in_one_line(
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+def test_without_a_set_the_way_out_is_named(tmp_path: Path) -> None:
+    said = "dare: give the set to train on: --shards SET, as in dare pretrain --shards shards/merged"
+    assert dare("pretrain").complaint == said
+    (tmp_path / "config.toml").write_text('size = "nano"\n')
+    assert dare("pretrain", "--config", tmp_path / "config.toml").complaint == said
+
+
+def test_the_micro_batch_follows_where_only_the_global_batch_is_given(four_electrodes: Path, tmp_path: Path) -> None:
+    options = ("--shards", four_electrodes, "--out", tmp_path / "run", "--size", "nano", "--global-batch", 6)
+    assert dare("pretrain", *options, "--steps", 1).status == 0
+    assert configs.load(tmp_path / "run" / "config.toml", {}).micro_batch == 6
+
+
+@pytest.mark.parametrize(
+    ("global_batch", "processes", "micro_batch"),
+    [(64, 1, 16), (8, 1, 8), (24, 1, 12), (17, 1, 1), (216, 1, 12), (64, 4, 16), (64, 8, 8), (24, 4, 6), (24, 5, 12)],
+)
+def test_the_micro_batch_is_the_largest_that_the_processes_can_share(
+    global_batch: int, processes: int, micro_batch: int
+) -> None:
+    given = {"shards": "shards/merged", "global_batch": global_batch}
+    assert configs.load(None, given, processes).micro_batch == micro_batch
+    assert configs.load(None, given | {"micro_batch": 3}, processes).micro_batch == 3
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [

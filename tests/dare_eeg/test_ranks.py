@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dare_eeg import config as configs
 from tests.commands import Answer, dare
 from tests.dare_eeg import ranks
 from tests.dare_eeg.sets import NANO, metrics_of, tensors_of
@@ -67,7 +68,8 @@ def answered(four_electrodes: Path, folder: Path) -> list[list[list[Answer]]]:
 
     whole = [command(four_electrodes, folder / f"whole-{s}-{p}", s, p) for s, p in MATRIX]
     whole.append(command(four_electrodes, folder / "clipped", 1, "fp32", "--set", "gradient_clipping=0.5"))
-    whole.append(gathering(four_electrodes, folder / "gathered", 4))
+    shared = ("--size", "nano", "--global-batch", 8, "--steps", STEPS)
+    whole.append(("pretrain", "--shards", four_electrodes, "--out", folder / "shared", *shared))
     first = ranks.together("torchrun", folder / "torchrun", *whole, *parts("--stop-after", 1))
     for stage, precision in MATRIX:
         shutil.copytree(folder / f"parts-{stage}-{precision}", folder / f"halved-{stage}-{precision}")
@@ -129,6 +131,10 @@ def test_rank_0_alone_speaks(answered: list[list[list[Answer]]]) -> None:
             assert answer.status == 0
             assert re.search(r": \d of \d steps", answer.out.splitlines()[0])
             assert all(line.startswith("step ") for line in answer.err.splitlines())
+
+
+def test_processes_share_a_batch_of_which_only_the_whole_is_given(answered: object, folder: Path) -> None:
+    assert configs.load(folder / "shared" / "config.toml", {}).micro_batch == 4
 
 
 def test_clipping_is_the_same_for_two_processes_and_one(four_electrodes: Path, answered: object, folder: Path) -> None:
