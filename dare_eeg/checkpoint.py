@@ -8,12 +8,16 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from dare_eeg.config import Planned, PretrainConfig
-from dare_eeg.engine import Engine
+from dare_eeg.engine import Engine, library
 from dare_eeg.order import Identity, Plan
+from dare_eeg.weights import ENCODER_FILE, read_torch
 from manifests import records
 from manifests.durable import canonical_json, sha256_file, sync, write_bytes
 from manifests.errors import DareError
@@ -21,6 +25,9 @@ from manifests.manifest import ORDER_VERSION
 from manifests.records import Record, added
 
 _POINTER = "checkpoints.json"
+
+_STATES = "mp_rank_00_model_states.pt"
+"""The file of a checkpoint that holds the network, whatever ZeRO shares out."""
 
 
 class RunPlan(Planned):
@@ -109,6 +116,24 @@ def last(run: Path) -> Checkpoint | None:
     return records.load(Checkpoint, path, f"remove {run} and start anew") if path.exists() else None
 
 
+def read_network(run: Path) -> dict[str, Tensor] | None:
+    """Return the weights of the whole network of a run's last checkpoint, None where it has none.
+
+    Raises DareError where the file is damaged.
+    """
+    pointer = last(run)
+    if not pointer:
+        return None
+    file = run / "checkpoints" / pointer.last / _STATES
+    stored: object = None
+    if file.exists() and sha256_file(file) == pointer.sha256.get(_STATES):
+        with torch.serialization.safe_globals(_harmless()):
+            stored = read_torch(file).get("module")
+    if not isinstance(stored, dict) or not all(isinstance(value, Tensor) for value in stored.values()):
+        raise DareError(f"{file}: is damaged, its bytes changed; start from {run / ENCODER_FILE} alone")
+    return stored
+
+
 def resume(run: Path, engine: Engine, plan: RunPlan) -> tuple[int, float | None]:
     """Load the last whole checkpoint and return (steps done, best valid loss so far).
 
@@ -176,11 +201,16 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _refuse_pickle() -> None:
-    """Make DeepSpeed load tensors only, and let through the three harmless classes of its own it stores beside them."""
-    import torch
+    """Make DeepSpeed load tensors only, and let through the harmless classes that it stores beside them."""
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    torch.serialization.add_safe_globals(_harmless())
+
+
+def _harmless() -> list[Any]:
+    """Return the three classes of its own that DeepSpeed stores beside tensors."""
+    library()
     from deepspeed.runtime.fp16.loss_scaler import LossScaler
     from deepspeed.runtime.zero.config import ZeroStageEnum
     from deepspeed.utils.tensor_fragment import fragment_address
 
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
+    return [LossScaler, ZeroStageEnum, fragment_address]

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
@@ -22,8 +23,8 @@ from dare_eeg.log import log, refuse_absent
 from dare_eeg.losses import Losses
 from dare_eeg.model import SIZES, Network, Outputs
 from dare_eeg.order import Plan, Source
-from dare_eeg.published import read_network
 from dare_eeg.shards import TrainingSet
+from dare_eeg.start import start
 from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
 from manifests import manifest
 from manifests.durable import canonical_json, write_bytes
@@ -66,7 +67,8 @@ def pretrain(
         raise DareError(f"{run}: holds a run; go on with --resume, or choose another --out")
     refuse_absent(config)
     torch.manual_seed(config.seed)
-    network = _network(config)
+    began = start(config, resume)
+    network = began.network
     ds = engine.start(network, config)
     every = config.checkpoint_every or max(1, plan.steps // 20)
     resolved = {"steps": plan.steps, "precision": engine.precision(config), "checkpoint_every": every}
@@ -75,10 +77,12 @@ def pretrain(
     done, best_valid = checkpoint.resume(run, ds, kept) if resume else (0, None)
     if ds.global_rank == 0:
         config.save(run / "config.toml")
+        if began.said:
+            print(began.said, file=sys.stderr)
     stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
     restarted_at = done if config.on_resume == "restart" else 0
     loader = Loader(plan, trained_on, config, done, ds.global_rank, ds.world_size)
-    provenance = _provenance(config, sets, run)
+    provenance = _provenance(config, sets, began.before)
     logging = nullcontext(lambda metrics: None) if ds.global_rank else log(config, done)
     with engine.together(), _Stop() as stop, closing(loader), logging as write:
         batches = iter(loader)
@@ -200,18 +204,6 @@ def make_plan(config: PretrainConfig, sets: list[TrainingSet]) -> Plan:
     return Plan(sources, config.seed, config.global_batch, config.micro_batch, steps)
 
 
-def _network(config: PretrainConfig) -> Network:
-    """Return the network that a run begins with."""
-    size = SIZES[config.size]
-    network = Network(size, config.init, config.case)
-    if config.start_from:
-        state, _ = read_network(Path(config.start_from), size)
-        network.load_state_dict(state)
-    # Without the second view in its loss the head learns nothing; without gradient no optimizer group holds it.
-    network.loss_mc.requires_grad_(config.train_head and config.case != 4)
-    return network
-
-
 def _forward(
     ds: Engine, network: Network, config: PretrainConfig, batch: MicroBatch, across_ranks: bool = False
 ) -> tuple[Outputs, Losses]:
@@ -272,7 +264,9 @@ def _signature(one: TrainingSet) -> str:
     return f"{','.join(known)} {one.train.sfreq:g} Hz {one.train.shape[1]}"
 
 
-def _provenance(config: PretrainConfig, sets: list[TrainingSet], run: Path) -> Callable[[int], Provenance]:
+def _provenance(
+    config: PretrainConfig, sets: list[TrainingSet], before: Provenance | None
+) -> Callable[[int], Provenance]:
     names = {name for one in sets for name in one.train.electrodes}
     subjects = {name for one in sets for windows in (one.train, one.valid) for name in windows.subject_names}
     sha256 = manifest.sha256(Path(config.shards))
@@ -283,7 +277,8 @@ def _provenance(config: PretrainConfig, sets: list[TrainingSet], run: Path) -> C
         unit_scale=config.unit_scale,
         manifest_sha256=sha256,
         step=step,
-        subjects=tuple(sorted(subjects)),
+        subjects=tuple(sorted(subjects.union(before.subjects if before else ()))),
+        more_subjects=before is not None and (before.more_subjects or not before.subjects),
     )
 
 

@@ -226,7 +226,9 @@ def _contamination(asked: Question, encoder: PretrainedEncoder, tested: list[str
     unlinkable = any(one.startswith("tueveval:") for one in tested) and any(one.startswith("tuh:") for one in known)
     if unlinkable:
         note = f"{note}; TUEV's eval ids cannot be linked to TUH's"
-    return Contamination(known=not unlinkable, seen_in_pretraining=seen, note=note)
+    if more := encoder.provenance.more_subjects:
+        note = f"{note}; its pretraining began with weights that do not say whom they had seen"
+    return Contamination(known=not (unlinkable or more), seen_in_pretraining=seen, note=note)
 
 
 def _predictions(windows: Windows, fitted: Fitted) -> bytes:

@@ -16,7 +16,7 @@ from manifests import records
 from manifests.durable import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DareError
-from manifests.records import Record
+from manifests.records import Record, added
 
 ENCODER_FILE = "encoder.safetensors"
 """The name of the encoder in a run's folder."""
@@ -31,7 +31,8 @@ class Provenance(Record):
     """What an encoder is and was trained on: network input = µV × ``unit_scale`` at ``sfreq`` Hz.
 
     The first five fields are those of its `Size`. ``subjects`` are those it has seen, as namespace:id; there are none,
-    and no ``manifest_sha256``, where unknown.
+    and no ``manifest_sha256``, where unknown. It has seen ``more_subjects`` where it began with weights that do not say
+    whom they had seen.
     """
 
     KIND = "encoder's metadata"
@@ -48,6 +49,7 @@ class Provenance(Record):
     manifest_sha256: str = ""
     step: int = 0
     subjects: tuple[str, ...] = ()
+    more_subjects: bool = added(False, absent=False)
 
     @property
     def size(self) -> Size:

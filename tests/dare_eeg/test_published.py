@@ -159,18 +159,6 @@ def test_an_encoder_that_is_not_there_is_not_exported(tmp_path: Path) -> None:
     assert not (tmp_path / "out.ckpt").exists()
 
 
-def test_a_run_starts_from_a_published_checkpoint(golden, four_electrodes: Path, tmp_path: Path) -> None:
-    start = ("--set", f"start_from={golden / 'nano.ckpt'}", "--set", "unit_scale=0.001", "--lr", 1e-9)
-    run = pretrained(four_electrodes, tmp_path / "run", "--steps", 1, *start)
-    began = stored(golden)
-    for name, value in last_state(run).items():
-        if not name.startswith("target_encoder."):  # which one step moves towards the encoder, at any rate of learning
-            torch.testing.assert_close(value, began[name], rtol=0, atol=1e-7)
-    answer = dare("pretrain", "--shards", four_electrodes, "--out", tmp_path / "base", *start, "--size", "light")
-    assert answer.status == 2
-    assert "not a whole network" in answer.complaint
-
-
 def test_as_published_takes_every_correction_back(four_electrodes: Path, tmp_path: Path) -> None:
     given = {"shards": str(four_electrodes), "out": str(tmp_path), "size": "nano", "as_published": True}
     published, ours = configs.load(None, given), configs.load(None, given | {"as_published": False})
