@@ -286,6 +286,8 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many times, seeds from 0.")
 @click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
+@click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
+              " each interval.")  # fmt: skip
 @click.option(
     "--as-published", is_flag=True, help="Feed, train and choose as the published scripts do, slips included."
 )
@@ -301,6 +303,7 @@ def probe(
     protocol: Any,
     seeds: int,
     epochs: int | None,
+    resamples: int,
     as_published: bool,
     settings: tuple[str, ...],
     out: Path | None,
@@ -332,6 +335,7 @@ def probe(
             size,
             epochs or 0,
             practice(cast(Any, one), as_published, settings),
+            resamples,
         )
         results = probing.probe(asked, _progress(f"probe {one}", "fits"))
         if as_json:

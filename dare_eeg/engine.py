@@ -130,8 +130,8 @@ def start(network: nn.Module, config: PretrainConfig) -> Engine:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """Let the processes of a job watch each other's pulse until all have come to the end; then `stop`."""
+def together(leave: bool) -> Iterator[None]:
+    """Let the processes of a job watch each other's pulse until all have come to the end; then, if told so, `stop`."""
     if not _several():
         yield
         return
@@ -139,7 +139,10 @@ def together() -> Iterator[None]:
     pulse = Pulse(dist.get_rank(), dist.get_world_size(), _speak)
     try:
         yield
-        stop()
+        if leave:
+            stop()
+        else:
+            dist.barrier()
     finally:
         pulse.end()
 

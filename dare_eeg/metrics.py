@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 from manifests import keyed
 
 NUM_RESAMPLES = 500
+"""Draws of subjects behind an interval, where nobody says how many."""
 
 Scores = dict[str, float]
 
@@ -35,7 +36,10 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Sco
 
 
 def interval(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64], subjects: NDArray[np.str_]
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    subjects: NDArray[np.str_],
+    resamples: int = NUM_RESAMPLES,
 ) -> dict[str, tuple[float, float] | None]:
     """Return the 95 % interval of each metric over subjects drawn with replacement (bootstrap by subject).
 
@@ -46,7 +50,7 @@ def interval(
     members = [np.flatnonzero(subjects == name) for name in names]
     num_classes = len(set(labels.tolist()))
     drawn: list[Scores] = []
-    for resample in range(NUM_RESAMPLES if len(names) > 1 else 0):
+    for resample in range(resamples if len(names) > 1 else 0):
         chosen = keyed.integers(keyed.key("bootstrap", resample), np.arange(len(names))) % np.uint64(len(names))
         rows = np.concatenate([members[int(number)] for number in chosen])
         if len(set(labels[rows].tolist())) == num_classes:

@@ -69,6 +69,7 @@ def pretrain(
     torch.manual_seed(config.seed)
     began = start(config, resume)
     network = began.network
+    leave = not dist.is_initialized()  # who has joined the processes parts them
     ds = engine.start(network, config)
     every = config.checkpoint_every or max(1, plan.steps // 20)
     resolved = {"steps": plan.steps, "precision": engine.precision(config), "checkpoint_every": every}
@@ -84,7 +85,7 @@ def pretrain(
     loader = Loader(plan, trained_on, config, done, ds.global_rank, ds.world_size)
     provenance = _provenance(config, sets, began.before)
     logging = nullcontext(lambda metrics: None) if ds.global_rank else log(config, done)
-    with engine.together(), _Stop() as stop, closing(loader), logging as write:
+    with engine.together(leave), _Stop() as stop, closing(loader), logging as write:
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(ds, network, config, plan, step, batches, restarted_at)

@@ -19,6 +19,7 @@ from dare_eeg.alignment import AlignedWindows
 from dare_eeg.blocks import initialise
 from dare_eeg.classifiers import Fit, Training
 from dare_eeg.encoder import PretrainedEncoder, load_encoder
+from dare_eeg.metrics import NUM_RESAMPLES
 from dare_eeg.model import SIZES, Encoder
 from dare_eeg.practice import Mode, Practice
 from dare_eeg.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
@@ -45,7 +46,10 @@ RECIPES: dict[str, Training] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: which corpus and set, encoder (a path, or ``scratch`` of ``size``), mode, protocol, seeds, how."""
+    """What is asked: which corpus and set, encoder (a path, or ``scratch`` of ``size``), mode, protocol, seeds, how.
+
+    ``resamples`` is the number of draws of subjects behind each interval.
+    """
 
     corpus: str
     shards: Path
@@ -57,6 +61,7 @@ class Question:
     size: str = "base"
     epochs: int = 0
     practice: Practice = field(default_factory=Practice)
+    resamples: int = NUM_RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,8 @@ def _results(
         seeds=tuple(range(asked.seeds)),
         classes=windows.classes,
         electrodes_left_out=_left_out(asked, windows),
-        metrics={level: _table(of) for level, of in levels.items()},
+        resamples=asked.resamples,
+        metrics={level: _table(of, asked.resamples) for level, of in levels.items()},
         confusion=Confusion(counts=counts.tolist()),
         folds=tuple(_fold(windows, fitted, number) for number in range(len(fitted.folds))),
         contamination=_contamination(asked, encoder, sorted({*subjects.tolist()})),
@@ -191,11 +197,13 @@ def _identity(asked: Question, encoder: PretrainedEncoder) -> EncoderFacts:
     )
 
 
-def _table(seeds: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]]) -> dict[str, Figure]:
+def _table(
+    seeds: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]], resamples: int
+) -> dict[str, Figure]:
     """Return mean and deviation over seeds of each metric that applies, and the interval of the seeds' mean word."""
     by_seed = [metrics.scores(labels, told) for labels, told, _ in seeds]
     labels, _, subjects = seeds[0]
-    bounds = metrics.interval(labels, np.mean([told for _, told, _ in seeds], axis=0), subjects)
+    bounds = metrics.interval(labels, np.mean([told for _, told, _ in seeds], axis=0), subjects, resamples)
     table = {}
     for name in by_seed[0]:
         values = [one[name] for one in by_seed]

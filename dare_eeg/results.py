@@ -2,7 +2,7 @@
 
 from dare_eeg.practice import Mode, Practice
 from dare_eeg.splits import Protocol
-from manifests.records import Part, Record
+from manifests.records import Part, Record, added
 
 
 class EncoderFacts(Part):
@@ -50,7 +50,10 @@ class Contamination(Part):
 
 
 class Results(Record):
-    """All that a probe found; ``metrics`` are by level (window, recording) and name."""
+    """All that a probe found.
+
+    ``metrics`` are by level (window, recording) and name, their intervals over so many ``resamples`` of the subjects.
+    """
 
     KIND = "results"
 
@@ -65,6 +68,7 @@ class Results(Record):
     seeds: tuple[int, ...]
     classes: tuple[str, ...]
     electrodes_left_out: tuple[str, ...]
+    resamples: int = added(500, absent=500)
     metrics: dict[str, dict[str, Figure]]
     confusion: Confusion
     folds: tuple[FoldFacts, ...]

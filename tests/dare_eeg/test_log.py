@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dare_eeg import config as configs
 from dare_eeg import pretrain as training
+from dare_eeg.shards import training_sets
 from tests.commands import Answer, dare, unusable
 from tests.dare_eeg.sets import NANO, metrics_of
 
@@ -43,19 +46,19 @@ def run(_nothing_leaves_the_machine: None, four_electrodes: Path, tmp_path_facto
     """A run that ended after step 3, of which the checkpoint of step 2 knows nothing, and was resumed."""
     pytest.importorskip("mlflow")
     pytest.importorskip("wandb")
-    folder, true_step = tmp_path_factory.mktemp("logged") / "run", training.train_step
+    folder = tmp_path_factory.mktemp("logged") / "run"
 
-    def step(*arguments: Any) -> dict[str, Any]:
-        if arguments[4] == 3:
+    def interrupt(step: int, steps: int, metrics: dict[str, Any]) -> None:
+        if step == 3:
             raise KeyboardInterrupt
-        return true_step(*arguments)
 
     def ids() -> list[str]:
         return [(folder / f"{name}.id").read_text() for name in ("mlflow", "wandb")]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "train_step", step)
-        assert pretrain(four_electrodes, folder, "--log", "mlflow", "--log", "wandb").status == 130
+    given = {"shards": str(four_electrodes), "out": str(folder), "size": "nano", "steps": STEPS, "checkpoint_every": 2}
+    config = configs.load(None, given | {"global_batch": 8, "micro_batch": 4, "log": ("mlflow", "wandb")})
+    with pytest.raises(KeyboardInterrupt):
+        training.pretrain(config, training_sets(four_electrodes), interrupt)
     assert [line["step"] for line in metrics_of(folder)] == [1, 2, 3]
     before = ids()
     answer = dare("pretrain", "--config", folder / "config.toml", "--resume")
@@ -178,7 +181,7 @@ def test_a_tracker_that_cannot_be_reached_harms_nothing(
 def test_a_tracker_that_is_not_installed_is_refused_before_any_training(
     four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracker: str
 ) -> None:
-    monkeypatch.setattr("dare_eeg.log.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, tracker, None)
     answer = pretrain(four_electrodes, tmp_path / "run", "--log", tracker)
     unusable(answer, f"--log {tracker}: {tracker} is not installed; pip install {tracker}")
     assert not (tmp_path / "run").exists()

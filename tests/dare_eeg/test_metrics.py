@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dare_eeg import metrics
 from dare_eeg.metrics import by_recording, interval, scores
+
+FEW = 100
+"""Resamples enough to tell what an interval is made of."""
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -53,12 +55,6 @@ def average_precision(positive: NDArray[np.bool_], score: NDArray[np.float64]) -
         total += (reached - recall) * (positive & chosen).sum() / chosen.sum()
         recall = reached
     return float(total)
-
-
-@pytest.fixture
-def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hold intervals to 100 resamples, enough to tell what they are made of."""
-    monkeypatch.setattr(metrics, "NUM_RESAMPLES", 100)
 
 
 def predictions(num_classes: int, windows: int, seed: int, decimals: int = 15) -> tuple[Labels, Probabilities]:
@@ -109,14 +105,12 @@ def test_recordings_with_windows_of_two_classes_have_none() -> None:
     assert by_recording(np.array([0, 1, 1]), told, np.array(["a", "a", "b"]), np.array(["S", "S", "T"])) is None
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("fewer_resamples")
 def test_interval_holds_the_score_and_narrows_with_people() -> None:
     widths = []
     for people in (8, 80):
         labels, told = predictions(2, 10 * people, seed=3)
         subjects = np.repeat([f"s{number}" for number in range(people)], 10)
-        bounds = interval(labels, told, subjects)
+        bounds = interval(labels, told, subjects, FEW)
         for name, value in scores(labels, told).items():
             low, high = bounds[name] or [np.nan, np.nan]
             assert low < value < high
@@ -127,21 +121,17 @@ def test_interval_holds_the_score_and_narrows_with_people() -> None:
     assert widths[1] < widths[0] / 2
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("fewer_resamples")
 def test_interval_is_over_people_however_many_windows_they_have() -> None:
     labels, told = predictions(2, 20, seed=4)
     subjects = np.array([f"s{number % 10}" for number in range(20)])
-    thrice = interval(np.tile(labels, 3), np.tile(told, (3, 1)), np.tile(subjects, 3))
-    once = interval(labels, told, subjects)
+    thrice = interval(np.tile(labels, 3), np.tile(told, (3, 1)), np.tile(subjects, 3), FEW)
+    once = interval(labels, told, subjects, FEW)
     for name in ("balanced_accuracy", "auroc", "kappa"):
         assert thrice[name] == pytest.approx(once[name])
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("fewer_resamples")
 def test_interval_is_the_same_each_time_and_none_for_one_person() -> None:
     labels, told = predictions(2, 40, seed=5)
     subjects = np.array([f"s{number % 7}" for number in range(40)])
-    assert interval(labels, told, subjects) == interval(labels, told, subjects)
-    assert set(interval(labels, told, np.array(["s"] * 40)).values()) == {None}
+    assert interval(labels, told, subjects, FEW) == interval(labels, told, subjects, FEW)
+    assert set(interval(labels, told, np.array(["s"] * 40), FEW).values()) == {None}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.linalg import fractional_matrix_power
 
-from dare_eeg import metrics, open_shards
+from dare_eeg import open_shards
 from dare_eeg.alignment import AlignedWindows
 from dare_eeg.classifiers import ProbeNetwork, Training
 from dare_eeg.encoder import PretrainedEncoder, load_encoder
@@ -21,13 +21,6 @@ from manifests.recipe import load
 from tests.conftest import relative_error
 from tests.dare_eeg.sets import recorded, write_set
 from tests.dare_eeg.test_probe import ask, probed
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fewer_resamples():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "NUM_RESAMPLES", 20)
-        yield
 
 
 def classifier(golden: Path, folder: Path, as_published: bool) -> ProbeNetwork:

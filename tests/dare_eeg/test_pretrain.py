@@ -4,13 +4,15 @@ import json
 import math
 import os
 import signal
-from contextlib import nullcontext
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 
 from dare_eeg import config as configs
@@ -80,15 +82,14 @@ def test_encoder_is_the_momentum_encoder_of_the_checkpoint(run: Path) -> None:
     assert any(not torch.equal(tensor, module[f"encoder.{name}"]) for name, tensor in encoder.items())
 
 
-@pytest.mark.slow
-def test_encoder_is_that_of_the_best_valid_loss(
-    four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = iter([3.0, 1.0, 2.0])
-    monkeypatch.setattr(training, "validate", lambda *_: {"loss": next(told)})
-    run = pretrained(four_electrodes, tmp_path / "run", "--steps", 3, "--checkpoint-every", 1)
-    assert load_encoder(run).provenance.step == 2
-    assert sorted(path.name for path in (run / "checkpoints").glob("step-*")) == ["step-00000002", "step-00000003"]
+def test_encoder_is_that_of_the_best_valid_loss(four_electrodes: Path, tmp_path: Path) -> None:
+    plan = ("--steps", 8, "--checkpoint-every", 1, "--lr", 0.02)  # at which the valid loss falls and rises again
+    run = pretrained(four_electrodes, tmp_path / "run", *plan)
+    valid = {line["step"]: line["valid"]["loss"] for line in metrics_of(run)}
+    best = min(valid, key=lambda step: valid[step])
+    assert 1 < best < 8
+    assert load_encoder(run).provenance.step == best
+    assert sorted(path.name for path in (run / "checkpoints").glob("step-*")) == [f"step-{best:08d}", "step-00000008"]
 
 
 def test_without_valid_windows_the_encoder_is_the_last(tmp_path: Path) -> None:
@@ -165,56 +166,49 @@ def test_a_few_windows_are_learnt_by_heart(tmp_path: Path) -> None:
     assert end < 0.5 * start
 
 
-@pytest.mark.parametrize(("call", "named"), [(4, "at step 2; look at four: "), (11, "valid")])
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(
-    four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, named: str
-) -> None:
-    true_total, calls = losses.total, []
+class Overflowing(Window):
+    """A window whose samples no float32 holds."""
 
-    def spoiled(measured: losses.Losses, case: int) -> torch.Tensor:
-        calls.append(measured)
-        return true_total(measured, case) * (math.nan if len(calls) == call else 1.0)
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        return np.full(len(self.counts), 3e38, np.float32)
 
-    monkeypatch.setattr(losses, "total", spoiled)
+
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(tmp_path: Path, part: str) -> None:
+    spoiled = Overflowing(recorded("tuh:b", 1)[0].counts, "tuh:b", "b.edf", 35.0)
+    shards = {"train": [recorded("tuh:a", 15)], "valid": [recorded("tuh:c", 7)]}
+    shards[part][0].append(spoiled)
+    folder = write_set(tmp_path / "spoiled", shards)
     plan = ("--steps", 5, "--checkpoint-every", 5)
-    answer = dare("pretrain", "--shards", four_electrodes, "--out", tmp_path / "run", *NANO, *plan)
+    answer = dare("pretrain", "--shards", folder, "--out", tmp_path / "run", *NANO, *plan)
     assert answer.status == 2
     complaint = answer.err.splitlines()[-1]
-    assert complaint.startswith(f"dare: {tmp_path / 'run'}: the ")
-    assert "loss is not finite" in complaint or "loss is nan" in complaint
-    assert named in complaint
-    assert ".edf at " in complaint
+    if part == "valid":
+        second = "spoiled: c.edf at 20 s"  # of two batches
+        assert f"{tmp_path / 'run'}: the loss is not finite on valid; look at {second}, or lower --lr" in complaint
+        return
+    told = json.loads((tmp_path / "run" / "not_finite.json").read_text())
+    (batch,) = told["not_finite"]
+    assert "spoiled: b.edf at 35 s" in batch
+    assert f"{tmp_path / 'run'}: the loss is not finite at step {told['step']}; look at {batch[0]} and " in complaint
+    assert [len(batch) for batch in told["finite"]] == [4]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "moment"), [(signal.SIGTERM, "in"), (signal.SIGUSR1, "in"), (signal.SIGTERM, "after")]
-)
-def test_a_signal_saves_and_ends_well_and_says_how_to_go_on(
-    run: Path, four_electrodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, moment: str
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_ends_the_run_after_the_step_that_it_falls_in(
+    run: Path, four_electrodes: Path, tmp_path: Path, number: int
 ) -> None:
-    def spy(*arguments: Any) -> dict[str, Any]:
-        if moment == "in" and arguments[4] == 1:
-            os.kill(os.getpid(), number)
-        return true_step(*arguments)
-
     def report(step: int, steps: int, metrics: dict[str, Any]) -> None:
-        if moment == "after" and step == 2:
+        if step == 2:
             os.kill(os.getpid(), number)
 
-    true_step, stopped = training.train_step, tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "train_step", spy)
-        patch.setattr("dare_eeg.progress.progress", lambda: nullcontext(report))
-        answer = dare(
-            "pretrain", "--shards", four_electrodes, "--out", stopped, *NANO, "--steps", STEPS, "--checkpoint-every", 6
-        )
-    assert answer.status == 0
-    done = len(metrics_of(stopped))
-    assert done in ((2,) if moment == "in" else (2, 3))
-    assert f"{done} of {STEPS} steps" in answer.out
-    (command,) = [line.partition("go on with: dare ")[2] for line in answer.out.splitlines() if "go on with" in line]
-    assert dare(*command.split()).status == 0
+    stopped = tmp_path / "run"
+    given = {"shards": str(four_electrodes), "out": str(stopped), "size": "nano", "steps": STEPS, "checkpoint_every": 6}
+    config = configs.load(None, given | {"global_batch": 8, "micro_batch": 4})
+    done = training.pretrain(config, training_sets(four_electrodes), report)
+    assert (done.steps, done.planned) == (3, STEPS)
+    assert dare("pretrain", "--config", stopped / "config.toml", "--resume").status == 0
     assert [line["loss"] for line in metrics_of(stopped)] == [line["loss"] for line in metrics_of(run)]
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dare_eeg import metrics, open_shards
+from dare_eeg import open_shards
 from dare_eeg.weights import read_weights, save_encoder
 from manifests.durable import sha256_file
 from manifests.manifest import SPLITS
@@ -23,19 +23,15 @@ from tests.dare_eeg.sets import recorded, truncate, write_set
 from tests.dare_eeg.test_metrics import by_hand
 
 MODES = {"linear": (), "conv-linear": ("--epochs", 2), "finetune": ("--epochs", 1)}
+RESAMPLES = 20
+"""A few, as intervals are judged elsewhere."""
+
 METRICS = {"balanced_accuracy", "accuracy", "auroc", "auc_pr", "kappa", "weighted_f1"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _fewer_resamples():
-    """Hold intervals to a few resamples: they are judged elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "NUM_RESAMPLES", 20)
-        yield
-
-
 def ask(corpus: str, shards: Path, encoder: object, out: Path, *options: object) -> Answer:
-    return dare("probe", corpus, "--shards", shards, "--encoder", encoder, "--out", out, *options)
+    named = ("--shards", shards, "--encoder", encoder, "--out", out)
+    return dare("probe", corpus, *named, "--resamples", RESAMPLES, *options)
 
 
 def probed(corpus: str, shards: Path, encoder: object, out: Path, *options: object) -> dict[str, Any]:
