@@ -222,7 +222,7 @@ def streamed(one: TrainingSet, epochs: int) -> Iterator[int]:
     """Yield the sizes of the batches of some epochs as training gets them."""
     steps = epochs * len(one.train) // BATCH
     config = PretrainConfig(shards="", out="", steps=steps, global_batch=BATCH, micro_batch=BATCH)
-    loader = Loader(make_plan(config, [one]), [one], config, 0, 0, 1)
+    loader = Loader(make_plan(config, [one]), [one], config)
     try:
         for batch in loader:
             yield len(batch.counts)

@@ -182,7 +182,7 @@ def interpolation(sets: list[TrainingSet]) -> float:
     steps = len(eegmat[0].train) // JUDGED["micro_batch"]
     plain = PretrainConfig(shards="", out="", steps=steps, global_batch=JUDGED["micro_batch"], **JUDGED)
     covariance = torch.zeros(())
-    for batch in Loader(make_plan(plain, eegmat), eegmat, plain, 0, 0, 1):
+    for batch in Loader(make_plan(plain, eegmat), eegmat, plain):
         y_BNCP = _patches(batch)
         covariance = covariance + torch.einsum("bncp,bndp->cd", y_BNCP, y_BNCP) / (y_BNCP[:, :, 0].numel() * steps)
     error, power = [], []

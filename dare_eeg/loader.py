@@ -20,7 +20,7 @@ from torch import Tensor
 from dare_eeg import augment
 from dare_eeg.augment import Spoil, Strength
 from dare_eeg.config import PretrainConfig
-from dare_eeg.masks import Masks, draw
+from dare_eeg.masks import Masks, Rules, draw
 from dare_eeg.model import PATCH
 from dare_eeg.order import Plan
 from dare_eeg.resample import resample
@@ -35,6 +35,17 @@ CROP = 1024
 """Samples at that rate which a training window is cropped to."""
 
 _AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Rank:
+    """This process among ``of`` of a job: every so many-th micro-batch is its, from ``number`` on."""
+
+    number: int = 0
+    of: int = 1
+
+
+ALONE = Rank()
 
 
 @dataclass(frozen=True)
@@ -99,15 +110,8 @@ class _Reader:
 
     def masks(self, key: int, config: PretrainConfig) -> Masks:
         """Return the masks of a micro-batch."""
-        return draw(
-            key,
-            min(self.length, CROP) // PATCH,
-            len(self.ids),
-            config.targets or None,
-            config.masking,
-            config.second_view,
-            config.micro_batch,
-        )
+        rules = Rules(config.targets or None, config.masking, config.second_view)
+        return draw(key, min(self.length, CROP) // PATCH, len(self.ids), rules, config.micro_batch)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -140,12 +144,12 @@ class Loader:
     """
 
     def __init__(
-        self, plan: Plan, sets: list[TrainingSet], config: PretrainConfig, first: int, rank: int, world: int
+        self, plan: Plan, sets: list[TrainingSet], config: PretrainConfig, first: int = 0, rank: Rank = ALONE
     ) -> None:
         self._plan, self._config = plan, config
         self._strength = Strength(config.electrode_drop, config.time_drop, config.noise, config.gain)
         self._readers = [_Reader(one.train) for one in sets]
-        self._range, self._rank, self._world = range(first, plan.steps), rank, world
+        self._range, self._rank = range(first, plan.steps), rank
         self._queue: queue.Queue[MicroBatch | Exception | None] = queue.Queue(_AHEAD)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="loader", daemon=True)
@@ -177,7 +181,8 @@ class Loader:
         try:
             for step in self._range:
                 slots = self._plan.slots(step)
-                for number in range(self._rank, self._plan.global_batch // self._plan.micro_batch, self._world):
+                batches = self._plan.global_batch // self._plan.micro_batch
+                for number in range(self._rank.number, batches, self._rank.of):
                     mine = slice(number * self._plan.micro_batch, (number + 1) * self._plan.micro_batch)
                     reader = self._readers[int(slots.source[mine.start])]
                     batch = self._batch(step, number, slots.source[mine], slots.shard[mine], slots.row[mine],
@@ -240,7 +245,7 @@ def _described(places: list[tuple[_Reader, int, int]]) -> list[str]:
 
 
 def valid_batches(
-    sets: list[TrainingSet], config: PretrainConfig, step: int = 0, rank: int = 0, world: int = 1
+    sets: list[TrainingSet], config: PretrainConfig, step: int = 0, rank: Rank = ALONE
 ) -> Iterator[MicroBatch]:
     """Yield every valid window once, in a fixed order; the last batch of a set is padded. Ranks take turns.
 
@@ -255,7 +260,7 @@ def valid_batches(
         reader = _Reader(windows)
         for start in range(0, len(windows), size):
             number += 1
-            if number % world != rank:
+            if number % rank.of != rank.number:
                 continue
             taken = np.arange(start, min(start + size, len(windows)))
             counts = np.zeros((size, *reader.shape), np.int16)

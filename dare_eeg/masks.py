@@ -31,24 +31,11 @@ class Masks:
     mask_y: NDArray[np.int64]
 
 
-def visible_electrodes(num_electrodes: int) -> int:
-    """Return how many electrodes a visible patch shows: 12 of 58, and the same share of any other number."""
-    return max(1, round(12 / 58 * num_electrodes))
+@dataclass(frozen=True)
+class Rules:
+    """How masks are drawn.
 
-
-def draw(
-    key: int,
-    num_patches: int,
-    num_electrodes: int,
-    targets: tuple[int, int] | None = (36, 12),
-    masking: Masking = "published",
-    second_view: SecondView = "own_patch",
-    windows: int = 1,
-) -> Masks:
-    """Return the masks of a key: a pure function of its arguments.
-
-    Each time patch is visible with probability one half and then shows a few random electrodes. To be
-    reconstructed are at most ``targets[0]`` of the unseen tokens of visible patches and ``targets[1]`` of those
+    To be reconstructed are at most ``targets[0]`` of the unseen tokens of visible patches and ``targets[1]`` of those
     of hidden patches: hidden ones are nearly unpredictable, and many of them drown what can be learned.
     ``targets=None`` is the published choice: all hidden tokens and a fifth of the unseen ones.
 
@@ -56,21 +43,39 @@ def draw(
     patches, a number drawn as in a published mask, so that they stack; ``fixed`` one in which exactly half of the
     patches are visible, so that shapes never change. ``second_view`` ``row_number`` repeats a published slip: the
     i-th row's new tokens come from time patch i instead of the row's own.
+    """
 
-    Masks are drawn again where no patch is visible, where no unseen token is a target, or, if patches show all
-    their electrodes, where none of several is hidden. Raises ValueError for less than one patch, electrode or
-    target in visible patches, or less than none in hidden ones.
+    targets: tuple[int, int] | None = (36, 12)
+    masking: Masking = "published"
+    second_view: SecondView = "own_patch"
+
+
+OURS = Rules()
+
+
+def visible_electrodes(num_electrodes: int) -> int:
+    """Return how many electrodes a visible patch shows: 12 of 58, and the same share of any other number."""
+    return max(1, round(12 / 58 * num_electrodes))
+
+
+def draw(key: int, num_patches: int, num_electrodes: int, rules: Rules = OURS, windows: int = 1) -> Masks:
+    """Return the masks of a key by some rules: a pure function of its arguments.
+
+    Each time patch is visible with probability one half and then shows a few random electrodes. Masks are drawn again
+    where no patch is visible, where no unseen token is a target, or, if patches show all their electrodes, where none
+    of several is hidden. Raises ValueError for less than one patch, electrode or target in visible patches, or less
+    than none in hidden ones.
     """
     if num_patches < 1 or num_electrodes < 1:
         raise ValueError(f"no masks of {num_patches} patches and {num_electrodes} electrodes")
-    if targets is not None and (targets[0] < 1 or targets[1] < 0):
-        raise ValueError(f"targets {targets}: at least 1 in visible patches and 0 in hidden ones")
-    shape = _Shape(num_patches, num_electrodes, targets, second_view)
-    if masking == "fixed":
+    if rules.targets is not None and (rules.targets[0] < 1 or rules.targets[1] < 0):
+        raise ValueError(f"targets {rules.targets}: at least 1 in visible patches and 0 in hidden ones")
+    shape = _Shape(num_patches, num_electrodes, rules)
+    if rules.masking == "fixed":
         return _place(key, shape, max(1, num_patches // 2))
     attempts = (_place(keyed.key(int(key), attempt), shape) for attempt in count())
     published = next(masks for masks in attempts if masks is not None)
-    if masking == "published":
+    if rules.masking == "published":
         return published
     visible = len(published.mask_x)
     each = [_place(keyed.key(int(key), "window", window), shape, visible) for window in range(windows)]
@@ -81,8 +86,7 @@ def draw(
 class _Shape:
     num_patches: int
     num_electrodes: int
-    targets: tuple[int, int] | None
-    second_view: SecondView
+    rules: Rules
 
 
 @overload
@@ -91,7 +95,7 @@ def _place(key: int, shape: _Shape, num_visible: int) -> Masks: ...
 def _place(key: int, shape: _Shape) -> Masks | None: ...
 def _place(key: int, shape: _Shape, num_visible: int | None = None) -> Masks | None:
     """Return masks with so many visible patches; where that is left to chance, None if they break a rule of `draw`."""
-    num_patches, num_electrodes, targets = shape.num_patches, shape.num_electrodes, shape.targets
+    num_patches, num_electrodes, targets = shape.num_patches, shape.num_electrodes, shape.rules.targets
     chance_N = keyed.uniforms(keyed.key(key, "visible"), num_patches)
     visible_N = chance_N < 0.5 if num_visible is None else chance_N <= np.sort(chance_N)[num_visible - 1]
     seen = visible_electrodes(num_electrodes)
@@ -112,7 +116,7 @@ def _place(key: int, shape: _Shape, num_visible: int | None = None) -> Masks | N
         return None
     mask_x = tokens_NC[visible_N, :seen]
     shift = min(_replaced(keyed.key(key, "view"), seen), num_electrodes - seen)
-    if shape.second_view == "own_patch":
+    if shape.rules.second_view == "own_patch":
         mask_x2 = tokens_NC[visible_N, shift : shift + seen]
     else:
         others_NC = _shuffled_tokens(keyed.key(key, "others"), num_patches, num_electrodes)[: len(mask_x)]

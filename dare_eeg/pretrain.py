@@ -18,7 +18,7 @@ from dare_eeg import checkpoint, engine, losses, schedule
 from dare_eeg.checkpoint import RunPlan
 from dare_eeg.config import PretrainConfig
 from dare_eeg.engine import Engine
-from dare_eeg.loader import SFREQ, Loader, MicroBatch, valid_batches
+from dare_eeg.loader import SFREQ, Loader, MicroBatch, Rank, valid_batches
 from dare_eeg.log import log, refuse_absent
 from dare_eeg.losses import Losses
 from dare_eeg.model import SIZES, Network, Outputs
@@ -82,7 +82,7 @@ def pretrain(
             print(began.said, file=sys.stderr)
     stop_at = min(plan.steps, done + stop_after) if stop_after else plan.steps
     restarted_at = done if config.on_resume == "restart" else 0
-    loader = Loader(plan, trained_on, config, done, ds.global_rank, ds.world_size)
+    loader = Loader(plan, trained_on, config, done, Rank(ds.global_rank, ds.world_size))
     provenance = _provenance(config, sets, began.before)
     logging = nullcontext(lambda metrics: None) if ds.global_rank else log(config, done)
     with engine.together(leave), _Stop() as stop, closing(loader), logging as write:
@@ -163,7 +163,7 @@ def validate(
     """
     sums: dict[str, float] = {}
     weight, spoiled = 0.0, ""
-    for batch in valid_batches(sets, config, step, ds.global_rank, ds.world_size):
+    for batch in valid_batches(sets, config, step, Rank(ds.global_rank, ds.world_size)):
         outputs, measured = _forward(ds, network, config, batch)
         parts = vars(measured) | {"loss": losses.total(measured, config.case)} | _health(outputs, batch)
         numbers = {name: value.item() for name, value in parts.items()}

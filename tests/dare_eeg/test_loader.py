@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dare_eeg.config import PretrainConfig
-from dare_eeg.loader import Loader, MicroBatch, outside_vocabulary, valid_batches
+from dare_eeg.loader import ALONE, Loader, MicroBatch, Rank, outside_vocabulary, valid_batches
 from dare_eeg.losses import measure, total
 from dare_eeg.model import SIZES, Network
 from dare_eeg.order import Plan
@@ -32,10 +32,10 @@ def planned(sets: list[TrainingSet], **fields: Any) -> Plan:
     return make_plan(configured(**fields), sets)
 
 
-def load(folder: Path, first: int = 0, rank: int = 0, world: int = 1, **fields: Any) -> Iterator[MicroBatch]:
+def load(folder: Path, first: int = 0, rank: Rank = ALONE, **fields: Any) -> Iterator[MicroBatch]:
     """Yield a rank's micro-batches of a short plan; each is good until the next is asked for."""
     sets = training_sets(folder)
-    loader = Loader(planned(sets, **fields), sets, configured(**fields), first, rank, world)
+    loader = Loader(planned(sets, **fields), sets, configured(**fields), first, rank)
     try:
         yield from loader
     finally:
@@ -98,7 +98,7 @@ def test_a_batch_says_which_windows_it_holds(four_electrodes: Path) -> None:
 def test_windows_of_excluded_subjects_are_never_loaded(four_electrodes: Path, tmp_path: Path) -> None:
     other = write_set(tmp_path / "other", {"train": [recorded("tuh:b", 1)]})
     sets = training_sets(four_electrodes, (str(other),))
-    loader = Loader(planned(sets, steps=5), sets, configured(steps=5), 0, 0, 1)
+    loader = Loader(planned(sets, steps=5), sets, configured(steps=5))
     met = [text for batch in loader for text in batch.windows]
     loader.close()
     whole = open_shards(four_electrodes)
@@ -111,7 +111,7 @@ def test_windows_of_excluded_subjects_are_never_loaded(four_electrodes: Path, tm
 @pytest.mark.parametrize("fields", [{}, {"augment": True, "masking": "window"}])
 def test_two_ranks_together_load_what_one_loads(four_electrodes: Path, fields: dict[str, Any]) -> None:
     alone = [facts(batch) for batch in load(four_electrodes, **fields)]
-    shared = [[facts(batch) for batch in load(four_electrodes, rank=rank, world=2, **fields)] for rank in (0, 1)]
+    shared = [[facts(batch) for batch in load(four_electrodes, rank=Rank(rank, 2), **fields)] for rank in (0, 1)]
     assert [len(mine) for mine in shared] == [6, 6]
     assert [batch for pair in zip(*shared, strict=True) for batch in pair] == alone
 
@@ -227,7 +227,7 @@ def test_sets_of_two_montages_are_loaded_in_turn(four_electrodes: Path, tmp_path
     other = write_set(tmp_path / "other", {"train": [recorded("tuh:z", 15, 640, 2)]}, ("O1", "O2"), 160.0)
     sets = training_sets(four_electrodes) + training_sets(other)
     plan = planned(sets, steps=20)
-    loader = Loader(plan, sets, configured(steps=20), 0, 0, 1)
+    loader = Loader(plan, sets, configured(steps=20))
     shapes = {}
     for batch in loader:
         shapes.setdefault(batch.step, set()).add(batch.tensors(CPU, 0.01)[0].shape[1:])

@@ -3,14 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dare_eeg.masks import Masks, draw, visible_electrodes
+from dare_eeg.masks import Masks, Rules, draw, visible_electrodes
 
 DRAWS = 10_000
 
 
 @pytest.fixture(scope="module")
 def many() -> list[Masks]:
-    return [draw(key, 16, 58, targets=None) for key in range(DRAWS)]
+    return [draw(key, 16, 58, Rules(None)) for key in range(DRAWS)]
 
 
 def overlaps(masks: Masks) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_every_electrode_and_patch_is_drawn_alike(many):
     targets=st.none() | st.tuples(st.integers(1, 60), st.integers(0, 30)),
 )
 def test_masks_of_any_shape_keep_their_promises(key, patches, electrodes, targets):
-    masks = draw(key, patches, electrodes, targets)
+    masks = draw(key, patches, electrodes, Rules(targets))
     rows, seen = masks.mask_x.shape
     assert seen == visible_electrodes(electrodes)
     assert masks.mask_x2.shape == (rows, seen)
@@ -96,8 +96,8 @@ def test_masks_of_any_shape_keep_their_promises(key, patches, electrodes, target
 @pytest.mark.slow
 def test_the_published_slip_in_the_second_view_is_as_published():
     """Mean and sd of 10,000 draws of the published code; both sides are samples, hence twice their standard error."""
-    drawn = [draw(key, 16, 58, targets=None, second_view="row_number") for key in range(DRAWS)]
-    for masks, own in zip(drawn, (draw(key, 16, 58, targets=None) for key in range(DRAWS)), strict=False):
+    drawn = [draw(key, 16, 58, Rules(None, second_view="row_number")) for key in range(DRAWS)]
+    for masks, own in zip(drawn, (draw(key, 16, 58, Rules(None)) for key in range(DRAWS)), strict=False):
         assert np.array_equal(masks.mask_x, own.mask_x)
         assert np.array_equal(masks.mask_y, own.mask_y)
     told: dict[str, list[float]] = {
@@ -130,7 +130,7 @@ def test_the_published_slip_in_the_second_view_is_as_published():
 )
 def test_second_views_by_row_number_mistake_only_where_tokens_come_from(key, patches, electrodes, targets, masking):
     ours, theirs = (
-        draw(key, patches, electrodes, targets, masking, view, windows=2) for view in ("own_patch", "row_number")
+        draw(key, patches, electrodes, Rules(targets, masking, view), windows=2) for view in ("own_patch", "row_number")
     )
     assert np.array_equal(ours.mask_x, theirs.mask_x)
     assert ours.mask_x2.shape == theirs.mask_x2.shape
@@ -151,8 +151,8 @@ def test_second_views_by_row_number_mistake_only_where_tokens_come_from(key, pat
     windows=st.integers(1, 4),
 )
 def test_masks_of_windows_stack_and_each_keeps_the_promises(key, patches, electrodes, targets, windows):
-    masks = draw(key, patches, electrodes, targets, "window", windows=windows)
-    shared = draw(key, patches, electrodes, targets)
+    masks = draw(key, patches, electrodes, Rules(targets, "window"), windows)
+    shared = draw(key, patches, electrodes, Rules(targets))
     assert masks.mask_x.shape == masks.mask_x2.shape == (windows, *shared.mask_x.shape)
     for first, second, wanted in zip(masks.mask_x, masks.mask_x2, masks.mask_y, strict=True):
         patch = first[:, :1] // electrodes
@@ -168,7 +168,7 @@ def test_masks_of_windows_stack_and_each_keeps_the_promises(key, patches, electr
 
 @pytest.mark.slow
 def test_masks_of_windows_differ_and_are_as_many_as_published():
-    drawn = [draw(key, 16, 58, None, "window", windows=4) for key in range(1000)]
+    drawn = [draw(key, 16, 58, Rules(None, "window"), windows=4) for key in range(1000)]
     assert all(len({one.tobytes() for one in masks.mask_x}) == 4 for masks in drawn)
     assert np.mean([masks.mask_x.shape[1] for masks in drawn]) == pytest.approx(8.01, abs=0.2)
     assert np.mean([masks.mask_y.shape[1] for masks in drawn]) == pytest.approx(537, abs=10)
@@ -178,9 +178,11 @@ def test_masks_of_windows_differ_and_are_as_many_as_published():
 
 @pytest.mark.parametrize("targets", [None, (36, 12)])
 def test_fixed_masks_have_one_shape(targets):
-    shapes = {tuple(mask.shape for mask in vars(draw(key, 16, 58, targets, "fixed")).values()) for key in range(100)}
+    shapes = {
+        tuple(mask.shape for mask in vars(draw(key, 16, 58, Rules(targets, "fixed"))).values()) for key in range(100)
+    }
     assert shapes == {((8, 12), (8, 12), (464 + 74 if targets is None else 48,))}
-    assert len({draw(key, 16, 58, targets, "fixed").mask_x.tobytes() for key in range(100)}) == 100
+    assert len({draw(key, 16, 58, Rules(targets, "fixed")).mask_x.tobytes() for key in range(100)}) == 100
 
 
 @given(key=st.integers(0, 2**64 - 1))
@@ -215,4 +217,4 @@ def test_visible_electrodes_keep_their_share(electrodes, seen):
 )
 def test_impossible_masks_are_refused(patches, electrodes, targets):
     with pytest.raises(ValueError, match=r"no masks|targets"):
-        draw(0, patches, electrodes, targets)
+        draw(0, patches, electrodes, Rules(targets))

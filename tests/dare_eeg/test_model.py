@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dare_eeg.blocks import rotate
 from dare_eeg.losses import measure, total
-from dare_eeg.masks import Masks, draw
+from dare_eeg.masks import Masks, Rules, draw
 from dare_eeg.model import SIZES, Encoder, Network, Outputs, Size, cut_patches, infer_size, initialise
 from manifests.electrodes import PRETRAIN_58, ids
 from tests.conftest import relative_error
@@ -56,7 +56,7 @@ def tiny():
     """A small network with a batch of 5 electrodes and its masks."""
     network = rough()
     x = torch.randn(4, 6, 5 * 64)
-    masks = draw(11, num_patches=5, num_electrodes=6, targets=None)
+    masks = draw(11, 5, 6, Rules(None))
     return network, x, torch.tensor(ids(["C3", "FP1", "O2", "T7", "CZ", "PZ"])), masks
 
 
@@ -210,7 +210,7 @@ def test_nothing_depends_on_what_absent_rows_hold(seed, present, masking, spoilt
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(4, 6, 320, generator=generator)
     electrode_ids = torch.randperm(62, generator=generator)[:6]
-    masks = draw(seed, 5, 6, None, masking, windows=4)
+    masks = draw(seed, 5, 6, Rules(None, masking), windows=4)
     calm, spoiled = (
         network(torch.where(present[..., None], x, rest), electrode_ids, masks, present)
         for rest in (torch.zeros(()), spoilt * torch.randn(4, 6, 320, generator=generator))
@@ -232,7 +232,7 @@ def test_one_mask_for_all_windows_is_that_mask_for_each(tiny, lacking):
 
 def test_every_window_is_masked_by_its_own_mask(tiny):
     network, x, electrode_ids, _ = tiny
-    masks = draw(5, 5, 6, None, "window", windows=4)
+    masks = draw(5, 5, 6, Rules(None, "window"), windows=4)
     together = tensors(network(x, electrode_ids, masks))
     for window in range(4):
         alone = network(x[window : window + 1], electrode_ids, Masks(*(mask[window] for mask in vars(masks).values())))
