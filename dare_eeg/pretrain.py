@@ -4,7 +4,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +112,13 @@ def pretrain(
 
 
 def train_step(
-    ds: Engine, network: Network, config: PretrainConfig, plan: Plan, step: int, batches: Any, restarted_at: int = 0
+    ds: Engine,
+    network: Network,
+    config: PretrainConfig,
+    plan: Plan,
+    step: int,
+    batches: Iterator[MicroBatch],
+    restarted_at: int = 0,
 ) -> dict[str, Any]:
     """Do one optimizer step and return its metrics; loss parts are means over the global batch.
 

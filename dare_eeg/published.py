@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -102,7 +102,7 @@ def export(source: Path, to: Literal["official", "safetensors"], out: Path) -> l
     ]
 
 
-def _write(path: Path, state: dict[str, Tensor], step: int, more: dict[str, Any] | None = None) -> None:
+def _write(path: Path, state: dict[str, Tensor], step: int, more: dict[str, dict[str, str]] | None = None) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     stored = {"epoch": 0, "global_step": step, "pytorch-lightning_version": _LIGHTNING, "state_dict": tensors}
     content = io.BytesIO()
