@@ -14,9 +14,9 @@ from manifests.manifest import Format, Receipt, RecordingRow, StoreEntry, dump
 from manifests.recipe import Recipe
 from pipelines import archive, corpora, reading, shard
 from pipelines.archive import Part
+from pipelines.formats.registry import files_of
 from pipelines.plan import Task
 from pipelines.recording import Recording
-from pipelines.scan import files_of
 from pipelines.shard import Samples
 from pipelines.signal import condition, is_notched, margin_s
 from pipelines.source import Source

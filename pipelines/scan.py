@@ -14,13 +14,11 @@ from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
 from pipelines.channels import Fit
 from pipelines.corpora import CORPORA
+from pipelines.formats.registry import files_of, suffixes
 from pipelines.recording import Channel, Header
 from pipelines.signal import too_slow
 from pipelines.source import Corpus, Source
 
-RAW_SUFFIXES = (".edf", ".bdf", ".gdf", ".set", ".vhdr", ".fif", ".mat", ".cnt")
-_COMPANIONS = {".set": (".fdt", ".dat"), ".vhdr": (".eeg", ".dat", ".vmrk")}
-"""Endings of the files that hold a recording's signal and events beside the file that names it."""
 _PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
 _FINGERPRINT_BYTES = 1 << 16
 
@@ -130,12 +128,6 @@ def list_files(src: Path) -> list[str]:
     return sorted(found)
 
 
-def files_of(path: Path) -> list[Path]:
-    """Return the files that make up the recording a path names: itself, and its companions where they are there."""
-    beside = [path.with_suffix(suffix) for suffix in _COMPANIONS.get(path.suffix.lower(), ())]
-    return [path, *(file for file in beside if file.exists())]
-
-
 def _refuse(problem: OSError) -> None:
     raise problem
 
@@ -151,7 +143,7 @@ def _leads_back(folder: Path) -> bool:
 def _is_raw(path: str) -> bool:
     """Return whether a file is raw EEG by its ending, packed by itself or not."""
     name = path.lower()
-    return name.removesuffix(next(filter(name.endswith, _PACKED), "")).endswith(RAW_SUFFIXES)
+    return name.removesuffix(next(filter(name.endswith, _PACKED), "")).endswith(suffixes())
 
 
 def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> str:

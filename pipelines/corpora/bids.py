@@ -9,12 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from manifests.errors import DareError
 from pipelines.corpora import tables
+from pipelines.formats.registry import formats
 from pipelines.source import Source
 
 _PATH = re.compile(
     r"sub-(?P<subject>[^/_]+)/(?:ses-(?P<session>[^/_]+)/)?eeg/"
     r"sub-(?P=subject)_(?(session)ses-(?P=session)_)task-(?P<label>[^/_]+)_(?:[a-z]+-[^/_]+_)*"
-    r"eeg\.(?i:edf|bdf|set|vhdr|fif)"
+    rf"eeg(?i:{'|'.join(re.escape(suffix) for one in formats() if one.in_bids for suffix in one.suffixes)})"
 )
 _SUFFIX = re.compile(r"_eeg\.\w+$")
 

@@ -18,8 +18,9 @@ from pipelines import plan as planning
 from pipelines.doctor import prospect
 from pipelines.doctor.measure import MAINS_HZ, STANDS_OUT_DB, Measures, measure
 from pipelines.doctor.prospect import Facts
+from pipelines.formats.registry import files_of
 from pipelines.recording import Recording, Segment
-from pipelines.scan import Scanned, Tree, files_of
+from pipelines.scan import Scanned, Tree
 from pipelines.windows import count_on_a_grid
 
 STRETCH_S = 20.0

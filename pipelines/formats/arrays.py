@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines.formats import matlab
+from pipelines.formats import Format, matlab
 from pipelines.formats.matrix import Matrix, Value, structs
 from pipelines.formats.sampled import SampledFile
 from pipelines.recording import Event, Segment, describe_channel
@@ -99,7 +99,22 @@ def parse(path: Path, arrays: Arrays) -> SampledFile:
     )
 
 
-def of_runs(path: Path, names: list[str]) -> Arrays | None:
+def _by_itself(path: Path) -> SampledFile:
+    """Return the layout of a MAT file of which nothing is known, that of BNCI Horizon 2020's, which say what they hold.
+
+    Raises DareError for others.
+    """
+    names = matlab.names(path)
+    if runs := _of_runs(path, names):
+        return parse(path, runs)
+    listed = ", ".join(names[:5]) or "none"
+    raise DareError(
+        f"{path}: is a MAT file of arrays ({listed}) that tells neither channels nor rate; it can be read only as part "
+        "of a corpus that knows them"
+    )
+
+
+def _of_runs(path: Path, names: list[str]) -> Arrays | None:
     """Return the layout of the files of BNCI Horizon 2020, None where a file is not one of them.
 
     ``data`` is a cell of runs: ``X`` (time × channel, µV), its rate ``fs``, ``trial`` and the classes ``y``. Channels
@@ -197,3 +212,14 @@ def _events(path: Path, text: str, struct: dict[str, Any], arrays: Arrays) -> li
 def _natural(name: str) -> list[tuple[int, int | str]]:
     """Return a key by which ``x2`` comes before ``x10``."""
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+FORMAT = Format(
+    name="MAT",
+    suffixes=(".mat",),
+    claims=lambda path, head: matlab.is_mat(head),
+    parse=_by_itself,
+    general=True,
+    holds_text=True,
+    in_bids=False,
+)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from pipelines.formats import Format, begins
 from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline
 from pipelines.recording import Event, describe_channel
 
@@ -257,3 +258,6 @@ def _whole_number(path: Path, fields: dict[str, str], name: str) -> int:
     if value != int(value):
         raise DareError(f"{path}: header field '{name}' is not a whole number: {fields[name]!r}")
     return int(value)
+
+
+FORMAT = Format(name="EDF/BDF", suffixes=(".edf", ".bdf"), claims=begins(b"0       ", b"\xffBIOSEMI"), parse=parse)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
-from pipelines.formats import matlab
+from pipelines.formats import Format, matlab
 from pipelines.formats.matrix import Matrix, Value
 from pipelines.formats.sampled import SampledFile, in_blocks, stretches
 from pipelines.recording import Event, describe_channel
@@ -18,11 +18,6 @@ _FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "e
 _MEMBERS = _FIELDS | {"EEG", "labels", "type", "latency", "duration"}
 _MAX_SFREQ = 1e6
 _MAX_COUNT = 1e12
-
-
-def holds(names: list[str]) -> bool:
-    """Return whether variables of these names are a dataset: one struct, or its fields each by itself."""
-    return "EEG" in names or {"nbchan", "pnts", "srate", "data"} <= set(names)
 
 
 def parse(path: Path) -> SampledFile:
@@ -175,3 +170,18 @@ def _whole(path: Path, fields: dict[str, Value], name: str) -> int:
     if not number.is_integer() or abs(number) > _MAX_COUNT:
         raise DareError(f"{path}: its field '{name}' is not a whole number up to {_MAX_COUNT:g}: {number:g}")
     return int(number)
+
+
+def _holds(names: list[str]) -> bool:
+    """Return whether variables of these names are a dataset: one struct, or its fields each by itself."""
+    return "EEG" in names or {"nbchan", "pnts", "srate", "data"} <= set(names)
+
+
+FORMAT = Format(
+    name="EEGLAB",
+    suffixes=(".set",),
+    claims=lambda path, head: matlab.is_mat(head) and _holds(matlab.names(path)),
+    parse=parse,
+    companions={".fdt": "samples", ".dat": "samples"},
+    holds_text=True,
+)

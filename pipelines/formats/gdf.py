@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from pipelines.formats import Format, begins
 from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline
 from pipelines.recording import Event, describe_channel
 
@@ -217,3 +218,6 @@ def _text(cell: bytes) -> str:
 
 def _little_endian(field: bytes) -> int:
     return int.from_bytes(field, "little")
+
+
+FORMAT = Format(name="GDF", suffixes=(".gdf",), claims=begins(b"GDF "), parse=parse, in_bids=False)

@@ -306,7 +306,7 @@ def test_times_that_make_no_gap(saved: Saved, lists: tuple[str, ...], note: str)
         (b"\x89HDF\r\n\x1a\n", "cannot be read as MAT 7.3"),
         (b"MATLAB 5.0 MAT-file", "cannot be read as MAT 5"),
         (b"\x89PNG\r\n\x1a\n", "unknown format"),
-        (b"RIFF....", "is no EDF"),
+        (b"RIFF....", "is a RIFF file"),
         (b"0       " + b" " * 100, "has 108 bytes, too short for its header of 256"),
         (edf_bytes([EEG])[:400], "too short for its header of 512"),
         (edf_bytes([EEG])[:600], "not one whole record"),

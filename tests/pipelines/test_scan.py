@@ -16,7 +16,8 @@ from manifests.electrodes import TCP_22, TEN_TWENTY_19
 from manifests.errors import DareError
 from pipelines.corpora import CORPORA
 from pipelines.formats import readers
-from pipelines.scan import Scanned, Tree, files_of, list_files, scan
+from pipelines.formats.registry import files_of
+from pipelines.scan import Scanned, Tree, list_files, scan
 from tests.judges import noise_uv, write_edf
 
 OLD_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}

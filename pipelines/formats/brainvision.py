@@ -1,0 +1,42 @@
+"""BrainVision: a header in text, .vhdr, that names the samples and the markers beside it; read by MNE."""
+
+import re
+from pathlib import Path
+
+from manifests.errors import DareError
+from pipelines.formats import Format, begins
+from pipelines.formats.foreign import by_mne
+from pipelines.formats.sampled import SampledFile, named
+
+_VOLTAGE_UNITS = ("V", "mV", "µV", "uV", "nV")
+
+
+def parse(path: Path) -> SampledFile:
+    """Return the layout of a BrainVision recording by its .vhdr; raises DareError where .eeg or .vmrk is missing."""
+    import mne
+
+    if path.suffix.lower() != ".vhdr":
+        raise DareError(f"{path}: is the header of a BrainVision recording: give it the ending .vhdr")
+    text = path.read_text("latin-1")
+    for key in ("DataFile", "MarkerFile"):
+        told = re.search(rf"^{key}\s*=\s*(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
+        if told and (Path(told[1]).name != told[1] or not path.with_name(told[1]).is_file()):
+            raise DareError(f"{path}: its {key} {told[1]} is not beside it; put it there, or correct the name in it")
+        if key == "DataFile" and not told:
+            raise DareError(f"{path}: names no DataFile, which would hold its samples")
+    with named(path, "BrainVision"):
+        raw = mne.io.read_raw_brainvision(path, eog=(), preload=False, verbose="error")
+        units = dict(raw._orig_units)
+        # MNE takes an electrode without a place for something else, but leaves its unit.
+        rows = [row for row, name in enumerate(raw.ch_names) if units.get(name) in _VOLTAGE_UNITS]
+        return by_mne(path, "BrainVision", raw, rows, ())
+
+
+FORMAT = Format(
+    name="BrainVision",
+    suffixes=(".vhdr",),
+    claims=begins(b"Brain Vision Data Exchange Header", b"BrainVision Data Exchange Header"),
+    parse=parse,
+    companions={".eeg": "samples", ".dat": "samples", ".vmrk": "markers"},
+    holds_text=True,
+)

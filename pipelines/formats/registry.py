@@ -1,0 +1,85 @@
+"""Registry: the formats there are, found by looking, and what follows from what each says of itself."""
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from manifests.errors import DareError
+from pipelines import formats as package
+from pipelines.formats import Format
+
+_MIN_LINE_FEEDS = 32
+_DISGUISES = {
+    b"PK\x03\x04": "is a zip archive, not a recording: unpack it first",
+    b"\x1f\x8b": "is gzip-compressed, not a recording: unpack it first",
+    b"version https://git-lfs": "is a Git LFS pointer, not a recording: fetch the file it stands for",
+    b"Brain Vision Data Exchange Marker": "holds the markers of a BrainVision recording: name its .vhdr",
+    b"BrainVision Data Exchange Marker": "holds the markers of a BrainVision recording: name its .vhdr",
+    b"RIFF": "is a RIFF file, as ANT's .cnt is, which nothing here reads: convert it",
+}
+"""What files are, by their first bytes, that are often taken for recordings."""
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """Return the formats that files of this package state, in the order in which they are asked."""
+    modules = (import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__))
+    stated = [module.FORMAT for module in modules if isinstance(getattr(module, "FORMAT", None), Format)]
+    return tuple(sorted(stated, key=lambda one: one.general))
+
+
+def suffixes() -> tuple[str, ...]:
+    """Return the endings of raw files, in lower case."""
+    return tuple(dict.fromkeys(suffix for one in formats() for suffix in one.suffixes))
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that make up the recording a path names: itself, and its companions where they are there."""
+    suffix = path.suffix.lower()
+    endings = dict.fromkeys(ending for one in formats() if suffix in one.suffixes for ending in one.companions)
+    beside = [path.with_suffix(ending) for ending in endings]
+    return [path, *(file for file in beside if file.exists())]
+
+
+def format_of(path: Path, head: bytes) -> Format:
+    """Return the format of a file that begins with ``head``.
+
+    Raises DareError, which says what the file is, where it is of none, or damaged on its way.
+    """
+    for one in formats():
+        if one.claims(path, head):
+            num_line_feeds = head.count(b"\n")
+            # In samples, one line feed in 256 follows a carriage return; in a converted file every one does.
+            if not one.holds_text and num_line_feeds >= _MIN_LINE_FEEDS and head.count(b"\r\n") == num_line_feeds:
+                raise DareError(
+                    f"{path}: damaged by line-end conversion (LF to CR LF); download it again in binary mode"
+                )
+            return one
+    raise DareError(f"{path}: {_described(head, path.suffix.lower())}")
+
+
+def _described(head: bytes, suffix: str) -> str:
+    """Say what a file is whose first bytes are those of no recording."""
+    start = head[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not head:
+        return "is empty (0 bytes); download it again"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "is an HTML page, not a recording; download it again"
+    for magic, what in _DISGUISES.items():
+        if head.startswith(magic):
+            return what
+    # These files are samples and nothing else, so the suffix alone can tell.
+    if wholes := [one for one in formats() if suffix in one.companions]:
+        return " or ".join(_is_part(suffix, one) for one in wholes)
+    if not head.strip(b"\0"):
+        return "begins with zeros only, not a recording; download it again"
+    is_text = all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head[:512])
+    kind = "is text" if is_text else "is of unknown format"
+    *names, last = (one.name for one in formats())
+    return f"{kind}, not {', '.join(names)} or {last}: it begins with {head[:8]!r}"
+
+
+def _is_part(suffix: str, whole: Format) -> str:
+    article = "an" if whole.name[0] in "AEIOU" else "a"
+    return f"holds the {whole.companions[suffix]} of {article} {whole.name} recording: name its {whole.suffixes[0]}"
