@@ -1,13 +1,14 @@
-"""Channels: which of a file's channels become the recipe's electrodes, and whether they suffice."""
+"""Channels: which of a file's channels is which electrode, and whether they suffice for a recipe."""
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from manifests.electrodes import LINKED_EARS, VOCABULARY, canonical, derivation
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.recording import Channel, absent
+from pipelines.recording import Channel
 
 PUBLISHED_DROPS: frozenset[str] = frozenset(
     ["PHOTIC-REF", "IBI", "BURSTS", "SUPPR", "EMG-REF", "RESP ABDOMEN-REF", "ECG EKG-REF", "PULSE RATE"]
@@ -18,6 +19,68 @@ PUBLISHED_DROPS: frozenset[str] = frozenset(
 
 _LEAST_KNOWN = 8
 """Electrodes of known place below which a spline through them says nothing of the rest of the head."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which channels of a file are read, one for each of the wanted electrodes that it has.
+
+    ``places`` are theirs among its ``channels``, ``sfreq`` is their rate, 0 where there are none. ``others`` are the
+    places of the channels that would be wanted electrodes as well.
+    """
+
+    channels: Sequence[Channel]
+    places: tuple[int, ...]
+    sfreq: float
+    others: tuple[int, ...]
+
+    @property
+    def unused(self) -> list[str]:
+        """A note on each channel that its fault keeps from being an electrode."""
+        faulty = (self.channels[place] for place in self.others if self.channels[place].fault)
+        return [f"{one.label} is {one.fault}: taken as absent" for one in faulty]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of all the others."""
+        usable = [self.channels[place] for place in self.others if not self.channels[place].fault]
+        repeats = [
+            f"channel {one.label!r} repeats {one.electrode}: the first one is read"
+            for one in usable
+            if one.sfreq == self.sfreq
+        ]
+        rates = [f"{one.electrode} {one.sfreq:g} Hz" for one in usable if one.sfreq != self.sfreq]
+        told = [f"left out, as the EEG has {self.sfreq:g} Hz: {', '.join(rates)}"] if rates else []
+        return (*self.unused, *repeats, *told)
+
+
+def choose(channels: Sequence[Channel], electrodes: Collection[str] | None) -> Choice:
+    """Return which channels are read for these electrodes, by canonical name, or for all where None.
+
+    No channel is that has a fault. Of several rates that of the EEG is read: the highest among the wanted channels on
+    known electrodes. Of two channels on one electrode the first is read.
+    """
+    named = [place for place, one in enumerate(channels) if electrodes is None or one.electrode in electrodes]
+    wanted = [place for place in named if not channels[place].fault]
+    on_scalp = [place for place in wanted if channels[place].electrode.split("-")[0] in VOCABULARY]
+    sfreq = max((channels[place].sfreq for place in on_scalp or wanted), default=0.0)
+    first: dict[str, int] = {}
+    for place in wanted:
+        if channels[place].sfreq == sfreq:
+            first.setdefault(channels[place].electrode, place)
+    chosen = set(first.values())
+    return Choice(channels, tuple(first.values()), sfreq, tuple(place for place in named if place not in chosen))
+
+
+def marked(channels: Sequence[Channel], unused: Mapping[str, str]) -> tuple[Channel, ...]:
+    """Return the channels, those that are ``unused`` with the fault that it tells by label.
+
+    A label that the file lacks stands for its electrode, however the file spells that.
+    """
+    labels = {channel.label for channel in channels}
+    electrodes = {canonical(label): fault for label, fault in unused.items() if label not in labels}
+    faults = [unused.get(channel.label) or electrodes.get(channel.electrode, "") for channel in channels]
+    return tuple(replace(one, fault=fault) if fault else one for one, fault in zip(channels, faults, strict=True))
 
 
 @dataclass(frozen=True)
@@ -35,18 +98,13 @@ class Fit:
 
 
 def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
-    """Return what the channels of a file are to a recipe: those that `pipelines.recording.choose` has read."""
-    wanted = [channel for channel in channels if channel.electrode in recipe.needed and not channel.fault]
-    on_scalp = [channel for channel in wanted if channel.electrode.split("-")[0] in VOCABULARY]
-    sfreq = max((channel.sfreq for channel in on_scalp or wanted), default=0.0)
-    first: dict[str, Channel] = {}
-    for channel in wanted:
-        if channel.sfreq == sfreq:
-            first.setdefault(channel.electrode, channel)
+    """Return what the channels of a file are to a recipe."""
+    choice = choose(channels, recipe.needed)
+    first = {channels[place].electrode: channels[place] for place in choice.places}
     made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
     labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}
-    reason, notes = _reason(channels, first, made_of, recipe), absent(channels, recipe.needed)
-    return Fit(channels, labels, sfreq, f"{reason} ({'; '.join(notes)})" if reason and notes else reason)
+    reason, notes = _reason(channels, first, made_of, recipe), choice.unused
+    return Fit(channels, labels, choice.sfreq, f"{reason} ({'; '.join(notes)})" if reason and notes else reason)
 
 
 def check(recipe: Recipe) -> None:

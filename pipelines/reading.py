@@ -5,16 +5,16 @@ from pathlib import Path
 
 from manifests.recipe import Recipe
 from pipelines import corpora
+from pipelines.channels import marked
 from pipelines.formats import readers
-from pipelines.montage import asked, renamed
-from pipelines.recording import Header, Recording, marked
+from pipelines.montage import named
+from pipelines.recording import Header, RawFile, Recording
 from pipelines.source import Source
 
 
 def read_header(src: Path, source: Source, recipe: Recipe) -> Header:
     """Return the header of a recording below ``src``; raises DareError as `readers.read_header` does."""
-    header = readers.read_header(src / source.path, corpora.of(recipe).arrays(source, recipe))
-    return renamed(replace(header, channels=marked(header.channels, source.unused)), source.montage)
+    return _told(_opened(src, source, recipe).header, source)
 
 
 def read(src: Path, source: Source, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Recording:
@@ -22,7 +22,14 @@ def read(src: Path, source: Source, recipe: Recipe, start_s: float = 0.0, stop_s
 
     Raises DareError as `readers.read` does.
     """
-    arrays = corpora.of(recipe).arrays(source, recipe)
-    electrodes = asked(recipe.needed, source.montage)
-    recording = readers.read(src / source.path, electrodes, start_s, stop_s, arrays, source.unused)
-    return renamed(recording, source.montage)
+    file = _opened(src, source, recipe)
+    return readers.read_chosen(file, _told(file.header, source), recipe.needed, start_s, stop_s)
+
+
+def _opened(src: Path, source: Source, recipe: Recipe) -> RawFile:
+    return readers.open_file(src / source.path, corpora.of(recipe).arrays(source, recipe))
+
+
+def _told(header: Header, source: Source) -> Header:
+    """Return a header with what the corpus knows of its channels."""
+    return replace(header, channels=named(marked(header.channels, source.unused), source.montage))

@@ -1,15 +1,15 @@
-"""Recording: what a raw EEG file holds, which of its channels are read, and in what unit."""
+"""Recording: what a raw EEG file holds, and in what unit."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.electrodes import VOCABULARY, canonical, split_reference
+from manifests.electrodes import split_reference
 from manifests.errors import DareError
 
 UV_PER_UNIT: dict[str, float] = {
@@ -105,10 +105,12 @@ class RawFile(Protocol):
     def header(self) -> Header:
         """What the file says of itself, put right by its size."""
 
-    def read(
-        self, electrodes: Collection[str] | None, start_s: float, stop_s: float, unused: Mapping[str, str]
-    ) -> Recording:
-        """Return the wanted electrodes in µV from ``start_s`` to ``stop_s`` of the signal, and all events."""
+    def read(self, places: Sequence[int], start_s: float, stop_s: float) -> Recording:
+        """Return the channels at these places of the header, in µV, and all events.
+
+        The channels have one rate. Of the signal what lies between ``start_s`` and ``stop_s`` is enough, gaps not
+        counted, and at least a sample. Notes are those on what was read, without the header's.
+        """
 
 
 def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Channel:
@@ -125,50 +127,10 @@ def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Chan
     return Channel(label, electrode, reference, sfreq, unit, UV_PER_UNIT.get(folded.lower(), float("nan")))
 
 
-def marked(channels: Sequence[Channel], unused: Mapping[str, str]) -> tuple[Channel, ...]:
-    """Return the channels, those that are ``unused`` with the fault that it tells by label.
-
-    A label that the file lacks stands for its electrode, however the file spells that.
-    """
-    labels = {channel.label for channel in channels}
-    electrodes = {canonical(label): fault for label, fault in unused.items() if label not in labels}
-    faults = [unused.get(channel.label) or electrodes.get(channel.electrode, "") for channel in channels]
-    return tuple(replace(one, fault=fault) if fault else one for one, fault in zip(channels, faults, strict=True))
-
-
-def absent(channels: Sequence[Channel], electrodes: Collection[str] | None) -> list[str]:
-    """Return a note on each channel with a fault that would be one of these electrodes, None for all."""
-    named = [one for one in channels if one.fault and (electrodes is None or one.electrode in electrodes)]
-    return [f"{one.label} is {one.fault}: taken as absent" for one in named]
-
-
-def choose(
-    path: Path, channels: Sequence[Channel], electrodes: Collection[str] | None, unused: Mapping[str, str]
-) -> tuple[list[int], tuple[str, ...]]:
-    """Return (positions of the channels to read, notes on the others of the same electrodes).
-
-    ``electrodes`` are the wanted ones by canonical name, None for all; no channel is read that is ``unused`` (see
-    `marked`). Of several rates that of the EEG is read: the highest among the wanted channels on known electrodes. Of
-    two channels on one electrode the first is read. Raises DareError where the rate is not possible.
-    """
-    channels = marked(channels, unused)
-    usable = [place for place, one in enumerate(channels) if not one.fault]
-    wanted = [place for place in usable if electrodes is None or channels[place].electrode in electrodes]
-    on_scalp = [place for place in wanted if channels[place].electrode.split("-")[0] in VOCABULARY]
-    sfreq = max((channels[place].sfreq for place in on_scalp or wanted), default=1.0)
+def require_rate(path: Path, sfreq: float) -> None:
+    """Raise DareError for a rate that no recording has."""
     if not 0 < sfreq <= _MAX_SFREQ:
-        raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible: the record duration is wrong")
-    chosen: dict[str, int] = {}
-    notes, others = absent(channels, electrodes), []
-    for place in wanted:
-        channel = channels[place]
-        if channel.sfreq != sfreq:
-            others.append(f"{channel.electrode} {channel.sfreq:g} Hz")
-        elif chosen.setdefault(channel.electrode, place) != place:
-            notes.append(f"channel {channel.label!r} repeats {channel.electrode}: the first one is read")
-    if others:
-        notes.append(f"left out, as the EEG has {sfreq:g} Hz: {', '.join(others)}")
-    return list(chosen.values()), tuple(notes)
+        raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible: its header is wrong")
 
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.bool_] | None]

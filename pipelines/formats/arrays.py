@@ -13,7 +13,7 @@ from manifests.errors import DareError
 from pipelines.formats import Format, matlab
 from pipelines.formats.matrix import Matrix, Value, structs
 from pipelines.formats.sampled import SampledFile
-from pipelines.recording import Event, Segment, describe_channel
+from pipelines.recording import Event, Segment, describe_channel, require_rate
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _of_runs(path: Path, names: list[str]) -> Arrays | None:
     """Return the layout of the files of BNCI Horizon 2020, None where a file is not one of them.
 
     ``data`` is a cell of runs: ``X`` (time × channel, µV), its rate ``fs``, ``trial`` and the classes ``y``. Channels
-    have no names there, so they are ``CH1`` and so on.
+    have no names there, so they are ``CH1`` and so on. Raises DareError where the rate is none.
     """
     if "data" not in names:
         return None
@@ -126,6 +126,7 @@ def _of_runs(path: Path, names: list[str]) -> Arrays | None:
     if not runs or not all(isinstance(run.get(name), Matrix) for run in runs for name in ("X", "fs")):
         return None
     sfreq = float(runs[0]["fs"].whole().ravel()[0])
+    require_rate(path, sfreq)
     return Arrays("data", "time channel", ("",) * runs[0]["X"].shape[1], sfreq, "uV", "X", "trial", "y")
 
 

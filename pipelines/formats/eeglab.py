@@ -12,11 +12,10 @@ from manifests.errors import DareError
 from pipelines.formats import Format, matlab
 from pipelines.formats.matrix import Matrix, Value
 from pipelines.formats.sampled import SampledFile, in_blocks, stretches
-from pipelines.recording import Event, describe_channel
+from pipelines.recording import Event, describe_channel, require_rate
 
 _FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "event"})
 _MEMBERS = _FIELDS | {"EEG", "labels", "type", "latency", "duration"}
-_MAX_SFREQ = 1e6
 _MAX_COUNT = 1e12
 
 
@@ -31,8 +30,7 @@ def parse(path: Path) -> SampledFile:
     num_channels, pnts = (_whole(path, fields, name) for name in ("nbchan", "pnts"))
     num_epochs = _whole(path, fields, "trials") if "trials" in fields else 1
     sfreq = _number(path, fields, "srate")
-    if not 0 < sfreq <= _MAX_SFREQ:
-        raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible")
+    require_rate(path, sfreq)
     samples, notes = _samples(path, fields.get("data"), num_channels, pnts, num_epochs)
     labels = [_text(one.get("labels")) for one in _structs(fields.get("chanlocs"))]
     labels += [""] * (num_channels - len(labels))

@@ -1,27 +1,23 @@
 """Readers: any supported raw file -> its header, or its signal in µV with events and gaps in true time."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from manifests.errors import DareError
+from pipelines.channels import choose
 from pipelines.formats import arrays as bare
 from pipelines.formats import matlab, registry
 from pipelines.formats.arrays import Arrays
-from pipelines.recording import Header, RawFile, Recording
+from pipelines.recording import Header, RawFile, Recording, require_rate
 
 _SNIFF_BYTES = 1 << 18
 
 
 def read_header(path: Path | str, arrays: Arrays | None = None) -> Header:
-    """Return what the header of a raw file says, put right by the file's size.
-
-    A MAT file says nothing of its arrays, so that ``arrays`` must. Raises DareError, in one line, where the file is of
-    no format that `pipelines.formats.registry` finds, is damaged, lacks a part that lies in another file, or cannot be
-    opened.
-    """
-    with _named(Path(path)):
-        return _open(Path(path), arrays).header
+    """Return what the header of a raw file says, put right by the file's size; raises DareError as `open_file` does."""
+    return open_file(Path(path), arrays).header
 
 
 def read(
@@ -30,26 +26,47 @@ def read(
     start_s: float = 0.0,
     stop_s: float = float("inf"),
     arrays: Arrays | None = None,
-    unused: Mapping[str, str] = {},
 ) -> Recording:
     """Return the signal of the wanted electrodes in µV, in the order of the file, and all its events.
 
     Of a long file the signal from ``start_s`` to ``stop_s``, gaps not counted, is enough; what comes may be longer by
-    less than a record. ``electrodes`` are canonical names; None takes every channel. Those that the file lacks are
-    absent from the result; where two channels name one electrode the first is read; where channels differ in rate,
-    those at the EEG's, and a note names the others. A channel for which ``unused`` has a reason, by label, is left out,
-    and a note says so. Raises DareError as `read_header` does.
+    less than a record. ``electrodes`` are canonical names; None takes every channel. Which channel is which electrode
+    `pipelines.channels.choose` says, and notes tell of the others; those that the file lacks are absent from the
+    result. Raises DareError as `open_file` does.
     """
-    with _named(Path(path)):
-        return _open(Path(path), arrays).read(electrodes, start_s, stop_s, unused)
+    file = open_file(Path(path), arrays)
+    return read_chosen(file, file.header, electrodes, start_s, stop_s)
 
 
-def _open(path: Path, arrays: Arrays | None) -> RawFile:
-    with path.open("rb") as file:
-        head = file.read(_SNIFF_BYTES)
-    if arrays and matlab.is_mat(head):
-        return bare.parse(path, arrays)
-    return registry.format_of(path, head).parse(path)
+def open_file(path: Path, arrays: Arrays | None = None) -> RawFile:
+    """Return a raw file, its header read.
+
+    A MAT file says nothing of its arrays, so that ``arrays`` must. Raises DareError, in one line, where the file is of
+    no format that `pipelines.formats.registry` finds, is damaged, lacks a part that lies in another file, or cannot be
+    opened.
+    """
+    with _named(path):
+        with path.open("rb") as file:
+            head = file.read(_SNIFF_BYTES)
+        if arrays and matlab.is_mat(head):
+            return bare.parse(path, arrays)
+        return registry.format_of(path, head).parse(path)
+
+
+def read_chosen(
+    file: RawFile, header: Header, electrodes: Collection[str] | None, start_s: float, stop_s: float
+) -> Recording:
+    """Return what `read` does of an opened file, its channels by a ``header`` that may know more of them than its own.
+
+    Raises DareError where its rate is not possible, and where it is damaged.
+    """
+    choice = choose(header.channels, electrodes)
+    if choice.places:
+        require_rate(header.path, choice.sfreq)
+    with _named(header.path):
+        recording = file.read(choice.places, start_s, stop_s)
+    names = tuple(header.channels[place].electrode for place in choice.places)
+    return replace(recording, electrodes=names, notes=(*header.notes, *choice.notes, *recording.notes))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +19,6 @@ from pipelines.recording import (
     Header,
     Recording,
     Segment,
-    choose,
     settle_units,
     without_missing,
 )
@@ -108,15 +107,11 @@ class RecordFile(ABC):
         channels = tuple(signal.channel for signal in self.signals)
         return Header(self.path, self.format, channels, self.num_records * self.record_s, self.num_records, self.notes)
 
-    def read(
-        self, electrodes: Collection[str] | None, start_s: float, stop_s: float, unused: Mapping[str, str]
-    ) -> Recording:
-        """Return whole records that hold the wanted electrodes' signal from ``start_s`` to ``stop_s``."""
-        places, choice_notes = choose(self.path, [signal.channel for signal in self.signals], electrodes, unused)
+    def read(self, places: Sequence[int], start_s: float, stop_s: float) -> Recording:
+        """Return whole records that hold the signal of these channels from ``start_s`` to ``stop_s``."""
         timeline = self.timeline()
-        notes = (*self.notes, *timeline.notes, *choice_notes)
         if not places:
-            return Recording((), np.empty((0, 0), np.float32), 0.0, timeline.events, (), notes)
+            return Recording((), np.empty((0, 0), np.float32), 0.0, timeline.events, (), timeline.notes)
         signals = [self.signals[place] for place in places]
         channels = [signal.channel for signal in signals]
         span = self._span(start_s, stop_s)
@@ -134,7 +129,7 @@ class RecordFile(ABC):
             sfreq=channels[0].sfreq,
             events=timeline.events,
             segments=segments,
-            notes=(*notes, *unit_notes, *gap_notes),
+            notes=(*timeline.notes, *unit_notes, *gap_notes),
             first_sample=span.start * signals[0].num_samples,
         )
 

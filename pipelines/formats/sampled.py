@@ -1,7 +1,7 @@
 """Sampled: a file whose channels share one rate, and that gives its samples from any to any other."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +18,6 @@ from pipelines.recording import (
     Header,
     Recording,
     Segment,
-    choose,
     settle_units,
     without_missing,
 )
@@ -51,21 +50,17 @@ class SampledFile:
         duration_s = self.num_samples / self.channels[0].sfreq if self.channels else 0.0
         return Header(self.path, self.format, self.channels, duration_s, self.num_records, self.notes)
 
-    def read(
-        self, electrodes: Collection[str] | None, start_s: float, stop_s: float, unused: Mapping[str, str]
-    ) -> Recording:
-        """Return the samples of the wanted electrodes from ``start_s`` to ``stop_s``, and at least one."""
-        places, choice_notes = choose(self.path, self.channels, electrodes, unused)
-        notes = (*self.notes, *choice_notes)
+    def read(self, places: Sequence[int], start_s: float, stop_s: float) -> Recording:
+        """Return the samples of these channels from ``start_s`` to ``stop_s``, and at least one."""
         if not places:
-            return Recording((), np.empty((0, 0), np.float32), 0.0, self.events, (), notes)
-        channels = [self.channels[place] for place in places]
+            return Recording((), np.empty((0, 0), np.float32), 0.0, self.events, (), ())
+        rows, channels = list(places), [self.channels[place] for place in places]
         sfreq = channels[0].sfreq
         start = min(max(0, math.floor(start_s * sfreq)), self.num_samples - 1)
         stop = self.num_samples if stop_s == math.inf else min(math.ceil(stop_s * sfreq), self.num_samples)
-        data_uv, missing = _marked(self.load(places, start, max(start + 1, stop)))
-        unit_notes = settle_units(
-            data_uv, channels, self.num_samples, sfreq, lambda *edges: _marked(self.load(places, *edges))
+        data_uv, missing = _marked(self.load(rows, start, max(start + 1, stop)))
+        notes = settle_units(
+            data_uv, channels, self.num_samples, sfreq, lambda *edges: _marked(self.load(rows, *edges))
         )
         return Recording(
             electrodes=tuple(channel.electrode for channel in channels),
@@ -73,7 +68,7 @@ class SampledFile:
             sfreq=sfreq,
             events=self.events,
             segments=without_missing(_within(self.segments, start, start + data_uv.shape[1], sfreq), missing, sfreq),
-            notes=(*notes, *unit_notes),
+            notes=notes,
             first_sample=start,
         )
 

@@ -121,6 +121,13 @@ def test_one_struct_is_one_run(tmp_path: Path, write: Writer) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("sfreq", [0.0, -200.0, np.nan, np.inf])
+def test_runs_of_a_rate_that_is_none_are_refused(tmp_path: Path, write: Writer, sfreq: float) -> None:
+    path = write(tmp_path / "A01T.mat", {"data": run_of(100, [11], [2]) | {"fs": sfreq}})
+    assert_refused(lambda: read_header(path), "A01T.mat: a rate of ", "Hz is not possible")
+
+
+@BOTH
 @pytest.mark.parametrize(("unit", "scale"), [("uV", 1), ("mV", 1e3), ("V", 1e6), ("nV", 1e-3)])
 def test_units(tmp_path: Path, write: Writer, unit: str, scale: float) -> None:
     data = uv(3, 60)

@@ -15,7 +15,8 @@ from manifests import recipe as recipes
 from pipelines import synth
 from pipelines.corpora import CORPORA
 from pipelines.formats import readers
-from pipelines.montage import asked, renamed
+from pipelines.montage import named
+from pipelines.recording import describe_channel
 from pipelines.source import Source
 from pipelines.synth.bcic import SET_2A
 from pipelines.synth.gdf_writer import Event, write_gdf
@@ -138,9 +139,10 @@ def test_file_with_its_channels_in_another_order_is_refused(tmp_path: Path) -> N
 
 
 def test_names_of_a_file_come_before_those_of_the_montage(graz: Path) -> None:
-    header = readers.read_header(graz / "bcic2b" / "B0101T.gdf")
-    assert renamed(header, ("F1", "F2", "F3")) == header
-    assert asked(("C3", "FC3"), ("FZ", "FC3")) == ("C3", "FC3", "CH2")
+    channels = readers.read_header(graz / "bcic2b" / "B0101T.gdf").channels
+    assert named(channels, ("F1", "F2", "F3")) == channels
+    unnamed = describe_channel("EEG", 1, 250.0, "uV")
+    assert [one.electrode for one in named((*channels[:1], unnamed), ("FZ", "FC3"))] == ["C3", "FC3"]
 
 
 def test_pretraining_takes_all_runs_in_the_windows_of_the_network(graz: Path, tmp_path: Path) -> None:
