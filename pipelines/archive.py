@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from manifests.durable import read_json
 from manifests.errors import DareError
 from manifests.manifest import StoreEntry, load_set
+from manifests.notes import prose, text
 from manifests.recipe import Recipe
 from manifests.store import DAMAGE, Store, measure, path_of, write
 from pipelines import corpora
@@ -199,7 +200,8 @@ def _scanned(row: dict[str, Any], skip: str, made: Recipe, recipe: Recipe) -> Sc
         return Scanned(source, row["bytes"], row["fingerprint"], outcome="skipped", reason=skip)
     outcome, reason = row["outcome"], row["reason"]
     if not outcome:
-        outcome, reason = of_windows(source, row["duration_s"], recipe)
+        outcome, said = of_windows(source, row["duration_s"], recipe)
+        reason = text(said)
     elif made != recipe:
         reason = f"not in the archive: {reason}"
     return Scanned(
@@ -241,7 +243,7 @@ def _facts(planned: dict[str, Any], part: Part, sha256: str, recipe: Recipe) -> 
             for event in recording.events
             if corpora.understands(event.text, recipe)
         ],
-        "notes": [list(recording.notes), conditioned.note],
+        "notes": [[one.text for one in recording.notes], conditioned.note],
         "raw": {
             "bytes": planned["bytes"],
             "sha256": sha256,
@@ -262,7 +264,7 @@ def _part(facts: dict[str, Any], stretches: list[Stretch]) -> Part:
         sfreq=raw["sfreq"],
         events=tuple(Event(*event) for event in facts["events"]),
         segments=tuple(Segment(*segment) for segment in raw["segments"]),
-        notes=tuple(notes),
+        notes=tuple(one for told in notes for one in prose(told)),
         first_sample=raw["first_sample"],
     )
     present = np.array(facts["scale"]) > 0

@@ -159,7 +159,7 @@ def _windows(part: Part, planned: dict[str, Any], recipe: Recipe) -> tuple[list[
     source = _source(planned)
     start_s, stop_s = _span_s(planned)
     recording, conditioned = part.recording, part.conditioned
-    notes = [*recording.notes, conditioned.note]
+    notes = [*(one.text for one in recording.notes), conditioned.note]
     changes: Counter[str] = Counter()
     if source.label or not recipe.classes:
         label = recipe.classes.index(source.label) if recipe.classes else -1

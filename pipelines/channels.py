@@ -1,12 +1,13 @@
 """Channels: which of a file's channels is which electrode, and whether they suffice for a recipe."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from manifests.electrodes import LINKED_EARS, VOCABULARY, canonical, derivation
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.recording import Channel
 
@@ -19,6 +20,8 @@ PUBLISHED_DROPS: frozenset[str] = frozenset(
 
 _LEAST_KNOWN = 8
 """Electrodes of known place below which a spline through them says nothing of the rest of the head."""
+
+_MASK = "take it with --set missing=mask"
 
 
 @dataclass(frozen=True)
@@ -35,23 +38,28 @@ class Choice:
     others: tuple[int, ...]
 
     @property
-    def unused(self) -> list[str]:
+    def unused(self) -> tuple[Note, ...]:
         """A note on each channel that its fault keeps from being an electrode."""
         faulty = (self.channels[place] for place in self.others if self.channels[place].fault)
-        return [f"{one.label} is {one.fault}: taken as absent" for one in faulty]
+        return tuple(note("unused channel", _says_unused(one.fault), [one.label]) for one in faulty)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What there is to say of all the others."""
-        usable = [self.channels[place] for place in self.others if not self.channels[place].fault]
-        repeats = [
-            f"channel {one.label!r} repeats {one.electrode}: the first one is read"
-            for one in usable
-            if one.sfreq == self.sfreq
-        ]
-        rates = [f"{one.electrode} {one.sfreq:g} Hz" for one in usable if one.sfreq != self.sfreq]
-        told = [f"left out, as the EEG has {self.sfreq:g} Hz: {', '.join(rates)}"] if rates else []
-        return (*self.unused, *repeats, *told)
+    def notes(self) -> tuple[Note, ...]:
+        """What there is to say of all the others, where the rate is possible."""
+        repeated: list[str] = []
+        by_rate: defaultdict[float, list[str]] = defaultdict(list)
+        for one in (self.channels[place] for place in self.others if not self.channels[place].fault):
+            if one.sfreq == self.sfreq:
+                repeated.append(one.label)
+            else:
+                by_rate[one.sfreq].append(one.electrode)
+        twice = "channel {names!r} repeats an electrode: the first one is read"
+        other = "left out, as the EEG has {sfreq:g} Hz: {names} at {rate:g} Hz"
+        return (
+            *self.unused,
+            *(note("repeated channel", twice, [label]) for label in repeated),
+            *(note("other rate", other, names, sfreq=self.sfreq, rate=rate) for rate, names in by_rate.items()),
+        )
 
 
 def choose(channels: Sequence[Channel], electrodes: Collection[str] | None) -> Choice:
@@ -83,18 +91,23 @@ def marked(channels: Sequence[Channel], unused: Mapping[str, str]) -> tuple[Chan
     return tuple(replace(one, fault=fault) if fault else one for one, fault in zip(channels, faults, strict=True))
 
 
+def _says_unused(fault: str) -> str:
+    """Return what is said of a channel with this fault, which is free text."""
+    return f"{{names}} is {fault.replace('{', '{{').replace('}', '}}')}: taken as absent"
+
+
 @dataclass(frozen=True)
 class Fit:
     """What a file's channels are to a recipe: its label of each of the recipe's electrodes that it has.
 
     A derivation that is made of two channels has the labels of both, ``EEG FP1-REF - EEG F7-REF``. ``sfreq`` is the
-    rate of the channels to read, 0 where there is none; ``reason`` says why they do not suffice, "" where they do.
+    rate of the channels to read, 0 where there is none; ``notes`` say why they do not suffice, and none where they do.
     """
 
     channels: tuple[Channel, ...]
     labels: dict[str, str]
     sfreq: float
-    reason: str
+    notes: tuple[Note, ...]
 
 
 def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
@@ -103,8 +116,8 @@ def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
     first = {channels[place].electrode: channels[place] for place in choice.places}
     made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
     labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}
-    reason, notes = _reason(channels, first, made_of, recipe), choice.unused
-    return Fit(channels, labels, choice.sfreq, f"{reason} ({'; '.join(notes)})" if reason and notes else reason)
+    faults = _faults(channels, first, made_of, recipe)
+    return Fit(channels, labels, choice.sfreq, (*faults, *choice.unused) if faults else ())
 
 
 def check(recipe: Recipe) -> None:
@@ -124,37 +137,41 @@ def _parts(name: str, first: dict[str, Channel]) -> tuple[Channel, ...]:
     return tuple(pair) if len(pair) == 2 and pair[0].reference == pair[1].reference else ()
 
 
-def _reason(
+def _faults(
     channels: tuple[Channel, ...],
     first: dict[str, Channel],
     made_of: dict[str, tuple[Channel, ...]],
     recipe: Recipe,
-) -> str:
+) -> tuple[Note, ...]:
+    """Return why a file's channels do not suffice, ``first`` of each electrode and what of them is ``made_of``."""
     if not channels:
-        return "holds annotations and no signal"
+        return (note("no signal", "holds annotations and no signal"),)
     if not made_of:
-        seen = ", ".join(channel.label for channel in channels[:5])
-        return f"no usable electrode: none of the recipe's among its {len(channels)} ({seen} ...)"
+        says = "no usable electrode: none of the recipe's among its {channels} ({names} ...)"
+        seen = [channel.label for channel in channels[:5]]
+        return (note("no usable electrode", says, seen, channels=len(channels)),)
     if recipe.missing == "published-strict" and (strict := _published(channels, recipe)):
-        return f"{strict}; take it with --set missing=mask"
+        return strict
     lacking = [name for name in recipe.electrodes if name not in made_of]
     if lacking and recipe.missing == "require":
-        return f"lacks {', '.join(lacking)}; take it with --set missing=mask"
+        return (note("lacks electrodes", f"lacks {{names}}; {_MASK}", lacking),)
     num_known = sum(name in VOCABULARY for name in made_of)
     if lacking and recipe.missing == "interpolate" and num_known < _LEAST_KNOWN:
-        return (
-            f"lacks {', '.join(lacking)} and has {num_known} electrodes of known place, fewer than the {_LEAST_KNOWN} "
-            "to interpolate from; take it with --set missing=mask"
+        says = (
+            "lacks {names} and has {known} electrodes of known place, fewer than the {least} to interpolate from; "
+            f"{_MASK}"
         )
+        return (note("too few to interpolate", says, lacking, known=num_known, least=_LEAST_KNOWN),)
     if recipe.reference == "linked ears":
         linked = all(part.reference == "LE" for parts in made_of.values() for part in parts)
         ears = [name for name in LINKED_EARS if name not in first]
         if ears and not linked:
-            return f"lacks {', '.join(ears)} of the linked ears; choose another with --set reference=average"
-    return ""
+            says = "lacks {names} of the linked ears; choose another with --set reference=average"
+            return (note("lacks ears", says, ears),)
+    return ()
 
 
-def _published(channels: tuple[Channel, ...], recipe: Recipe) -> str:
+def _published(channels: tuple[Channel, ...], recipe: Recipe) -> tuple[Note, ...]:
     """Return why the published code leaves a file out: its labels, but for those dropped, are not just the recipe's.
 
     Labels are compared to the letter, and MNE numbers those that a file repeats, so that none of them fits.
@@ -168,9 +185,9 @@ def _published(channels: tuple[Channel, ...], recipe: Recipe) -> str:
     }
     strange = [label for label in kept if label not in fitting.values()]
     missing = [name for name in recipe.electrodes if name not in fitting]
-    said = [f"{_some(strange)} too many"] * bool(strange) + [f"{_some(missing)} missing"] * bool(missing)
-    return f"left out by the published code: {', '.join(said)}" if said else ""
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    said = (("too many", strange), ("missing", missing))
+    return tuple(
+        note(f"{what} for the published code", f"left out by the published code: {{names}} {what}; {_MASK}", names)
+        for what, names in said
+        if names
+    )

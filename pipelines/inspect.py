@@ -29,7 +29,7 @@ def recording(path: Path) -> dict[str, Any]:
         ],
     }
     if not header.channels:
-        return facts | {"notes": list(header.notes)}
+        return facts | {"notes": [one.text for one in header.notes]}
     read = readers.read(path)
     signal_uv = np.concatenate([read.data_uv[:, s.start : s.stop] for s in read.segments] or [read.data_uv], axis=1)
     spread_uv = [round(float(row.std()), 2) if np.isfinite(row).all() else None for row in signal_uv]
@@ -39,7 +39,7 @@ def recording(path: Path) -> dict[str, Any]:
     return facts | {
         "segments": [{"onset_s": s.onset_s, "duration_s": (s.stop - s.start) / read.sfreq} for s in read.segments],
         "events": dict(sorted(Counter(event.text for event in read.events).items())),
-        "notes": sorted({*header.notes, *read.notes}),
+        "notes": sorted({one.text for one in read.notes}),
     }
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from manifests.electrodes import split_reference
 from manifests.errors import DareError
+from manifests.notes import Note, note
 
 UV_PER_UNIT: dict[str, float] = {
     "nv": 1e-3,
@@ -23,6 +24,9 @@ UV_PER_UNIT: dict[str, float] = {
 """Voltage units, case folded: TUH and others write ``UV`` as well as ``uV``."""
 
 _MICRO_SIGNS = ("Âµ", "Î¼", "μ")  # UTF-8 micro sign and Greek mu read as latin-1, and Greek mu itself
+UNIT_UNKNOWN, SEGMENTS = "unit unknown", "segments"
+"""Kinds of notes that are on the part of a file that was read, and not on the whole of it."""
+
 _PLAUSIBLE_SD_UV = (0.5, 2000.0)
 _NUM_LOOKS = 10
 _LOOK_S = 30.0
@@ -77,7 +81,7 @@ class Header:
     channels: tuple[Channel, ...]
     duration_s: float
     num_records: int
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class Recording:
     sfreq: float
     events: tuple[Event, ...]
     segments: tuple[Segment, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     first_sample: int = 0
 
 
@@ -143,7 +147,7 @@ def settle_units(
     num: int,
     num_in_a_second: float,
     decode: Callable[[int, int], Decoded],
-) -> tuple[str, ...]:
+) -> tuple[Note, ...]:
     """Scale in place the rows of channels whose unit says nothing, by their spread in the file; return a note on it.
 
     ``data_uv`` is channels × samples. ``decode`` returns what a span of the file's ``num`` samples (or records) holds:
@@ -159,19 +163,23 @@ def settle_units(
     with np.errstate(over="ignore", invalid="ignore"):
         seen = [look if missing is None else look[:, ~missing] for look, missing in looks]
         spreads = np.concatenate([one[unknown] for one in seen], axis=1).std(axis=1, dtype=np.float64)
-        scale, unit = _guess_unit(float(np.median(spreads)))
+        scale, said = _guess_unit(float(np.median(spreads)), [channels[row].electrode for row in unknown])
         for row in unknown:
             data_uv[row] *= np.float32(scale)
-    return (f"unit unknown, read as {unit}: {', '.join(channels[row].electrode for row in unknown)}",)
+    return (said,)
 
 
-def _guess_unit(spread: float) -> tuple[float, str]:
-    """Return (µV per unit, what it was taken for) of channels of this standard deviation."""
+def _guess_unit(spread: float, electrodes: Sequence[str]) -> tuple[float, Note]:
+    """Return (µV per unit, a note on what it was taken for) of channels of this standard deviation."""
     low, high = _PLAUSIBLE_SD_UV
     for scale, unit in ((1.0, "µV"), (1e6, "V"), (1e3, "mV")):
         if low <= spread * scale <= high:
-            return scale, f"{unit} by amplitude (median sd {spread * scale:.3g} µV)"
-    return 1.0, f"µV although no unit fits its amplitude (median sd {spread:.3g})"
+            says = f"unit unknown, read as {unit} by amplitude (median sd {{sd_uv:.3g}} µV): {{names}}"
+            return scale, note(UNIT_UNKNOWN, says, electrodes, sd_uv=spread * scale)
+    unfit = "unit unknown, read as µV although no unit fits its amplitude"
+    if not math.isfinite(spread):
+        return 1.0, note(UNIT_UNKNOWN, f"{unfit} (not finite): {{names}}", electrodes)
+    return 1.0, note(UNIT_UNKNOWN, f"{unfit} (median sd {{sd:.3g}}): {{names}}", electrodes, sd=spread)
 
 
 def without_missing(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from manifests.durable import sha256_file
 from manifests.errors import DareError
+from manifests.notes import Note, note, prose, text
 from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
 from pipelines.channels import Fit
@@ -97,13 +98,14 @@ def corpus_of(recipe: Recipe) -> Corpus:
     return corpus
 
 
-def of_windows(source: Source, duration_s: float, recipe: Recipe) -> tuple[str, str]:
-    """Return (outcome, reason) of a recording whose signal can be used: ("", "") where it can give windows."""
+def of_windows(source: Source, duration_s: float, recipe: Recipe) -> tuple[str, tuple[Note, ...]]:
+    """Return (outcome, notes) of a recording whose signal can be used: ("", ()) where it can give windows."""
     if duration_s < recipe.window_s:
-        return "skipped", f"lasts {duration_s:g} s, shorter than a window of {recipe.window_s:g} s"
+        says = "lasts {duration_s:g} s, shorter than a window of {window_s:g} s"
+        return "skipped", (note("short", says, duration_s=duration_s, window_s=recipe.window_s),)
     if source.lacks and recipe.classes:
-        return "failed", source.lacks
-    return "", ""
+        return "failed", prose(source.lacks)
+    return "", ()
 
 
 def list_files(src: Path) -> list[str]:
@@ -190,7 +192,7 @@ class _Headers:
             reason = str(problem).removeprefix(f"{path}: ")
             return Scanned(source, num_bytes, fingerprint, outcome="failed", reason=reason)
         fit = self._fit(header)
-        outcome, reason = _verdict(source, header, fit, self._recipe)
+        outcome, notes = _verdict(source, header, fit, self._recipe)
         return Scanned(
             source=source,
             bytes=num_bytes,
@@ -200,7 +202,7 @@ class _Headers:
             channel_map=fit.labels,
             label_sha256=label_sha256,
             outcome=outcome,
-            reason=reason,
+            reason=text(notes),
             channels=fit.channels,
         )
 
@@ -227,12 +229,13 @@ def _fingerprint(files: list[Path]) -> tuple[int, str]:
     return num_bytes, digest.hexdigest()[:32]
 
 
-def _verdict(source: Source, header: Header, fit: Fit, recipe: Recipe) -> tuple[str, str]:
+def _verdict(source: Source, header: Header, fit: Fit, recipe: Recipe) -> tuple[str, tuple[Note, ...]]:
     if not header.channels and header.notes:
-        more = f"; and {len(header.notes) - 1} more such notes" if len(header.notes) > 1 else ""
-        return "skipped", f"holds no usable signal: {header.notes[0]}{more}"
-    if fit.reason:
-        return "skipped", fit.reason
+        first, *others = header.notes
+        more = [note("more notes", "and {count} more such notes", count=len(others))] * bool(others)
+        return "skipped", (note("no usable signal", "holds no usable signal"), first, *more)
+    if fit.notes:
+        return "skipped", fit.notes
     if reason := too_slow(fit.sfreq, recipe):
-        return "skipped", reason
+        return "skipped", prose(reason)
     return of_windows(source, header.duration_s, recipe)

@@ -19,7 +19,7 @@ from pipelines.doctor import prospect
 from pipelines.doctor.measure import MAINS_HZ, STANDS_OUT_DB, Measures, measure
 from pipelines.doctor.prospect import Facts
 from pipelines.formats.registry import files_of
-from pipelines.recording import Recording, Segment
+from pipelines.recording import SEGMENTS, UNIT_UNKNOWN, Recording, Segment
 from pipelines.scan import Scanned, Tree
 from pipelines.windows import count_on_a_grid
 
@@ -33,7 +33,6 @@ CLIPPED_SHARE = 0.001
 """Share of a channel's samples at its highest or lowest value that is told."""
 
 _ONE_PROCESS = 48  # recordings that are read sooner than other processes have started
-_OF_SEVERAL_READS = ("unit unknown", "segments of contiguous signal")  # notes that differ from stretch to stretch
 
 
 def examine(tree: Tree, recipe: Recipe, src: Path, workers: int, progress: Callable[[int, int], None]) -> Facts:
@@ -115,9 +114,9 @@ def _look(scanned: Scanned, recipe: Recipe, src: Path) -> Facts:
         return {"fault": str(problem).removeprefix(f"{path}: ")}
     except Exception as problem:
         return {"fault": f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"}
-    notes = list(dict.fromkeys(note for stretch in stretches for note in stretch.notes))
-    units = [note for note in notes if note.startswith(_OF_SEVERAL_READS[0])][:1]
-    others = [note for note in notes if not note.startswith(_OF_SEVERAL_READS[0]) and _OF_SEVERAL_READS[1] not in note]
+    notes = {note.text: note for stretch in stretches for note in stretch.notes}.values()
+    units = [note for note in notes if note.kind == UNIT_UNKNOWN][:1]
+    others = [note for note in notes if note.kind not in (UNIT_UNKNOWN, SEGMENTS)]
     return {
         "measures": measures,
         "gap_s": _gap_s(stretches[-1]),
@@ -192,7 +191,7 @@ def _row(scanned: Scanned, sampled: Facts, recipe: Recipe) -> Facts:
 
 def _findings(scanned: Scanned, sampled: Facts, measures: Measures, recipe: Recipe) -> list[dict[str, str]]:
     """Return what is worth a look in a recording that can be read, each with the way out where there is one."""
-    found = [_finding("note", note) for note in sampled["notes"]]
+    found = [_finding(note.kind, note.text) for note in sampled["notes"]]
     if sampled["gap_s"]:
         found.append(_finding("gaps", f"{sampled['gap_s']:g} s are missing between its records: no window crosses one"))
     if measures.missing:
@@ -207,7 +206,7 @@ def _findings(scanned: Scanned, sampled: Facts, measures: Measures, recipe: Reci
         told = ", ".join(f"{name} {share:.1%}" for name, share in clipped.items())
         found.append(_finding("clipped", f"samples held at the highest or lowest value: {told}"))
     low, high = PLAUSIBLE_SD_UV
-    found += [_finding("unit", note) for note in sampled["unit"]]
+    found += [_finding(note.kind, note.text) for note in sampled["unit"]]
     if measures.sd_uv is not None and not low <= measures.sd_uv <= high:
         units = ", ".join(sorted({repr(channel.unit) for channel in scanned.channels}))
         found.append(

@@ -44,7 +44,7 @@ def choices(tree: Tree, rows: list[Facts], recipe: Recipe) -> Facts:
     def would_skip(field: str, values: tuple[str, ...]) -> dict[str, int]:
         others = {value: recipe.model_copy(update={field: value}) for value in values}
         return {
-            value: sum(counts[kind] for kind, held in kinds.items() if channels.fit(held, other).reason)
+            value: sum(counts[kind] for kind, held in kinds.items() if channels.fit(held, other).notes)
             for value, other in others.items()
             if _possible(other)
         }

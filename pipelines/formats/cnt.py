@@ -1,11 +1,13 @@
 """CNT: NeuroScan's continuous recordings, read by MNE."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from pipelines.formats import Format, begins
 from pipelines.formats.foreign import by_mne
 from pipelines.formats.sampled import SampledFile, named
@@ -35,16 +37,23 @@ def parse(path: Path) -> SampledFile:
                 probe_uv = raw.get_data(start=middle, stop=min(middle + _PROBE_SAMPLES, raw.n_times)) * 1e6
                 spread_uv = float(np.median(probe_uv.std(axis=1)))
                 rows = list(range(len(raw.ch_names)))
-                note = f"samples read as {data_format}" if data_format != "auto" else ""
+                notes = (note("sample type", "samples read as {names}", [data_format]),) * (data_format != "auto")
                 if _PLAUSIBLE_SD_UV[0] <= spread_uv <= _PLAUSIBLE_SD_UV[1]:
-                    return by_mne(path, "CNT", raw, rows, (note,) if note else ())
-                implausible.append((raw, rows, f"{note or 'samples'}, though their median sd is {spread_uv:.3g} µV"))
+                    return by_mne(path, "CNT", raw, rows, notes)
+                implausible.append((raw, rows, (*notes, _implausible(spread_uv))))
         except DareError as problem:
             refusals.append(problem)
     if not implausible:
         raise refusals[0]
-    raw, rows, note = implausible[0]
-    return by_mne(path, "CNT", raw, rows, (note,))
+    raw, rows, notes = implausible[0]
+    return by_mne(path, "CNT", raw, rows, notes)
+
+
+def _implausible(spread_uv: float) -> Note:
+    """Return a note on a median standard deviation that is not an EEG's."""
+    if not math.isfinite(spread_uv):
+        return note("no amplitude", "the median sd of its samples is no number")
+    return note("amplitude", "the median sd of its samples is {sd_uv:.3g} µV, which no EEG has", sd_uv=spread_uv)
 
 
 FORMAT = Format(name="CNT", suffixes=(".cnt",), claims=begins(b"Version 3"), parse=parse, in_bids=False)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from pipelines.formats import Format, begins
-from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline
+from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, unknown_count
 from pipelines.recording import Event, describe_channel
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
@@ -71,14 +72,16 @@ class EdfFile(RecordFile):
         if not timed.any():
             return Timeline(expected_s, _from(0.0, events), ())
         notes = []
-        if not timed.all():
-            notes.append(f"{np.count_nonzero(~timed)} records have no time: placed by their neighbours")
+        if num_untimed := int(np.count_nonzero(~timed)):
+            says = "{records} records have no time: placed by their neighbours"
+            notes.append(note("records without time", says, records=num_untimed))
         # A record without a time keeps its distance from the last that has one, or the first that follows.
         known = np.maximum.accumulate(np.where(timed, np.arange(self.num_records), np.argmax(timed)))
         onsets_s = onsets_s[known] + expected_s - expected_s[known]
         first_s = float(onsets_s[0])
         if (np.diff(onsets_s) < self.record_s / 2).any():
-            notes.append("the times of the records overlap or run backwards: read as continuous")
+            says = "the times of the records overlap or run backwards: read as continuous"
+            notes.append(note("record times", says))
             return Timeline(expected_s, _from(first_s, events), tuple(notes))
         return Timeline(onsets_s - first_s, _from(first_s, events), tuple(notes))
 
@@ -117,8 +120,9 @@ def parse(path: Path) -> EdfFile:
         _require_bytes(path, size, data_offset)
         channels = _rows(file.read(data_offset - _BLOCK_BYTES), _CHANNEL_WIDTHS, num_channels)
     notes = []
-    if fixed["header bytes"] != str(data_offset):
-        notes.append(f"header length {fixed['header bytes']!r}: {num_channels} channels make it {data_offset} bytes")
+    if (told := fixed["header bytes"]) != str(data_offset):
+        says = "header length {names!r}: {channels} channels make it {bytes} bytes"
+        notes.append(note("header length", says, [told], channels=num_channels, bytes=data_offset))
     dtype = "<i3" if raw[0] == 0xFF else "<i2"
     record_s, duration_notes = _record_duration(path, fixed, channels)
     signals, spans, record_bytes, channel_notes = _layout(path, channels, record_s, dtype)
@@ -140,7 +144,7 @@ def parse(path: Path) -> EdfFile:
 
 def _layout(
     path: Path, channels: list[dict[str, str]], record_s: float, dtype: str
-) -> tuple[tuple[Signal, ...], tuple[slice, ...], int, list[str]]:
+) -> tuple[tuple[Signal, ...], tuple[slice, ...], int, list[Note]]:
     """Return (signals, annotation spans, bytes of a record, notes on channels that cannot be used)."""
     signals, spans, notes, offset = [], [], [], 0
     for position, fields in enumerate(channels):
@@ -159,41 +163,41 @@ def _layout(
             (_number(path, fields, "digital minimum"), _number(path, fields, "digital maximum")),
             (_number(path, fields, "physical minimum"), _number(path, fields, "physical maximum")),
         )
-        fault = signal.fault if num_samples else "it has no samples"
-        if fault:
-            notes.append(f"channel {fields['label']!r} left out: {fault}")
+        if fault := signal.fault:
+            notes.append(fault)
         else:
             signals.append(signal)
     return tuple(signals), tuple(spans), offset, notes
 
 
-def _count_records(path: Path, declared: int, data_bytes: int, record_bytes: int) -> tuple[int, list[str]]:
+def _count_records(path: Path, declared: int, data_bytes: int, record_bytes: int) -> tuple[int, list[Note]]:
     """Return (whole records that the file really has, notes on what the header says otherwise)."""
     num_records, rest = divmod(data_bytes, record_bytes) if record_bytes else (0, 0)
     if num_records == 0:
         raise DareError(f"{path}: has {data_bytes} bytes of data, not one whole record of {record_bytes}")
     notes = []
     if declared < 0:
-        notes.append(f"number of records unknown ({declared}): {num_records} by the size of the file")
+        notes.append(unknown_count(declared, num_records))
     elif declared != num_records:
-        notes.append(f"the header says {declared} records, the file has {num_records}")
+        says = "the header says {declared} records, the file has {held}"
+        notes.append(note("record count", says, declared=declared, held=num_records))
     if rest and num_records == declared:
-        notes.append(f"{rest} bytes after the last record ignored")
+        notes.append(note("trailing bytes", "{bytes} bytes after the last record ignored", bytes=rest))
     elif rest:
-        notes.append(f"the last record is cut: its {rest} bytes dropped")
+        notes.append(note("cut record", "the last record is cut: its {bytes} bytes dropped", bytes=rest))
     return num_records, notes
 
 
 def _record_duration(
     path: Path, fixed: dict[str, str], channels: list[dict[str, str]]
-) -> tuple[float, tuple[str, ...]]:
+) -> tuple[float, tuple[Note, ...]]:
     """Return (seconds per record, notes); EDF+ lets files of annotations alone say 0."""
     record_s = _number(path, fixed, "record duration")
     if not 0 <= record_s <= MAX_RECORD_S:
         raise DareError(f"{path}: header field 'record duration' is not possible: {fixed['record duration']!r}")
     if record_s > 0 or all(_is_annotation(fields) for fields in channels):
         return record_s, ()
-    return 1.0, ("the header says that a record lasts 0 s: 1 s assumed",)
+    return 1.0, (note("record duration", "the header says that a record lasts 0 s: 1 s assumed"),)
 
 
 def _parse_annotations(lists: bytes) -> Iterator[tuple[float, float, list[str]]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from pipelines.formats import Format, matlab
 from pipelines.formats.matrix import Matrix, Value
 from pipelines.formats.sampled import SampledFile, in_blocks, stretches
@@ -69,7 +70,7 @@ def _fields(path: Path) -> dict[str, Value]:
     return fields
 
 
-def _samples(path: Path, data: Value, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[str, ...]]:
+def _samples(path: Path, data: Value, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[Note, ...]]:
     """Return (channels × samples of all epochs, notes)."""
     if min(num_channels, pnts, num_epochs) < 1:
         raise DareError(f"{path}: has {num_channels} channels, {pnts} samples and {num_epochs} epochs: no signal")
@@ -103,7 +104,7 @@ def _across_epochs(data: Matrix) -> Callable[[tuple[slice, ...]], NDArray[Any]]:
     return read
 
 
-def _beside(path: Path, name: str, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[str, ...]]:
+def _beside(path: Path, name: str, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[Note, ...]]:
     """Return (the samples of the file that the field ``data`` names, or that is called as the .set is; notes)."""
     letters = (letter if letter.isprintable() else "?" for letter in name.replace("\\", "/").rpartition("/")[2])
     base = "".join(letters)
@@ -118,9 +119,11 @@ def _beside(path: Path, name: str, num_channels: int, pnts: int, num_epochs: int
         raise DareError(f"{found[0]}: has {found[0].stat().st_size} bytes, not one whole epoch; get it again")
     notes = []
     if num_samples < pnts * num_epochs:
-        notes.append(f"{found[0].name} is cut: {num_samples} of {pnts * num_epochs} samples are whole")
+        says = "{names} is cut: {whole} of {stated} samples are whole"
+        notes.append(note("cut samples", says, [found[0].name], whole=num_samples, stated=pnts * num_epochs))
     if found[0].name != base:
-        notes.append(f"{base} is not there: {found[0].name} is read in its place")
+        says = "{names} is not there: the .fdt that is called as the .set is read in its place"
+        notes.append(note("renamed file", says, [base]))
     mapped = np.memmap(found[0], "<f4", "r", 0, (num_samples, num_channels)).T
     return Matrix(mapped.shape, mapped.__getitem__), tuple(notes)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.notes import Note, note
 from pipelines.formats.sampled import SampledFile, in_blocks, named, stretches
 from pipelines.recording import Event, Segment, describe_channel
 
@@ -14,13 +15,14 @@ _JOINTS = ("new segment", "boundary")  # BrainVision's mark of a restart, and MN
 _SKIP = "BAD_ACQ_SKIP"  # FIF: nothing was recorded; MNE fills in zeros
 
 
-def by_mne(path: Path, kind: str, raw: Any, rows: list[int], notes: tuple[str, ...]) -> SampledFile:
+def by_mne(path: Path, kind: str, raw: Any, rows: list[int], notes: tuple[Note, ...]) -> SampledFile:
     """Return a file that reads spans of these channels of MNE's ``raw``, in V, as they are asked for."""
     sfreq = float(raw.info["sfreq"])
     names = [raw.ch_names[row] for row in rows]
     left_out = sorted(set(raw.get_channel_types()) - {"eeg"}) if len(rows) < len(raw.ch_names) else []
     if left_out:
-        notes += (f"{len(raw.ch_names) - len(rows)} channels that are no EEG left out ({', '.join(left_out)})",)
+        says = "{channels} channels that are no EEG left out ({names})"
+        notes += (note("no EEG", says, left_out, channels=len(raw.ch_names) - len(rows)),)
     units = raw._orig_units or {}
     annotations = raw.annotations
     onsets_s = (np.asarray(annotations.onset, np.float64) - raw.first_time).tolist()

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from pipelines.formats import Format, begins
-from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline
+from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, unknown_count
 from pipelines.recording import Event, describe_channel
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
@@ -85,7 +86,8 @@ class GdfFile(RecordFile):
             sfreq, num_events = float(np.frombuffer(table, "<f4", 1, 4)[0]), _little_endian(table[1:4])
         entry_bytes = {1: 6, 3: 12}[table[0]]
         if len(table) - 8 < num_events * entry_bytes:
-            return Timeline(onsets_s, (), (f"the table of {num_events} events is cut: no events read",))
+            says = "the table of {events} events is cut: no events read"
+            return Timeline(onsets_s, (), (note("cut event table", says, events=num_events),))
         if not (np.isfinite(sfreq) and sfreq > 0):
             sfreq = max((signal.channel.sfreq for signal in self.signals), default=1.0)
         return Timeline(onsets_s, _events(table, num_events, sfreq), ())
@@ -124,7 +126,9 @@ def parse(path: Path) -> GdfFile:
     )
 
 
-def _layout(path: Path, columns: dict[str, NDArray[Any]], record_s: float) -> tuple[tuple[Signal, ...], int, list[str]]:
+def _layout(
+    path: Path, columns: dict[str, NDArray[Any]], record_s: float
+) -> tuple[tuple[Signal, ...], int, list[Note]]:
     """Return (signals, bytes of a record, notes on channels that cannot be used)."""
     signals, notes, offset = [], [], 0
     for position, label in enumerate(_text(cell) for cell in columns["label"]):
@@ -141,24 +145,24 @@ def _layout(path: Path, columns: dict[str, NDArray[Any]], record_s: float) -> tu
             (float(columns["physical minimum"][position]), float(columns["physical maximum"][position])),
         )
         offset += num_samples * int(dtype[-1])
-        fault = signal.fault if num_samples else "it has no regular samples"
-        if fault:
-            notes.append(f"channel {label!r} left out: {fault}")
+        if fault := signal.fault:
+            notes.append(fault)
         else:
             signals.append(signal)
     return tuple(signals), offset, notes
 
 
-def _count_records(path: Path, field: bytes, data_bytes: int, record_bytes: int) -> tuple[int, list[str]]:
+def _count_records(path: Path, field: bytes, data_bytes: int, record_bytes: int) -> tuple[int, list[Note]]:
     """Return (whole records, notes); where their number is unknown, no event table can be found."""
     declared = int.from_bytes(field, "little", signed=True)
     held = data_bytes // record_bytes if record_bytes else 0
     if held == 0 or declared == 0:
         raise DareError(f"{path}: has {data_bytes} bytes of data, not one whole record of {record_bytes}")
     if declared < 0:
-        return held, [f"number of records unknown ({declared}): {held} by the size of the file"]
+        return held, [unknown_count(declared, held)]
     if declared > held:
-        return held, [f"the header says {declared} records, the file has {held}, and no events"]
+        says = "the header says {declared} records, the file has {held}, and no events"
+        return held, [note("cut file", says, declared=declared, held=held)]
     return declared, []
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.notes import Note, note
 from pipelines.recording import (
+    SEGMENTS,
     Channel,
     Decoded,
     Event,
@@ -29,13 +31,19 @@ MAX_RECORD_S = 1e6
 _TIME_JITTER_S = 1e-3  # record onsets are written with few decimals
 
 
+def unknown_count(declared: int, held: int) -> Note:
+    """Return a note on a file that does not say how many records it has; ``held`` are those its size makes."""
+    says = "number of records unknown ({declared}): {held} by the size of the file"
+    return note("record count unknown", says, declared=declared, held=held)
+
+
 @dataclass(frozen=True)
 class Timeline:
     """When each record begins, in seconds from the first sample, and the events of the file."""
 
     record_onsets_s: NDArray[np.float64]
     events: tuple[Event, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True)
@@ -50,15 +58,19 @@ class Signal:
     physical_range: tuple[float, float]
 
     @property
-    def fault(self) -> str:
-        """Return why no calibration follows from the two ranges, "" where one does."""
-        if not np.isfinite([*self.digital_range, *self.physical_range]).all():
-            return "its ranges are not finite"
-        if self.digital_range[0] == self.digital_range[1]:
-            return "its digital minimum equals its maximum"
-        if self.physical_range[0] == self.physical_range[1]:
-            return "its physical minimum equals its maximum"
-        return ""
+    def fault(self) -> Note | None:
+        """Why there is nothing to read, or no calibration follows from the two ranges; None where one does."""
+        if not self.num_samples:
+            kind, why = "no samples", "it has no regular samples"
+        elif not np.isfinite([*self.digital_range, *self.physical_range]).all():
+            kind, why = "range not finite", "its ranges are not finite"
+        elif self.digital_range[0] == self.digital_range[1]:
+            kind, why = "no digital range", "its digital minimum equals its maximum"
+        elif self.physical_range[0] == self.physical_range[1]:
+            kind, why = "no physical range", "its physical minimum equals its maximum"
+        else:
+            return None
+        return note(kind, f"channel {{names!r}} left out: {why}", [self.channel.label])
 
     @property
     def lowest(self) -> float:
@@ -99,7 +111,7 @@ class RecordFile(ABC):
     num_records: int
     record_bytes: int
     record_s: float
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     @property
     def header(self) -> Header:
@@ -122,14 +134,14 @@ class RecordFile(ABC):
         )
         whole = self._stretches(timeline.record_onsets_s[span], signals[0])
         segments = without_missing(whole, missing, channels[0].sfreq)
-        gap_notes = [f"{len(segments)} segments of contiguous signal"] if len(segments) != 1 else []
+        gaps = note(SEGMENTS, "{segments} segments of contiguous signal", segments=len(segments))
         return Recording(
             electrodes=tuple(channel.electrode for channel in channels),
             data_uv=data_uv,
             sfreq=channels[0].sfreq,
             events=timeline.events,
             segments=segments,
-            notes=(*timeline.notes, *unit_notes, *gap_notes),
+            notes=(*timeline.notes, *unit_notes, *[gaps] * (len(segments) != 1)),
             first_sample=span.start * signals[0].num_samples,
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from manifests.notes import Note
 from pipelines.recording import (
     Channel,
     Decoded,
@@ -40,7 +41,7 @@ class SampledFile:
     num_samples: int
     segments: tuple[Segment, ...]
     events: tuple[Event, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     load: Callable[[list[int], int, int], NDArray[np.float32]]
     num_records: int = 1
 

@@ -12,6 +12,7 @@ import pytest
 from scipy.io import loadmat, savemat
 from scipy.sparse import eye_array
 
+from manifests.notes import text
 from pipelines.formats.arrays import Arrays
 from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Segment
@@ -136,7 +137,18 @@ def test_units(tmp_path: Path, write: Writer, unit: str, scale: float) -> None:
     unknown = read(path, arrays=layout("x", unit=""))
     if scale >= 1:
         np.testing.assert_allclose(unknown.data_uv, data, rtol=1e-5)
-    assert "unit unknown, read as" in unknown.notes[0]
+    assert "unit unknown, read as" in text(unknown.notes)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("factor", "said"), [(1e9, "no unit fits its amplitude (median sd "), (np.inf, "(not finite)")]
+)
+def test_unit_that_amplitude_cannot_tell_is_noted(tmp_path: Path, write: Writer, factor: float, said: str) -> None:
+    path = write(tmp_path / "a.mat", {"x": uv(3, 60) * factor})
+    (note,) = read(path, arrays=layout("x", unit="")).notes
+    assert (note.kind, note.names) == ("unit unknown", ("FP1", "T7", "CZ"))
+    assert said in note.text
 
 
 @BOTH

@@ -196,7 +196,7 @@ def test_bad_channel_is_interpolated_as_mne_does(rest: Path, shards: Callable[..
         np.testing.assert_allclose(ours.data_uv, wanted_uv, atol=0.1)
 
 
-@pytest.mark.parametrize(("kind", "is_eeg"), [("eog", False), ("MISC", False), ("Eeg", True), ("n/a", True)])
+@pytest.mark.parametrize(("kind", "is_eeg"), [("eog", False), ("{misc}", False), ("Eeg", True), ("n/a", True)])
 def test_channel_of_another_type_is_no_electrode_whatever_its_label(
     tmp_path: Path, shards: Callable[..., Path], kind: str, is_eeg: bool
 ) -> None:
@@ -353,6 +353,6 @@ def test_dry_run_tells_of_bad_channels(rest: Path, tmp_path: Path) -> None:
     command += ("--recipe", recipe(tmp_path, "bids = true"))
     (row,) = json.loads(dare(*command).out)["recordings"]
     assert (row["outcome"], row["missing"]) == ("ok", ["CZ"])
-    assert {"kind": "note", "text": ABSENT_CZ} in row["findings"]
+    assert {"kind": "unused channel", "text": ABSENT_CZ} in row["findings"]
     (row,) = json.loads(dare(*command, "--set", "missing=require").out)["recordings"]
-    assert (row["outcome"], row["reason"]) == ("skipped", f"lacks CZ; take it with --set missing=mask ({ABSENT_CZ})")
+    assert (row["outcome"], row["reason"]) == ("skipped", f"lacks CZ; take it with --set missing=mask; {ABSENT_CZ}")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from manifests.notes import text
 from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Recording, Segment
 from tests.pipelines.conftest import Saved, assert_refused
@@ -53,8 +54,8 @@ def test_unknown_unit_is_read_by_amplitude(
     recording = read(path)
     expected_uv = np.concatenate(EEG.records) / 30000 * float(extreme) * uv_per_unit
     np.testing.assert_allclose(recording.data_uv[0], expected_uv, rtol=1e-5)
-    assert "unit unknown" in recording.notes[0]
-    assert named in recording.notes[0]
+    assert [note.kind for note in recording.notes] == ["unit unknown"]
+    assert named in text(recording.notes)
 
 
 def test_unknown_unit_is_the_same_wherever_a_file_is_read(saved: Saved) -> None:
@@ -94,7 +95,7 @@ def test_channel_without_a_range_is_absent(saved: Saved, change: dict[str, Any])
     path = saved(edf_bytes([replace(EEG, label="EEG C4-REF", **change), EEG]))
     assert_eeg(read(path))
     assert [channel.electrode for channel in read_header(path).channels] == ["C3"]
-    assert "'EEG C4-REF' left out" in read_header(path).notes[0]
+    assert "'EEG C4-REF' left out" in text(read_header(path).notes)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_header_that_is_wrong_but_readable(saved: Saved, fixed: dict[str, Any], 
     assert_eeg(recording)
     assert recording.segments == (Segment(0, 400, 0.0),)
     assert bool(recording.notes) == bool(note)
-    assert note in " ".join(recording.notes)
+    assert note in text(recording.notes)
 
 
 @pytest.mark.parametrize("duration", ["0.5", "0,5", ".5"])
@@ -160,7 +161,12 @@ def test_of_wanted_channels_those_at_the_rate_of_the_eeg_are_read(saved: Saved) 
     slower = [EdfChannel("EEG C4", noise(2, per_record=50)), EdfChannel("TEMP", noise(3, per_record=1))]
     recording = read(saved(edf_bytes([faster, *slower, EEG])), {"CHIN", "C3", "C4", "TEMP", "CZ"})
     assert_eeg(recording)
-    assert recording.notes == ("left out, as the EEG has 100 Hz: CHIN 400 Hz, C4 50 Hz, TEMP 1 Hz",)
+    assert [(note.kind, note.names, note.figures) for note in recording.notes] == [
+        ("other rate", ("CHIN",), {"sfreq": 100.0, "rate": 400.0}),
+        ("other rate", ("C4",), {"sfreq": 100.0, "rate": 50.0}),
+        ("other rate", ("TEMP",), {"sfreq": 100.0, "rate": 1.0}),
+    ]
+    assert "left out, as the EEG has 100 Hz: CHIN at 400 Hz" in text(recording.notes)
     assert read(saved(edf_bytes([*slower, faster])), {"TEMP", "CHIN"}).electrodes == ("CHIN",)
 
 
@@ -218,7 +224,7 @@ def test_first_of_two_channels_of_one_electrode_is_read(saved: Saved) -> None:
     recording = read(saved(edf_bytes(twins)))
     assert recording.electrodes == ("C3", "T7")
     np.testing.assert_allclose(recording.data_uv[1], np.concatenate(noise(1)) * 0.1, atol=1e-3)
-    assert [note[:20] for note in recording.notes] == ["channel 'C3' repeats", "channel 'T7' repeats"]
+    assert [note.text[:20] for note in recording.notes] == ["channel 'C3' repeats", "channel 'T7' repeats"]
 
 
 def test_wanted_electrodes_come_in_the_order_of_the_file_and_absent_ones_do_not(saved: Saved) -> None:
@@ -286,7 +292,7 @@ def test_times_that_make_no_gap(saved: Saved, lists: tuple[str, ...], note: str)
     filler = EdfChannel("EDF Annotations", [b"\0" * 20] * 4)
     recording = read(saved(edf_bytes([EEG, tals(*lists) if any(lists) else filler], reserved="EDF+C")))
     assert recording.segments == (Segment(0, 400, 0.0),)
-    assert note in " ".join(recording.notes)
+    assert note in text(recording.notes)
     assert bool(recording.notes) == bool(note)
 
 

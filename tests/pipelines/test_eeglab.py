@@ -121,10 +121,10 @@ def test_renamed_and_cut_samples_are_read_and_noted(tmp_path: Path) -> None:
     (tmp_path / "b.fdt").write_bytes(SIGNAL_UV.T.tobytes()[:-5])
     recording = read(path)
     np.testing.assert_array_equal(recording.data_uv, SIGNAL_UV[:, :399])
-    assert recording.notes == (
+    assert [note.text for note in recording.notes] == [
         "b.fdt is cut: 399 of 400 samples are whole",
-        "a.fdt is not there: b.fdt is read in its place",
-    )
+        "a.fdt is not there: the .fdt that is called as the .set is read in its place",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import mne
 import numpy as np
 import pytest
 
+from manifests.notes import text
 from pipelines.formats.readers import read, read_header
 from pipelines.recording import Event, Segment
 from tests.pipelines.cnt_file import RESOLUTION_UV, cnt_bytes
@@ -76,7 +77,7 @@ def test_brainvision(tmp_path: Path, orientation: str, form: str) -> None:
     assert recording.events == (
         Event(0.2, 0.1, "Stimulus/S  1"), Event(2.0, 0.004, "New Segment/"), Event(2.5, 0.0, "Response/R  2"),
     )  # fmt: skip
-    assert recording.notes == ("1 channels that are no EEG left out (misc)",)
+    assert text(recording.notes) == "1 channels that are no EEG left out (misc)"
 
 
 def test_brainvision_electrode_without_a_place_is_one_all_the_same(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_fif(tmp_path: Path) -> None:
     assert recording.segments == (Segment(0, 1000, 0.0),)
     assert [(event.onset_s, event.text) for event in recording.events] == [(0.2, "go"), (2.0, "stop")]
     assert [event.duration_s for event in recording.events] == pytest.approx([0.125, 0.0])
-    assert recording.notes == ("3 channels that are no EEG left out (eog, mag, stim)",)
+    assert text(recording.notes) == "3 channels that are no EEG left out (eog, mag, stim)"
     piece = read(path, ["T7"], 1.0, 2.0)
     np.testing.assert_array_equal(piece.data_uv, recording.data_uv[[2], 250:500])
     assert piece.segments == (Segment(0, 250, 1.0),)
@@ -217,7 +218,14 @@ def test_cnt_of_either_width_whatever_its_counts_say(saved: Saved, dtype: str, t
     assert (read_header(path).format, recording.electrodes, recording.sfreq) == ("CNT", ELECTRODES, 250.0)
     np.testing.assert_allclose(recording.data_uv, COUNTS * RESOLUTION_UV, atol=1e-4)
     assert [event.text for event in recording.events] == ["3", "4"]
-    assert recording.notes == (() if told is None else (f"samples read as {'int16' if dtype == '<i2' else 'int32'}",))
+    width = "int16" if dtype == "<i2" else "int32"
+    assert text(recording.notes) == ("" if told is None else f"samples read as {width}")
+
+
+def test_cnt_whose_amplitude_is_that_of_no_eeg_is_read_and_noted(saved: Saved) -> None:
+    recording = read(saved(cnt_bytes(LABELS, COUNTS.T * 0, 250, [(101, 3)]), "a.cnt"))
+    assert recording.electrodes == ELECTRODES
+    assert text(recording.notes) == "the median sd of its samples is 0 µV, which no EEG has"
 
 
 def test_cnt_that_is_damaged_is_refused(saved: Saved) -> None:

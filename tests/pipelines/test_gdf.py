@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from manifests.notes import text
 from pipelines.formats.readers import read
 from pipelines.recording import Event, Segment
 from tests.pipelines.conftest import Saved, assert_refused
@@ -66,7 +67,7 @@ def test_gdf_without_a_unit_is_read_by_amplitude(saved: Saved) -> None:
     volts = replace(C3, unit=b"", unit_code=0, physical=(-3276.8e-6, 3276.7e-6))
     recording = read(saved(gdf_bytes([volts])))
     np.testing.assert_allclose(recording.data_uv[0], C3.samples * 0.1, atol=1e-3)
-    assert "read as V by amplitude" in recording.notes[0]
+    assert "read as V by amplitude" in text(recording.notes)
 
 
 def test_gdf_mixed_types_rates_and_sparse_channels(saved: Saved) -> None:
@@ -76,17 +77,17 @@ def test_gdf_mixed_types_rates_and_sparse_channels(saved: Saved) -> None:
     recording = read(saved(gdf_bytes([fast, C3, sparse, exact])))
     assert recording.electrodes == ("C3", "P4")
     np.testing.assert_allclose(recording.data_uv[1], exact.samples, rtol=1e-6)
-    assert any("'SpO2' left out: it has no regular samples" in note for note in recording.notes)
+    assert "'SpO2' left out: it has no regular samples" in text(recording.notes)
 
 
 def test_gdf_cut_in_signal_or_events_keeps_what_is_whole(saved: Saved) -> None:
     content = gdf_bytes([C3, CZ], "1.25", event_table(EVENTS, 3, "1.25"))
     in_events = read(saved(content[:-1]))
     assert in_events.events == ()
-    assert "table of 4 events is cut" in in_events.notes[0]
+    assert "table of 4 events is cut" in text(in_events.notes)
     in_signal = read(saved(content[: 3 * 256 + 4 * 100 + 3]))
     np.testing.assert_allclose(in_signal.data_uv[0], C3.samples[:100] * 0.1, atol=1e-3)
-    assert "says 400 records, the file has 100" in in_signal.notes[0]
+    assert "says 400 records, the file has 100" in text(in_signal.notes)
 
 
 def test_gdf_of_unknown_length(saved: Saved) -> None:
@@ -94,7 +95,7 @@ def test_gdf_of_unknown_length(saved: Saved) -> None:
     content[236:244] = struct.pack("<q", -1)
     recording = read(saved(bytes(content)))
     assert recording.data_uv.shape == (1, 400)
-    assert "400 by the size" in recording.notes[0]
+    assert "400 by the size" in text(recording.notes)
 
 
 @pytest.mark.parametrize(

@@ -138,5 +138,5 @@ def test_unit_that_its_amplitude_belies_is_a_finding(tmp_path: Path, factor: flo
 def test_unit_that_amplitude_decided_is_told(tmp_path: Path) -> None:
     recorded(tmp_path, noise_uv(40) / 1e6, unit="", limit=0.001)
     row = row_of(tmp_path)
-    assert "unit unknown, read as V by amplitude" in told(row, "unit")
+    assert "unit unknown, read as V by amplitude" in told(row, "unit unknown")
     assert row["sd_uv"] == pytest.approx(10, rel=0.05)
