@@ -97,7 +97,8 @@ def load(
     """
     with named(path, "MAT 5"):
         found, order = _directory(path, _mapped(path) if content is None else memoryview(content))
-        return {name: _top(path, one, order, members) for name, one in found.items() if name in variables}
+        values = _Values(path, order, members)
+        return {name: values.top(one) for name, one in found.items() if name in variables}
 
 
 def _mapped(path: Path) -> memoryview:
@@ -163,61 +164,63 @@ def _shape_and_name(elements: _Elements) -> tuple[tuple[int, ...], str]:
     return shape, name
 
 
-def _top(path: Path, variable: _Variable, order: str, members: Collection[str]) -> Value:
-    """Return a variable, of numbers not before they are asked for."""
-    kind, shape, name, _, is_complex = _facts(variable.prefix, order)
-    if kind not in _NUMERIC or is_complex:
-        return _value(variable.body(), order, members, 0)
-    if math.prod(shape) > variable.num_bytes:
-        raise ValueError(f"{math.prod(shape)} numbers in {variable.num_bytes} bytes")
+@dataclass(frozen=True)
+class _Values:
+    """What the matrix elements of a file are, its numbers in this byte order; of structs these members."""
 
-    def read(index: tuple[slice, ...]) -> NDArray[Any]:
-        with named(path, "MAT 5"):
-            matrix = _value(variable.body(), order, members, 0)
-            if not isinstance(matrix, Matrix) or matrix.shape != shape:
-                raise DareError(f"{path}: variable {name!r} is damaged")
-            return matrix.read(index)
+    path: Path
+    order: str
+    members: Collection[str]
 
-    return Matrix(shape, read)
+    def top(self, variable: _Variable) -> Value:
+        """Return a variable, of numbers not before they are asked for."""
+        kind, shape, name, _, is_complex = _facts(variable.prefix, self.order)
+        if kind not in _NUMERIC or is_complex:
+            return self.of(variable.body(), 0)
+        if math.prod(shape) > variable.num_bytes:
+            raise ValueError(f"{math.prod(shape)} numbers in {variable.num_bytes} bytes")
 
+        def read(index: tuple[slice, ...]) -> NDArray[Any]:
+            with named(self.path, "MAT 5"):
+                matrix = self.of(variable.body(), 0)
+                if not isinstance(matrix, Matrix) or matrix.shape != shape:
+                    raise DareError(f"{self.path}: variable {name!r} is damaged")
+                return matrix.read(index)
 
-def _value(content: memoryview, order: str, members: Collection[str], depth: int) -> Value:
-    """Return what a matrix element holds."""
-    if not len(content):
-        return empty()
-    kind, shape, _, offset, is_complex = _facts(content, order)
-    elements = _Elements(content[offset:], order)
-    size = math.prod(shape)
-    if depth > MAX_DEPTH or is_complex or not offset:
-        return None
-    if kind in _NUMERIC:
-        return _numbers(elements, shape)
-    if kind == _CHAR:
-        return _text(elements, shape)
-    # Every item has a tag of eight bytes, so that their number is bounded before they are listed.
-    if 8 * size > len(content):
-        raise ValueError(f"{size} items in {len(content)} bytes")
-    if kind == _CELL:
-        return [_item(elements, members, depth) for _ in range(size)]
-    fields = _field_names(elements)
-    if 8 * size * len(fields) > len(content):
-        raise ValueError(f"{size} structs of {len(fields)} members in {len(content)} bytes")
-    structs = []
-    for _ in range(size):
-        found = {name: elements.next() for name in fields}
-        kept = {name: one for name, one in found.items() if name in members}
-        structs.append({name: _of_matrix(*one, order, members, depth) for name, one in kept.items()})
-    return structs
+        return Matrix(shape, read)
 
+    def of(self, content: memoryview, depth: int) -> Value:
+        """Return what a matrix element holds, which lies so deep in others."""
+        if not len(content):
+            return empty()
+        kind, shape, _, offset, is_complex = _facts(content, self.order)
+        elements = _Elements(content[offset:], self.order)
+        size = math.prod(shape)
+        if depth > MAX_DEPTH or is_complex or not offset:
+            return None
+        if kind in _NUMERIC:
+            return _numbers(elements, shape)
+        if kind == _CHAR:
+            return _text(elements, shape)
+        # Every item has a tag of eight bytes, so that their number is bounded before they are listed.
+        if 8 * size > len(content):
+            raise ValueError(f"{size} items in {len(content)} bytes")
+        if kind == _CELL:
+            return [self._item(*elements.next(), depth) for _ in range(size)]
+        fields = _field_names(elements)
+        if 8 * size * len(fields) > len(content):
+            raise ValueError(f"{size} structs of {len(fields)} members in {len(content)} bytes")
+        structs = []
+        for _ in range(size):
+            found = {name: elements.next() for name in fields}
+            kept = {name: one for name, one in found.items() if name in self.members}
+            structs.append({name: self._item(*one, depth) for name, one in kept.items()})
+        return structs
 
-def _item(elements: _Elements, members: Collection[str], depth: int) -> Value:
-    return _of_matrix(*elements.next(), elements.order, members, depth)
-
-
-def _of_matrix(kind: int, content: memoryview, order: str, members: Collection[str], depth: int) -> Value:
-    if kind != _MATRIX:
-        raise ValueError(f"type {kind} where an item should be")
-    return _value(content, order, members, depth + 1)
+    def _item(self, kind: int, content: memoryview, depth: int) -> Value:
+        if kind != _MATRIX:
+            raise ValueError(f"type {kind} where an item should be")
+        return self.of(content, depth + 1)
 
 
 def _field_names(elements: _Elements) -> list[str]:
