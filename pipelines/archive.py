@@ -241,7 +241,7 @@ def _facts(planned: dict[str, Any], part: Part, sha256: str, recipe: Recipe) -> 
         "events": [
             [event.onset_s, event.duration_s, event.text]
             for event in recording.events
-            if corpora.understands(event.text, recipe)
+            if corpora.of(recipe).understands(event.text, recipe)
         ],
         "notes": [[one.text for one in recording.notes], conditioned.note],
         "raw": {

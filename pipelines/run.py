@@ -19,7 +19,6 @@ from pipelines.plan import Plan, Task
 from pipelines.presence import at_work, sweep
 from pipelines.scan import Tree
 from pipelines.settle import settle
-from pipelines.source import completeness, totals
 from pipelines.windows import NO_WINDOW
 from pipelines.workers import Workers, built
 
@@ -132,11 +131,11 @@ def _only_subject(splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
 
 def _against_published(plan: Plan, splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
     """Return notes on what the release is known to hold and the set has, unless part of it was asked for."""
-    known = totals(corpora.of(recipe), plan["corpus_version"])
+    known = corpora.of(recipe).totals(plan["corpus_version"])
     if not known or not plan["whole"]:
         return []
     found, windows = len(plan["recordings"]), sum(split.samples for split in splits.values())
-    notes = [completeness(f"{recipe.corpus} {plan['corpus_version']}".strip(), known, found)]
+    notes = [known.completeness(f"{recipe.corpus} {plan['corpus_version']}".strip(), found)]
     if found == known.recordings and recipe.purpose == "probe" and known.windows not in (0, windows):
         notes.append(f"{windows:,} windows against {known.windows:,} published (by the published way of cutting)")
     return notes

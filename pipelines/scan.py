@@ -14,11 +14,10 @@ from manifests.notes import Note, note, prose, text
 from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
 from pipelines.channels import Fit
-from pipelines.corpora import CORPORA
-from pipelines.formats.registry import files_of, suffixes
+from pipelines.corpora import CORPORA, Corpus
 from pipelines.recording import Channel, Header
 from pipelines.signal import too_slow
-from pipelines.source import Corpus, Source
+from pipelines.source import Source
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
 _FINGERPRINT_BYTES = 1 << 16

@@ -1,71 +1,53 @@
-"""The corpora we know, each a module that implements `pipelines.source.Corpus`."""
+"""The corpora we know, each a subclass of `Corpus` in a module of its own."""
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.corpora import (
-    bcic2a,
-    bcic2b,
-    chbmit,
-    cogbci,
-    eegmat,
-    hgd,
-    m3cv,
-    own,
-    pbciw,
-    physionetmi,
-    seed,
-    seediv,
-    sleepedf,
-    tsu,
-    tuab,
-    tuar,
-    tueg,
-    tuev,
-    tusl,
-    tusz,
-)
-from pipelines.source import Corpus, Source
+from pipelines.corpora.base import Corpus
+from pipelines.corpora.bcic2a import Bcic2a
+from pipelines.corpora.bcic2b import Bcic2b
+from pipelines.corpora.chbmit import ChbMit
+from pipelines.corpora.cogbci import CogBci
+from pipelines.corpora.eegmat import EegMat
+from pipelines.corpora.hgd import HighGamma
+from pipelines.corpora.m3cv import M3cv
+from pipelines.corpora.own import Own
+from pipelines.corpora.pbciw import PassiveBci
+from pipelines.corpora.physionetmi import PhysionetMi
+from pipelines.corpora.seed import Seed
+from pipelines.corpora.seediv import SeedIv
+from pipelines.corpora.sleepedf import SleepEdf
+from pipelines.corpora.tsu import Tsu
+from pipelines.corpora.tuab import Tuab
+from pipelines.corpora.tuar import Tuar
+from pipelines.corpora.tueg import Tueg
+from pipelines.corpora.tuev import Tuev
+from pipelines.corpora.tusl import Tusl
+from pipelines.corpora.tusz import Tusz
+from pipelines.source import Source
 
 CORPORA: dict[str, Corpus] = {
-    "bcic2a": bcic2a,
-    "bcic2b": bcic2b,
-    "chbmit": chbmit,
-    "cogbci": cogbci,
-    "eegmat": eegmat,
-    "hgd": hgd,
-    "m3cv": m3cv,
-    "pbciw": pbciw,
-    "physionetmi": physionetmi,
-    "seed": seed,
-    "seediv": seediv,
-    "sleepedf": sleepedf,
-    "tsu": tsu,
-    "tuab": tuab,
-    "tuar": tuar,
-    "tueg": tueg,
-    "tuev": tuev,
-    "tusl": tusl,
-    "tusz": tusz,
+    "bcic2a": Bcic2a(),
+    "bcic2b": Bcic2b(),
+    "chbmit": ChbMit(),
+    "cogbci": CogBci(),
+    "eegmat": EegMat(),
+    "hgd": HighGamma(),
+    "m3cv": M3cv(),
+    "pbciw": PassiveBci(),
+    "physionetmi": PhysionetMi(),
+    "seed": Seed(),
+    "seediv": SeedIv(),
+    "sleepedf": SleepEdf(),
+    "tsu": Tsu(),
+    "tuab": Tuab(),
+    "tuar": Tuar(),
+    "tueg": Tueg(),
+    "tuev": Tuev(),
+    "tusl": Tusl(),
+    "tusz": Tusz(),
 }
-
-
-@runtime_checkable
-class _Telling(Corpus, Protocol):
-    """A corpus of whose recordings a table below --src tells what their names do not."""
-
-    def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
-        """Return the recordings with what the table says of each."""
-
-
-@runtime_checkable
-class _Understanding(Corpus, Protocol):
-    """A corpus whose labels are in events of its files."""
-
-    def understands(self, text: str, recipe: Recipe) -> bool:
-        """Return whether an event of this text can tell a class."""
 
 
 def of(recipe: Recipe) -> Corpus:
@@ -74,7 +56,7 @@ def of(recipe: Recipe) -> Corpus:
     Raises DareError where nothing is known of its file tree.
     """
     if recipe.layout:
-        return own.Own(recipe.layout, recipe.classes)
+        return Own(recipe.layout, recipe.classes)
     if recipe.corpus not in CORPORA:
         raise DareError(
             f"{recipe.corpus}: its file tree is not known; say in a [layout] of its recipe where recordings lie, "
@@ -89,11 +71,4 @@ def find(src: Path, paths: list[str], recipe: Recipe) -> list[Source]:
     Raises DareError where a layout matches none of them, or its table cannot be read.
     """
     corpus = of(recipe)
-    sources = corpus.find(paths, recipe)
-    return corpus.told(sources, src, paths) if isinstance(corpus, _Telling) else sources
-
-
-def understands(text: str, recipe: Recipe) -> bool:
-    """Return whether an event of this text can tell a class of the recipe's corpus; others may be free text."""
-    corpus = of(recipe)
-    return isinstance(corpus, _Understanding) and corpus.understands(text, recipe)
+    return corpus.told(corpus.find(paths, recipe), src, paths)

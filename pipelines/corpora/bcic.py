@@ -5,12 +5,13 @@ two lies beside a session holds the labels, so a session with both is read once,
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 from manifests.electrodes import canonical
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus
 from pipelines.formats import matlab
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
@@ -22,48 +23,46 @@ _FIRST_CUE = 769
 _SFREQ_HZ = 250.0
 
 
-@dataclass(frozen=True)
-class Graz:
-    """One of the two sets: ``classes`` in the order of their cues, from 769, and of their labels, from 1.
+class Graz(Corpus):
+    """One of the two sets: its ``CLASSES`` in the order of their cues, from 769, and of their labels, from 1.
 
-    ``gdf`` and ``bnci`` match the names of the files, with groups subject and session (and in ``gdf`` stem, the name
-    of the file of labels); a session ends in T (training) or E (evaluation, its cues unknown). ``columns`` are the
-    channels of a BNCI recording, whose trials begin ``cue_s`` before the cue; ``montage`` as in `Source`.
+    ``GDF`` and ``BNCI`` match the names of the files, with groups subject and session (and in ``GDF`` stem, the name
+    of the file of labels); a session ends in T (training) or E (evaluation, its cues unknown). ``COLUMNS`` are the
+    channels of a BNCI recording, whose trials begin ``CUE_S`` before the cue; ``MONTAGE`` as in `Source`.
     """
 
-    classes: tuple[str, ...]
-    gdf: re.Pattern[str]
-    bnci: re.Pattern[str]
-    columns: tuple[str, ...]
-    cue_s: float
-    montage: tuple[str, ...] = ()
+    GDF: ClassVar[re.Pattern[str]]
+    BNCI: ClassVar[re.Pattern[str]]
+    COLUMNS: ClassVar[tuple[str, ...]]
+    CUE_S: ClassVar[float]
+    MONTAGE: ClassVar[tuple[str, ...]] = ()
 
     def version(self, paths: list[str]) -> str:
         """Return 2008 where there are GDF sessions, as in the competition, else BNCI."""
-        return "2008" if any(map(self.gdf.search, paths)) else "BNCI"
+        return "2008" if any(map(self.GDF.search, paths)) else "BNCI"
 
     def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
         """Return every session; the evaluation sessions (E) are test, and in GDF need their labels from a .mat file."""
         mats = {PurePosixPath(path).stem.upper(): path for path in reversed(paths) if path.lower().endswith(".mat")}
-        sessions = [self._session(path, match, mats, recipe) for path in paths if (match := self.gdf.search(path))]
+        sessions = [self._session(path, match, mats, recipe) for path in paths if (match := self.GDF.search(path))]
         taken = {(one.subject, one.test) for one in sessions}
         labels = {one.label_file for one in sessions}
         others = [
             self._bnci_session(path, match, taken, recipe)
             for path in paths
-            if path not in labels and (match := self.bnci.search(path))
+            if path not in labels and (match := self.BNCI.search(path))
         ]
         return sorted(sessions + others, key=lambda one: one.path)
 
     def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
         """Return how a BNCI file holds its runs: an array of structs, each with signal, trials and their labels."""
-        if not self.bnci.search(source.path):
+        if not self.BNCI.search(source.path):
             return None
-        return Arrays("data", "time channel", self.columns, _SFREQ_HZ, field="X", onsets="trial", codes="y")
+        return Arrays("data", "time channel", self.COLUMNS, _SFREQ_HZ, field="X", onsets="trial", codes="y")
 
     def understands(self, text: str, recipe: Recipe) -> bool:
         """Return whether an event is a cue, known or not, or a trial of the BNCI's."""
-        codes = {str(first + label) for first in (1, _FIRST_CUE) for label in range(len(self.classes))}
+        codes = {str(first + label) for first in (1, _FIRST_CUE) for label in range(len(self.CLASSES))}
         return text in codes | {_UNKNOWN_CUE}
 
     def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
@@ -72,9 +71,9 @@ class Graz:
         Labels of a GDF session come from the .mat where there is one, and must then agree with the cues in number
         and, in training sessions, one by one.
         """
-        if self.bnci.search(source.path):
+        if self.BNCI.search(source.path):
             return self._bnci_cues(source, recording), ""
-        codes = {str(_FIRST_CUE + label): 1 + label for label in range(len(self.classes))}
+        codes = {str(_FIRST_CUE + label): 1 + label for label in range(len(self.CLASSES))}
         events = [event for event in recording.events if event.text in (*codes, _UNKNOWN_CUE)]
         told = [codes.get(event.text, 0) for event in events]
         truth = told
@@ -105,7 +104,7 @@ class Graz:
             test=evaluation,
             label_file=mats.get(stem, ""),
             lacks=f"true labels: there is no {stem}.mat below --src" if evaluation and stem not in mats else "",
-            montage=tuple(map(canonical, self.montage)),
+            montage=tuple(map(canonical, self.MONTAGE)),
         )
 
     def _bnci_session(self, path: str, match: re.Match[str], taken: set[tuple[str, bool]], recipe: Recipe) -> Source:
@@ -115,8 +114,8 @@ class Graz:
         return Source(path, subject, session, test=evaluation, skip=skip)
 
     def _bnci_cues(self, source: Source, recording: Recording) -> list[Cue]:
-        labels = {str(1 + label): label for label in range(len(self.classes))}
+        labels = {str(1 + label): label for label in range(len(self.CLASSES))}
         trials = [event for event in recording.events if event.text in labels]
         if not trials:
             raise DareError(f"{source.path}: holds no trial of the classes 1 to {len(labels)}; get the file again")
-        return [Cue(event.onset_s + self.cue_s, labels[event.text]) for event in trials]
+        return [Cue(event.onset_s + self.CUE_S, labels[event.text]) for event in trials]

@@ -2,15 +2,14 @@
 
 import re
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.source import Source, Totals, no_arrays
+from pipelines.source import Source
 from pipelines.windows import Cue, by_overlap
-
-CLASSES: tuple[str, ...] = ("background", "seizure")
-TOTALS = {"": Totals(recordings=686)}  # 664 of the first 23 cases and 22 of the one added in 2010
 
 _PATH = re.compile(r"(?:^|/)(?P<name>chb(?P<case>\d\d)[a-z]?_\d\d\+?)\.(?i:edf)$")
 _SUMMARY = re.compile(r"(?:^|/)chb(?P<case>\d\d)-summary\.txt$")
@@ -22,28 +21,28 @@ _COUNT = re.compile(r"Number of Seizures in File\s*:\s*(\d+)", re.IGNORECASE)
 _MOMENT = re.compile(r"Seizure\s*\d*\s*(Start|End) Time\s*:\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "1.0.0"
+class ChbMit(Corpus):
+    """23 children, a folder a case; of a child with two cases both are one subject."""
 
+    CLASSES = ("background", "seizure")
+    RELEASE = "1.0.0"
+    TOTALS: ClassVar = {"": Totals(recordings=686)}  # 664 of the first 23 cases and 22 of the one added in 2010
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every recording with the summary of its case."""
-    summaries = {match["case"]: path for path in reversed(paths) if (match := _SUMMARY.search(path))}
-    return [_source(path, match, summaries, recipe) for path in paths if (match := _PATH.search(path))]
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every recording with the summary of its case."""
+        summaries = {match["case"]: path for path in reversed(paths) if (match := _SUMMARY.search(path))}
+        return [_source(path, match, summaries, recipe) for path in paths if (match := _PATH.search(path))]
 
-
-arrays = no_arrays
-
-
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
-    background, seizure = (recipe.classes.index(name) for name in CLASSES)
-    name = PurePosixPath(source.path).with_suffix(".edf").name
-    seizures = _seizures(name, source.label_file, labels.decode("latin-1"))
-    end_s = max(segment.onset_s + (segment.stop - segment.start) / recording.sfreq for segment in recording.segments)
-    spans = [(start_s, stop_s, seizure) for start_s, stop_s in seizures]
-    return by_overlap(spans, end_s, background, recipe), ""
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
+        background, seizure = (recipe.classes.index(name) for name in self.CLASSES)
+        name = PurePosixPath(source.path).with_suffix(".edf").name
+        seizures = _seizures(name, source.label_file, labels.decode("latin-1"))
+        end_s = max(
+            segment.onset_s + (segment.stop - segment.start) / recording.sfreq for segment in recording.segments
+        )
+        spans = [(start_s, stop_s, seizure) for start_s, stop_s in seizures]
+        return by_overlap(spans, end_s, background, recipe), ""
 
 
 def _source(path: str, match: re.Match[str], summaries: dict[str, str], recipe: Recipe) -> Source:

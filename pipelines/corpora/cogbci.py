@@ -1,12 +1,11 @@
 """COG-BCI (Hinss 2023): twelve recordings a session of workload, vigilance, conflict and rest, as EEGLAB files."""
 
 import re
+from typing import ClassVar
 
 from manifests.recipe import Recipe
-from pipelines.source import Source, Totals, no_arrays, no_cues
-
-CLASSES: tuple[str, ...] = ()
-TOTALS = {"": Totals(recordings=1044)}
+from pipelines.corpora.base import Corpus, Totals
+from pipelines.source import Source
 
 _PATH = re.compile(
     r"(?:^|/)(?P<subject>sub-\d\d)/ses-(?P<session>S\d)/eeg/"
@@ -15,19 +14,18 @@ _PATH = re.compile(
 )
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "2023"
+class CogBci(Corpus):
+    """Recordings of 29 subjects in three sessions each, taken as unlabelled."""
 
+    RELEASE = "2023"
+    TOTALS: ClassVar = {"": Totals(recordings=1044)}
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every recording, all tasks alike."""
-    return [
-        Source(path=path, subject=f"{recipe.namespace}:{match['subject'].lower()}", session=match["session"].upper())
-        for path in paths
-        if (match := _PATH.search(path))
-    ]
-
-
-arrays = no_arrays
-cues = no_cues
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every recording, all tasks alike."""
+        return [
+            Source(
+                path=path, subject=f"{recipe.namespace}:{match['subject'].lower()}", session=match["session"].upper()
+            )
+            for path in paths
+            if (match := _PATH.search(path))
+        ]

@@ -7,11 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
-from pipelines.source import Source, Totals, no_cues
-
-CLASSES: tuple[str, ...] = ()
-TOTALS: dict[str, Totals] = {}
+from pipelines.source import Source
 
 LABELS: tuple[str, ...] = tuple(
     """FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T7 T8 P7 P8 FZ CZ PZ FC1 FC2 CP1 CP2 FC5 FC6 CP5 CP6 FT9 FT10 TP9 TP10
@@ -25,41 +23,36 @@ _TABLE = re.compile(r"(?:^|/)(?:Enrollment|Calibration|Testing)_Info\.csv$")
 _SUBJECT = re.compile(r"[a-z]*\d+", re.IGNORECASE)
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "2022"
+class M3cv(Corpus):
+    """Three parts of the corpus, each with its table of epochs."""
 
+    RELEASE = "2022"
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every epoch; until `told` knows whose it is, it is of no use: it could land on two sides of a split."""
-    return [
-        Source(
-            path=path,
-            subject=f"{recipe.namespace}:unknown",
-            session="",
-            skip=f"its subject is told by no {match['part']}_Info.csv",
-        )
-        for path in paths
-        if (match := _PATH.search(path))
-    ]
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every epoch, of no use until `told` knows whose it is: it could land on two sides of a split."""
+        return [
+            Source(
+                path=path,
+                subject=f"{recipe.namespace}:unknown",
+                session="",
+                skip=f"its subject is told by no {match['part']}_Info.csv",
+            )
+            for path in paths
+            if (match := _PATH.search(path))
+        ]
 
+    def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+        """Return the epochs with the subject and the session that the tables among ``paths`` below ``src`` give them.
 
-def told(sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
-    """Return the epochs with the subject and the session that the tables among ``paths`` below ``src`` give them.
+        The subjects of some test epochs are withheld: those stay skipped. Raises DareError where a table cannot be read
+        or has no column of epochs or of subjects.
+        """
+        tables = {path: _rows(src / path) for path in paths if _TABLE.search(path)}
+        return [_enrolled(source, tables) for source in sources]
 
-    The subjects of some test epochs are withheld: those stay skipped. Raises DareError where a table cannot be read or
-    has no column of epochs or of subjects.
-    """
-    tables = {path: _rows(src / path) for path in paths if _TABLE.search(path)}
-    return [_enrolled(source, tables) for source in sources]
-
-
-def arrays(source: Source, recipe: Recipe) -> Arrays | None:
-    """Return the layout of an epoch."""
-    return Arrays(variables="epoch_data", axes="channel time", labels=LABELS, sfreq=250.0)
-
-
-cues = no_cues
+    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+        """Return the layout of an epoch."""
+        return Arrays(variables="epoch_data", axes="channel time", labels=LABELS, sfreq=250.0)
 
 
 def _enrolled(source: Source, tables: dict[str, dict[str, tuple[str, str]]]) -> Source:

@@ -9,25 +9,21 @@ from manifests.errors import DareError
 from manifests.layout import Layout, Recordings
 from manifests.recipe import Recipe
 from pipelines.corpora import bids, tables
+from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
-from pipelines.source import Source, Totals
+from pipelines.source import Source
 from pipelines.windows import Cue, within
 
 _NOT_AVAILABLE = ("", "n/a")
 
 
-class Own:
-    """The `pipelines.source.Corpus` of a layout; its classes are whatever the recipe says."""
+class Own(Corpus):
+    """The corpus of a layout; its classes are whatever the recipe says. Nobody publishes releases of it."""
 
     def __init__(self, layout: Layout, classes: tuple[str, ...]) -> None:
         self.CLASSES = classes
-        self.TOTALS: dict[str, Totals] = {}
         self._layout = layout
-
-    def version(self, paths: list[str]) -> str:
-        """Return "": nobody publishes releases of it."""
-        return ""
 
     def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
         """Return the recordings by path, with the label that their name tells where labels are in names."""

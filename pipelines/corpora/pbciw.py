@@ -1,12 +1,11 @@
 """Passive BCI for workload (Hinss 2021): epochs of 2 s of an easy, medium or difficult MATB task, or of rest."""
 
 import re
+from typing import ClassVar
 
 from manifests.recipe import Recipe
-from pipelines.source import Source, Totals, no_arrays, no_cues
-
-CLASSES: tuple[str, ...] = ("easy", "medium", "difficult")
-TOTALS = {"": Totals(recordings=120)}
+from pipelines.corpora.base import Corpus, Totals
+from pipelines.source import Source
 
 _PATH = re.compile(
     r"(?:^|/)P(?P<subject>\d\d)/S(?P<session>\d)/eeg/"
@@ -15,25 +14,23 @@ _PATH = re.compile(
 _TASKS = {"MATBeasy": "easy", "MATBmed": "medium", "MATBdiff": "difficult"}
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "2021"
+class PassiveBci(Corpus):
+    """15 subjects with two sessions of four files each."""
 
+    CLASSES = ("easy", "medium", "difficult")
+    RELEASE = "2021"
+    TOTALS: ClassVar = {"": Totals(recordings=120)}
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every file of epochs; rest is skipped where classes are asked for. ``RSraw`` is the same rest, uncut."""
-    return [
-        Source(
-            path=path,
-            subject=f"{recipe.namespace}:P{match['subject']}",
-            session=f"S{match['session']}",
-            label=_TASKS.get(match["task"], ""),
-            skip="is rest: none of the classes" if recipe.classes and match["task"] == "RS" else "",
-        )
-        for path in paths
-        if (match := _PATH.search(path))
-    ]
-
-
-arrays = no_arrays
-cues = no_cues
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every file of epochs, rest skipped where classes are asked for; ``RSraw`` is the same rest, uncut."""
+        return [
+            Source(
+                path=path,
+                subject=f"{recipe.namespace}:P{match['subject']}",
+                session=f"S{match['session']}",
+                label=_TASKS.get(match["task"], ""),
+                skip="is rest: none of the classes" if recipe.classes and match["task"] == "RS" else "",
+            )
+            for path in paths
+            if (match := _PATH.search(path))
+        ]

@@ -1,15 +1,14 @@
 """EEG Motor Movement/Imagery Dataset: what T1 and T2 mean depends on the run."""
 
 import re
+from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.source import Source, Totals, no_arrays
+from pipelines.source import Source
 from pipelines.windows import Cue
-
-CLASSES: tuple[str, ...] = ("left", "right", "fists", "feet")
-TOTALS = {"": Totals(recordings=1526)}
 
 _PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d\d)\.edf$", re.IGNORECASE)
 _FIST_RUNS = (3, 4, 7, 8, 11, 12)
@@ -17,40 +16,37 @@ _BOTH_RUNS = (5, 6, 9, 10, 13, 14)
 _IMAGERY_RUNS = (4, 6, 8, 10, 12, 14)
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "1.0.0"
+class PhysionetMi(Corpus):
+    """109 subjects with 14 runs each: two at rest, six of movements executed and six of movements imagined."""
 
+    CLASSES = ("left", "right", "fists", "feet")
+    RELEASE = "1.0.0"
+    TOTALS: ClassVar = {"": Totals(recordings=1526)}
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every recording; runs the recipe does not name are skipped, all are used where it names none."""
-    return [
-        Source(
-            path=path,
-            subject=f"{recipe.namespace}:{match['subject'].upper()}",
-            session=f"R{match['run']}",
-            skip=_skip(int(match["run"]), recipe),
-        )
-        for path in paths
-        if (match := _PATH.search(path))
-    ]
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every recording; runs the recipe does not name are skipped, all are used where it names none."""
+        return [
+            Source(
+                path=path,
+                subject=f"{recipe.namespace}:{match['subject'].upper()}",
+                session=f"R{match['run']}",
+                skip=_skip(int(match["run"]), recipe),
+            )
+            for path in paths
+            if (match := _PATH.search(path))
+        ]
 
+    def understands(self, text: str, recipe: Recipe) -> bool:
+        """Return whether an event is rest or one of the two tasks of its run."""
+        return text in ("T0", "T1", "T2")
 
-arrays = no_arrays
-
-
-def understands(text: str, recipe: Recipe) -> bool:
-    """Return whether an event is rest or one of the two tasks of its run."""
-    return text in ("T0", "T1", "T2")
-
-
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
-    meaning = _classes(int(source.session.removeprefix("R")))
-    events = [event for event in recording.events if event.text in meaning]
-    if not events:
-        raise DareError(f"{source.path}: holds no T1 or T2 annotation; get the file again")
-    return [Cue(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], ""
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
+        meaning = _classes(int(source.session.removeprefix("R")))
+        events = [event for event in recording.events if event.text in meaning]
+        if not events:
+            raise DareError(f"{source.path}: holds no T1 or T2 annotation; get the file again")
+        return [Cue(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], ""
 
 
 def _classes(run: int) -> dict[str, str]:

@@ -1,15 +1,12 @@
 """SEED-IV: films that are neutral, sad, frightening or happy, other ones in each of three sessions."""
 
 import re
+from typing import ClassVar
 
 from manifests.recipe import Recipe
-from pipelines.corpora import sjtu
-from pipelines.recording import Recording
-from pipelines.source import Source, Totals
-from pipelines.windows import Cue
-
-CLASSES: tuple[str, ...] = ("neutral", "sad", "fear", "happy")
-TOTALS = {"": Totals(recordings=45)}
+from pipelines.corpora.base import Totals
+from pipelines.corpora.sjtu import Sjtu
+from pipelines.source import Source
 
 FILMS: dict[str, str] = {
     "1": "123020010121112322330303",
@@ -21,24 +18,21 @@ FILMS: dict[str, str] = {
 _PATH = re.compile(r"(?:^|/)eeg_raw_data/(?P<session>[123])/(?P<subject>\d+)_\d{8}\.mat$")
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "2019"
+class SeedIv(Sjtu):
+    """15 subjects with three sessions of 24 films each."""
 
+    CLASSES = ("neutral", "sad", "fear", "happy")
+    RELEASE = "2019"
+    TOTALS: ClassVar = {"": Totals(recordings=45)}
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every session; features and eye movements beside them have the same names."""
-    return [
-        Source(path=path, subject=f"{recipe.namespace}:{int(match['subject'])}", session=match["session"])
-        for path in paths
-        if (match := _PATH.search(path))
-    ]
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every session; features and eye movements beside them have the same names."""
+        return [
+            Source(path=path, subject=f"{recipe.namespace}:{int(match['subject'])}", session=match["session"])
+            for path in paths
+            if (match := _PATH.search(path))
+        ]
 
-
-arrays = sjtu.arrays
-understands = sjtu.understands
-
-
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return a cue for each window of each film."""
-    return sjtu.film_cues(source, recording, [int(digit) for digit in FILMS[source.session]], recipe)
+    def films(self, source: Source, labels: bytes) -> list[int]:
+        """Return the class of every film, which no file says."""
+        return [int(digit) for digit in FILMS[source.session]]

@@ -1,10 +1,11 @@
 """What the emotion corpora of Shanghai Jiao Tong University have in common: the cap, and films as variables of MAT."""
 
 import re
-from collections.abc import Sequence
+from abc import abstractmethod
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
 from pipelines.source import Source
@@ -20,32 +21,38 @@ LABELS: tuple[str, ...] = tuple(
 _FILM = re.compile(r"_eeg(\d+)$")
 
 
-def arrays(source: Source, recipe: Recipe) -> Arrays | None:
-    """Return the layout of a session: a variable a film, named by the subject's initials and the film's number."""
-    return Arrays(variables=r"\w+_eeg\d+", axes="channel time", labels=LABELS, sfreq=200.0)
+class Sjtu(Corpus):
+    """A corpus whose files hold a variable a film, named by the subject's initials and the film's number."""
 
+    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+        """Return the layout of a session."""
+        return Arrays(variables=r"\w+_eeg\d+", axes="channel time", labels=LABELS, sfreq=200.0)
 
-def understands(text: str, recipe: Recipe) -> bool:
-    """Return whether an event is a film."""
-    return _FILM.search(text) is not None
+    def understands(self, text: str, recipe: Recipe) -> bool:
+        """Return whether an event is a film."""
+        return _FILM.search(text) is not None
 
+    @abstractmethod
+    def films(self, source: Source, labels: bytes) -> list[int]:
+        """Return the class of every film of a session, in the order of their numbers."""
 
-def film_cues(source: Source, recording: Recording, truth: Sequence[int], recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return a cue for each window that fits into a film, with the class that ``truth`` has at the film's number.
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return a cue for each window that fits into a film.
 
-    Raises DareError where a film's number is not one of 1 to the number of labels, or there twice.
-    """
-    films = {event: int(match[1]) for event in recording.events if (match := _FILM.search(event.text))}
-    numbers, known = sorted(films.values()), range(1, len(truth) + 1)
-    if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(known):
-        raise DareError(
-            f"{source.path}: holds films {', '.join(map(str, numbers)) or 'none'}, where 1 to {len(truth)} have "
-            "labels; get the file again"
-        )
-    cues = [
-        cue
-        for event, number in films.items()
-        for cue in within(event.onset_s, event.duration_s, truth[number - 1], recipe)
-    ]
-    lost = [str(number) for number in known if number not in numbers]
-    return cues, f"films {', '.join(lost)} are not in the file" if lost else ""
+        Raises DareError where a film's number is not one of 1 to the number of labels, or there twice.
+        """
+        truth = self.films(source, labels)
+        films = {event: int(match[1]) for event in recording.events if (match := _FILM.search(event.text))}
+        numbers, known = sorted(films.values()), range(1, len(truth) + 1)
+        if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(known):
+            raise DareError(
+                f"{source.path}: holds films {', '.join(map(str, numbers)) or 'none'}, where 1 to {len(truth)} have "
+                "labels; get the file again"
+            )
+        cues = [
+            cue
+            for event, number in films.items()
+            for cue in within(event.onset_s, event.duration_s, truth[number - 1], recipe)
+        ]
+        lost = [str(number) for number in known if number not in numbers]
+        return cues, f"films {', '.join(lost)} are not in the file" if lost else ""

@@ -3,15 +3,14 @@
 import re
 from collections import Counter
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.source import Source, Totals, no_arrays
+from pipelines.source import Source
 from pipelines.windows import Cue, within
-
-CLASSES: tuple[str, ...] = ("W", "N1", "N2", "N3", "R")
-TOTALS = {"": Totals(recordings=197)}
 
 _PSG = re.compile(r"(?:^|/)(?P<study>SC4|ST7)(?P<subject>\d\d)(?P<night>\d)[A-Z]0-PSG\.(?i:edf)$")
 _HYPNOGRAM = re.compile(r"(?:^|/)S[CT]\d{4}[A-Z]{2}-Hypnogram\.(?i:edf)$")
@@ -32,47 +31,45 @@ _CLASS_OF = {
 """Stages after Rechtschaffen & Kales (1968), of which the AASM (2007) made 3 and 4 one."""
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "1.0.0"
+class SleepEdf(Corpus):
+    """Nights at home (cassette) and in hospital (telemetry)."""
 
+    CLASSES = ("W", "N1", "N2", "N3", "R")
+    RELEASE = "1.0.0"
+    TOTALS: ClassVar = {"": Totals(recordings=197)}
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every night with its hypnogram; subjects of the cassette (SC) and telemetry (ST) studies are others."""
-    hypnograms = {_night(path): path for path in reversed(paths) if _HYPNOGRAM.search(path)}
-    return [_source(path, match, hypnograms, recipe) for path in paths if (match := _PSG.search(path))]
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every night with its hypnogram; the subjects of one study (SC, ST) are none of the other."""
+        hypnograms = {_night(path): path for path in reversed(paths) if _HYPNOGRAM.search(path)}
+        return [_source(path, match, hypnograms, recipe) for path in paths if (match := _PSG.search(path))]
 
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
 
-arrays = no_arrays
-
-
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
-
-    Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages that
-    end before the signal are told of.
-    """
-    stages = _stages(source.label_file, labels)
-    asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
-    first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - recipe.wake_margin_s
-    last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + recipe.wake_margin_s
-    found: list[Cue] = []
-    lost = Counter[str]()
-    for onset_s, duration_s, text in stages:
-        name = _CLASS_OF.get(text)
-        windows = within(onset_s, duration_s, recipe.classes.index(name) if name else -1, recipe)
-        if name is None:
-            lost[f"windows are {text}"] += len(windows)
-            continue
-        kept = [one for one in windows if name != "W" or first_s <= one.onset_s <= last_s - recipe.window_s]
-        lost[f"windows of wake are more than {recipe.wake_margin_s:g} s from sleep"] += len(windows) - len(kept)
-        found += kept
-    notes = [f"{count} {what}: dropped" for what, count in sorted(lost.items()) if count]
-    staged_s = max(onset_s + duration_s for onset_s, duration_s, _ in stages)
-    end_s = max((one.onset_s + (one.stop - one.start) / recording.sfreq for one in recording.segments), default=0.0)
-    if end_s - staged_s >= recipe.window_s:
-        notes.append(f"stages end {end_s - staged_s:g} s before the signal: is the hypnogram whole?")
-    return found, "; ".join(notes)
+        Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages
+        that end before the signal are told of.
+        """
+        stages = _stages(source.label_file, labels)
+        asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
+        first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - recipe.wake_margin_s
+        last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + recipe.wake_margin_s
+        found: list[Cue] = []
+        lost = Counter[str]()
+        for onset_s, duration_s, text in stages:
+            name = _CLASS_OF.get(text)
+            windows = within(onset_s, duration_s, recipe.classes.index(name) if name else -1, recipe)
+            if name is None:
+                lost[f"windows are {text}"] += len(windows)
+                continue
+            kept = [one for one in windows if name != "W" or first_s <= one.onset_s <= last_s - recipe.window_s]
+            lost[f"windows of wake are more than {recipe.wake_margin_s:g} s from sleep"] += len(windows) - len(kept)
+            found += kept
+        notes = [f"{count} {what}: dropped" for what, count in sorted(lost.items()) if count]
+        staged_s = max(onset_s + duration_s for onset_s, duration_s, _ in stages)
+        end_s = max((one.onset_s + (one.stop - one.start) / recording.sfreq for one in recording.segments), default=0.0)
+        if end_s - staged_s >= recipe.window_s:
+            notes.append(f"stages end {end_s - staged_s:g} s before the signal: is the hypnogram whole?")
+        return found, "; ".join(notes)
 
 
 def _source(path: str, match: re.Match[str], hypnograms: dict[str, str], recipe: Recipe) -> Source:

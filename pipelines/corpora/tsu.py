@@ -1,13 +1,12 @@
 """Tsinghua SSVEP benchmark: a MAT file a subject, trials of 6 s of 40 flickering targets in 6 blocks."""
 
 import re
+from typing import ClassVar
 
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus, Totals
 from pipelines.formats.arrays import Arrays
-from pipelines.source import Source, Totals, no_cues
-
-CLASSES: tuple[str, ...] = ()
-TOTALS = {"": Totals(recordings=35)}
+from pipelines.source import Source
 
 LABELS: tuple[str, ...] = tuple(
     """FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8
@@ -19,23 +18,20 @@ LABELS: tuple[str, ...] = tuple(
 _PATH = re.compile(r"(?:^|/)S0?(?P<subject>[1-9]|[12]\d|3[0-5])\.mat$")
 
 
-def version(paths: list[str]) -> str:
-    """Return the one release there is."""
-    return "2016"
+class Tsu(Corpus):
+    """35 subjects, their trials taken as unlabelled."""
 
+    RELEASE = "2016"
+    TOTALS: ClassVar = {"": Totals(recordings=35)}
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return the file of every subject, which some mirrors name ``S01``."""
-    return [
-        Source(path=path, subject=f"{recipe.namespace}:S{int(match['subject']):02d}", session="1")
-        for path in paths
-        if (match := _PATH.search(path))
-    ]
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return the file of every subject, which some mirrors name ``S01``."""
+        return [
+            Source(path=path, subject=f"{recipe.namespace}:S{int(match['subject']):02d}", session="1")
+            for path in paths
+            if (match := _PATH.search(path))
+        ]
 
-
-def arrays(source: Source, recipe: Recipe) -> Arrays | None:
-    """Return the layout of a subject's trials."""
-    return Arrays(variables="data", axes="channel time target block", labels=LABELS, sfreq=250.0)
-
-
-cues = no_cues
+    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+        """Return the layout of a subject's trials."""
+        return Arrays(variables="data", axes="channel time target block", labels=LABELS, sfreq=250.0)

@@ -4,21 +4,18 @@ import csv
 import math
 import re
 from collections import defaultdict
+from dataclasses import replace
 from itertools import groupby
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
+from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.source import Source, Totals, no_arrays
+from pipelines.source import Source
 from pipelines.windows import Cue
 
-CLASSES: tuple[str, ...] = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
-TOTALS = {"2.0.0": Totals(recordings=518, windows=112_491), "2.0.1": Totals(recordings=518, windows=113_353)}
-
-_TRAIN = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.(?i:edf)$")
-_EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.(?i:edf)$")
 _BACKGROUND = "bckg"
 _TENTHS = 10
 """Rows lie on a grid of tenths of a second and last one second, so ten of them."""
@@ -27,32 +24,40 @@ _Row = tuple[float, int]
 _Time = TypeVar("_Time", int, float)
 
 
-def version(paths: list[str]) -> str:
-    """Return the release: named in the path, else told by the subject ids (letters since 2.0.0)."""
-    return tuh.version((_TRAIN.search(path) or _EVAL.search(path) for path in paths), "1", "2")
+class Tuev(tuh.Temple):
+    """Its train files are of subjects; of an eval file the prefix is an event, its folder's number the subject."""
 
+    CLASSES = ("spsw", "gped", "pled", "eyem", "artf", "bckg")
+    TOTALS: ClassVar = {
+        "2.0.0": Totals(recordings=518, windows=112_491),
+        "2.0.1": Totals(recordings=518, windows=113_353),
+    }
 
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every recording; an eval file's prefix is an event, its subject is known only by the folder's number."""
-    there = set(paths)
-    return [source for path in paths if (source := _source(path, there, recipe))]
+    PATH = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.(?i:edf)$")
+    EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.(?i:edf)$")
+    TABLES = (".rec",)
 
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return one cue a .rec row (``events = "rows"``), a moment (``deduplicated``) or a second (``merged``).
 
-arrays = no_arrays
+        The same event is listed for many channels, and again a tenth of a second later. Of what its channels say of one
+        time, background yields to an event, and time with two kinds of event is dropped and counted.
+        """
+        rows = _rows(source.label_file, labels, len(recipe.classes))
+        if recipe.events == "rows":
+            return [Cue(start_s, label) for start_s, label in rows], ""
+        background = recipe.classes.index(_BACKGROUND)
+        agreed, lost = (_merged if recipe.events == "merged" else _deduplicated)(rows, background)
+        return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)
 
+    def _match(self, path: str) -> re.Match[str] | None:
+        return self.PATH.search(path) or self.EVAL.search(path)
 
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return one cue a .rec row (``events = "rows"``), one a moment (``deduplicated``), or one a second (``merged``).
-
-    The same event is listed for many channels, and again a tenth of a second later. Of what its channels say of one
-    time, background yields to an event, and time with two kinds of event is dropped and counted.
-    """
-    rows = _rows(source.label_file, labels, len(recipe.classes))
-    if recipe.events == "rows":
-        return [Cue(start_s, label) for start_s, label in rows], ""
-    background = recipe.classes.index(_BACKGROUND)
-    agreed, lost = (_merged if recipe.events == "merged" else _deduplicated)(rows, background)
-    return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)
+    def _source(self, match: re.Match[str], recipe: Recipe) -> Source:
+        if match.re is self.EVAL:
+            session = f"{match['event']}{match['run']}"
+            return Source(path=match.string, subject=f"tueveval:{match['index']}", session=session, test=True)
+        return replace(super()._source(match, recipe), session=match["session"])
 
 
 def _deduplicated(rows: list[_Row], background: int) -> tuple[list[Cue], dict[str, int]]:
@@ -95,19 +100,6 @@ def _agreed(times: dict[_Time, set[int]], background: int) -> list[tuple[_Time, 
     """Return the times, in order, that are of one class once background has yielded, and that class."""
     kinds = {time: labels - {background} or labels for time, labels in times.items()}
     return [(time, next(iter(labels))) for time, labels in sorted(kinds.items()) if len(labels) == 1]
-
-
-def _source(path: str, there: set[str], recipe: Recipe) -> Source | None:
-    rec = f"{path.rpartition('.')[0]}.rec"
-    label_file, lacks = (rec, "") if rec in there else ("", f"labels: there is no {rec}")
-    if match := _TRAIN.search(path):
-        subject, session = f"{recipe.namespace}:{match['subject']}", match["session"]
-        return Source(path, subject, session, label_file=label_file, lacks=lacks)
-    if match := _EVAL.search(path):
-        session = f"{match['event']}{match['run']}"
-        subject = f"tueveval:{match['index']}"
-        return Source(path, subject, session, test=True, label_file=label_file, lacks=lacks)
-    return None
 
 
 def _rows(name: str, labels: bytes, num_classes: int) -> list[_Row]:

@@ -3,12 +3,13 @@
 import csv
 import math
 import re
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from pipelines.corpora.base import Corpus
 from pipelines.recording import Recording
 from pipelines.source import Source
 
@@ -31,34 +32,52 @@ class Row(NamedTuple):
     label: str
 
 
-def version(found: Iterable[re.Match[str] | None], numbered: str, lettered: str) -> str:
-    """Return the release that a path of the corpus names, else the one its subject's id is of, "" where there is none.
+class Temple(Corpus):
+    """A corpus of the hospital.
 
-    Ids were numbers until the end of 2022 and are letters since.
+    ``PATH`` matches its recordings, with groups subject and session and, where the path says so, split (eval is test)
+    and label. ``TABLES`` are endings of the files of labels beside recordings, the best one first. ``NUMBERED`` and
+    ``LETTERED`` are the releases that are meant where none is named: ids of subjects were numbers until the end of
+    2022 and are letters since.
     """
-    matches = [match for match in found if match]
-    if named := next(filter(None, (_RELEASE.findall(match.string) for match in matches)), None):
-        return str(named[-1])
-    subjects = (subject for match in matches if (subject := match.groupdict().get("subject")))
-    return next((numbered if subject.isdigit() else lettered for subject in subjects), "")
 
+    PATH: ClassVar[re.Pattern[str]]
+    TABLES: ClassVar[tuple[str, ...]] = ()
+    NUMBERED: ClassVar[str] = "1"
+    LETTERED: ClassVar[str] = "2"
 
-def find(paths: list[str], pattern: re.Pattern[str], recipe: Recipe, tables: tuple[str, ...] = ()) -> list[Source]:
-    """Return the recordings whose path fits; ``tables`` are endings of their files of labels, the best one first.
+    def version(self, paths: list[str]) -> str:
+        """Return the release that a path of the corpus names, else the one its subject's id is of, "" without one."""
+        matches = [match for path in paths if (match := self._match(path))]
+        if named := next(filter(None, (_RELEASE.findall(match.string) for match in matches)), None):
+            return str(named[-1])
+        subjects = (subject for match in matches if (subject := match.groupdict().get("subject")))
+        return next((self.NUMBERED if subject.isdigit() else self.LETTERED for subject in subjects), "")
 
-    A recording is test where the pattern's ``split`` is eval.
-    """
-    there = set(paths)
-    sources = []
-    for path in paths:
-        if match := pattern.search(path):
-            stem = path.rpartition(".")[0]
-            label_file = next((stem + ending for ending in tables if stem + ending in there), "")
-            lacks = f"labels: there is no {stem}{tables[0]}" if tables and not label_file else ""
-            subject, session = f"{recipe.namespace}:{match['subject']}", f"s{match['session']}"
-            test = match.groupdict().get("split") == "eval"
-            sources.append(Source(path, subject, session, test, label_file=label_file, lacks=lacks))
-    return sources
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return every recording, with the best of the tables beside it."""
+        there = set(paths)
+        return [self._tabled(self._source(match, recipe), there) for path in paths if (match := self._match(path))]
+
+    def _match(self, path: str) -> re.Match[str] | None:
+        return self.PATH.search(path)
+
+    def _source(self, match: re.Match[str], recipe: Recipe) -> Source:
+        named = match.groupdict()
+        return Source(
+            path=match.string,
+            subject=f"{recipe.namespace}:{match['subject']}",
+            session=f"s{match['session']}",
+            test=named.get("split") == "eval",
+            label=named.get("label", ""),
+        )
+
+    def _tabled(self, source: Source, there: set[str]) -> Source:
+        tables = [source.path.rpartition(".")[0] + ending for ending in self.TABLES]
+        found = next((table for table in tables if table in there), "")
+        return replace(
+            source, label_file=found, lacks=f"labels: there is no {tables[0]}" if tables and not found else ""
+        )
 
 
 def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[Row]:

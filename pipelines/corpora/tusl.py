@@ -2,50 +2,41 @@
 
 import re
 from collections import Counter, defaultdict
+from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
+from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.source import Source, Totals, no_arrays
+from pipelines.source import Source
 from pipelines.windows import Cue, within
 
-CLASSES: tuple[str, ...] = ("bckg", "seiz", "slow")
-TOTALS = {"2": Totals(recordings=112)}
 
-_PATH = re.compile(rf"(?:^|/)edf/{tuh.SUBJECT}/{tuh.SESSION}/{tuh.MONTAGE}/{tuh.STEM}")
-_TABLES = (".csv", ".tse_agg")
+class Tusl(tuh.Temple):
+    """Its labels are by montage channel in a .csv, or for all channels in a .tse_agg."""
 
+    CLASSES = ("bckg", "seiz", "slow")
+    TOTALS: ClassVar = {"2": Totals(recordings=112)}
+    PATH = re.compile(rf"(?:^|/)edf/{tuh.SUBJECT}/{tuh.SESSION}/{tuh.MONTAGE}/{tuh.STEM}")
+    TABLES = (".csv", ".tse_agg")
 
-def version(paths: list[str]) -> str:
-    """Return the release: named in the path, else told by the subject ids (letters since 2.0.0)."""
-    return tuh.version(map(_PATH.search, paths), "1", "2")
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return a cue for each window that fits into a labelled stretch, one a moment.
 
-
-def find(paths: list[str], recipe: Recipe) -> list[Source]:
-    """Return every recording; labels are by montage channel in a .csv, or for all channels in a .tse_agg."""
-    return tuh.find(paths, _PATH, recipe, _TABLES)
-
-
-arrays = no_arrays
-
-
-def cues(source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-    """Return a cue for each window that fits into a labelled stretch, one a moment.
-
-    A stretch is listed for many channels; a moment with two labels is dropped and counted.
-    """
-    rows = tuh.annotations(source.label_file, labels, CLASSES)
-    if not rows:
-        raise DareError(f"{source.label_file}: holds no annotation; get the file again")
-    moments: defaultdict[float, set[int]] = defaultdict(set)
-    lost = Counter[str]()
-    for row in rows:
-        fitting = within(row.onset_s, row.end_s - row.onset_s, CLASSES.index(row.label), recipe)
-        lost["stretches are shorter than a window: dropped"] += not fitting
-        for cue in fitting:
-            lost["windows repeat a moment on another channel"] += cue.onset_s in moments
-            moments[cue.onset_s].add(cue.label)
-    agreed = [Cue(onset_s, next(iter(kinds))) for onset_s, kinds in sorted(moments.items()) if len(kinds) == 1]
-    lost["moments carry two labels: dropped"] = len(moments) - len(agreed)
-    return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)
+        A stretch is listed for many channels; a moment with two labels is dropped and counted.
+        """
+        rows = tuh.annotations(source.label_file, labels, self.CLASSES)
+        if not rows:
+            raise DareError(f"{source.label_file}: holds no annotation; get the file again")
+        moments: defaultdict[float, set[int]] = defaultdict(set)
+        lost = Counter[str]()
+        for row in rows:
+            fitting = within(row.onset_s, row.end_s - row.onset_s, self.CLASSES.index(row.label), recipe)
+            lost["stretches are shorter than a window: dropped"] += not fitting
+            for cue in fitting:
+                lost["windows repeat a moment on another channel"] += cue.onset_s in moments
+                moments[cue.onset_s].add(cue.label)
+        agreed = [Cue(onset_s, next(iter(kinds))) for onset_s, kinds in sorted(moments.items()) if len(kinds) == 1]
+        lost["moments carry two labels: dropped"] = len(moments) - len(agreed)
+        return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)

@@ -12,7 +12,6 @@ from pipelines import channels, corpora, reading
 from pipelines.doctor.measure import DIPS_DB, MAINS_HZ, STANDS_OUT_DB
 from pipelines.scan import Scanned, Tree
 from pipelines.signal import condition
-from pipelines.source import completeness, totals
 
 Facts = dict[str, Any]
 """What the doctor says, of strings, numbers, lists and dicts: as --json prints it."""
@@ -26,11 +25,11 @@ _SIDECAR_ELECTRODE_BYTES = 20
 
 def complete(tree: Tree, recipe: Recipe) -> str:
     """Say how many of the release's recordings lie here, "" where nobody published how many there are."""
-    known = totals(corpora.of(recipe), tree.version)
+    known = corpora.of(recipe).totals(tree.version)
     if not known:
         return ""
     published = f"; cut as published they give {known.windows:,} windows" if known.windows else ""
-    return completeness(f"{recipe.corpus} {tree.version}".strip(), known, tree.num_found) + published
+    return known.completeness(f"{recipe.corpus} {tree.version}".strip(), tree.num_found) + published
 
 
 def choices(tree: Tree, rows: list[Facts], recipe: Recipe) -> Facts:

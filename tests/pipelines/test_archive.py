@@ -133,7 +133,7 @@ def test_free_text_of_events_stays_in_the_raw_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("corpus", ["tuab", "tuev", "eegmat", "sleepedf"])
 def test_no_event_is_understood_where_none_tells_a_class(corpus: str) -> None:
-    assert not corpora.understands("T1", recipes.load(corpus))
+    assert not corpora.CORPORA[corpus].understands("T1", recipes.load(corpus))
 
 
 # --- sets cut from an archive -----------------------------------------------------------------------------------------

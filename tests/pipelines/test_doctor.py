@@ -5,12 +5,14 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import ClassVar
 
 import mne
 import pytest
 
-from pipelines.corpora import tuab
-from pipelines.source import Totals
+from pipelines.corpora import CORPORA
+from pipelines.corpora.base import Totals
+from pipelines.corpora.tuab import Tuab
 from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
 from tests.pipelines.known import SFREQ, examined, line_uv, noise_uv, recorded, row_of, told
 
@@ -112,7 +114,10 @@ def test_balanced_windows_are_counted_as_they_are_kept(eegmat_raw: Path, eegmat:
 def test_release_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int, limit: tuple[object, ...], said: str
 ) -> None:
-    monkeypatch.setitem(tuab.TOTALS, "3", Totals(recordings=whole))
+    class OfTotals(Tuab):
+        TOTALS: ClassVar = {"3": Totals(recordings=whole)}
+
+    monkeypatch.setitem(CORPORA, "tuab", OfTotals())
     for name in ("aaaaaaaa", "aaaaaaab"):
         recorded(tmp_path, noise_uv(20), name=name)
     assert examined(tmp_path, *limit)["complete"] == said

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import synth
-from pipelines.corpora import tuab
-from pipelines.source import Totals
+from pipelines.corpora import CORPORA
+from pipelines.corpora.base import Totals
+from pipelines.corpora.tuab import Tuab
 from tests.commands import dare, manifest, preprocess
 
 SMALL = ("--set", "electrodes=C3,CZ,C4")
@@ -47,7 +48,10 @@ def test_release_is_compared_with_what_is_known_of_it(
     options: tuple[object, ...],
     notes: list[str],
 ) -> None:
-    monkeypatch.setattr(tuab, "TOTALS", totals)
+    class OfTotals(Tuab):
+        TOTALS = totals
+
+    monkeypatch.setitem(CORPORA, "tuab", OfTotals())
     folder = preprocess("tuab", raw, tmp_path, *SMALL, *options)
     said = [note for note in manifest(folder)["notes"] if "recordings" in note or "published" in note]
     assert len(said) == len(notes)

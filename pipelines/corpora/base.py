@@ -1,0 +1,86 @@
+"""Corpus: what only one corpus knows, as a base class with what holds for most of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from manifests.errors import DareError
+from manifests.recipe import Recipe
+from pipelines.formats.arrays import Arrays
+from pipelines.recording import Recording
+from pipelines.source import Source
+from pipelines.windows import Cue
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a whole release is known to hold; ``windows`` by the published way of cutting, 0 where none is published."""
+
+    recordings: int
+    windows: int = 0
+
+    def completeness(self, release: str, found: int) -> str:
+        """Say how many of the recordings of a release, ``tuab 3``, were found."""
+        if found == self.recordings:
+            return f"complete: {found:,} recordings, as published for {release}"
+        differs = "are missing" if found < self.recordings else "more than published"
+        return f"{found:,} of {self.recordings:,} recordings of {release}: {abs(self.recordings - found):,} {differs}"
+
+
+class Corpus(ABC):
+    """What only one corpus knows: its file tree, subjects and official split, its classes and where its labels are.
+
+    ``CLASSES`` are in the order of the labels, none where nobody labelled it; ``RELEASE`` is the one there is, where
+    there are not several; ``TOTALS`` says by release, as `version` names it (its beginning is enough), what is
+    published of it.
+    """
+
+    CLASSES: tuple[str, ...] = ()
+    RELEASE: ClassVar[str] = ""
+    TOTALS: ClassVar[Mapping[str, Totals]] = {}
+
+    def version(self, paths: list[str]) -> str:
+        """Return the release that these paths below --src look like."""
+        return self.RELEASE
+
+    @abstractmethod
+    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+        """Return the recordings of this corpus among all paths below --src, by name alone."""
+
+    def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+        """Return the recordings with what tables below ``src``, among all its ``paths``, say of each.
+
+        Raises DareError where a table cannot be read.
+        """
+        return sources
+
+    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+        """Return how a file of bare arrays (MAT) holds its signal, None where the file says so itself."""
+        return None
+
+    def understands(self, text: str, recipe: Recipe) -> bool:
+        """Return whether an event of this text can tell a class; others may be free text."""
+        return False
+
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+        """Return (the labelled moments of a recording, a note on events that are not used).
+
+        Asked only where the whole recording has no one label. ``labels`` is the content of ``source.label_file``.
+        Raises DareError where labels do not fit the events.
+        """
+        raise DareError(f"{source.path}: its name or folder tells no class")
+
+    def totals(self, version: str) -> Totals | None:
+        """Return what the release that a tree looks like is known to hold, None where that is not known.
+
+        Of releases that it may be as well, all must hold as many recordings; ``windows`` is 0 where these differ.
+        """
+        named = [release for release in self.TOTALS if version.startswith(release)]
+        closest = [max(named, key=len)] if named else [one for one in self.TOTALS if one.startswith(version)]
+        fitting = [self.TOTALS[release] for release in closest]
+        recordings, windows = ({getattr(known, name) for known in fitting} for name in ("recordings", "windows"))
+        if len(recordings) != 1:
+            return None
+        return Totals(recordings.pop(), windows.pop() if len(windows) == 1 else 0)
