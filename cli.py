@@ -111,14 +111,14 @@ def preprocess(
     """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
     from manifests import manifest
     from manifests import recipe as recipes
-    from pipelines import archive, run, scan
+    from pipelines import archive, corpora, run, scan
     from pipelines.doctor import examine, page
 
     if append and overwrite:
         raise click.UsageError("--append and --overwrite: one keeps what is there, the other does not; give one")
     if html and not dry_run:
         raise click.UsageError(f"--html {html}: goes with --dry-run")
-    recipe = recipes.load(corpus, purpose, settings, file)
+    recipe = corpora.settled(recipes.load(corpus, purpose, settings, file))
     if dry_run and archive.is_archive(src):
         raise click.UsageError(f"--dry-run: looks at raw recordings, and {src} is a set")
     found = archive.scan if archive.is_archive(src) else scan.scan

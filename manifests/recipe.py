@@ -1,6 +1,5 @@
 """Recipe: every choice that turns one corpus into shards, validated, hashed and loaded from ``recipes/*.toml``."""
 
-import json
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -12,13 +11,14 @@ from manifests.durable import canonical_json, sha256_bytes
 from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
 from manifests.errors import DareError
 from manifests.layout import Layout
+from manifests.records import Fields, merged, option
 
 Purpose = Literal["probe", "pretrain"]
 Protocol = Literal["official", "kfold", "loso", "within"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-_NETWORK_WINDOWS: dict[str, Any] = {
+_NETWORK_WINDOWS: Fields = {
     "classes": [],
     "sfreq_hz": 256,
     "window_s": 10,
@@ -29,12 +29,26 @@ _NETWORK_WINDOWS: dict[str, Any] = {
 }
 """What pretraining on a labelled corpus of one's own changes where its recipe does not say."""
 
+_NOW_OPTIONS: Fields = {"runs": [], "wake_margin_s": 0}
+"""Fields that one corpus alone understood, with what they said elsewhere; now its options."""
+
+
+def _with_options(fields: Fields) -> Fields:
+    """Return fields with those that were moved to the table of options there."""
+    moved = {name: fields[name] for name in _NOW_OPTIONS.keys() & fields.keys()}
+    if not moved:
+        return fields
+    rest = {name: value for name, value in fields.items() if name not in moved}
+    told = {name: value for name, value in moved.items() if value != _NOW_OPTIONS[name]}
+    return rest | {"options": rest.get("options", {}) | told}
+
 
 class Recipe(BaseModel):
     """How one corpus becomes shards. Units are in the names: _hz, _s, _uv, _mb.
 
     A recipe of one's own states at least corpus, electrodes, notch_hz and, for a tree that no module knows, a layout.
-    Where it does not say, its namespace is the corpus and its windows stand side by side.
+    Where it does not say, its namespace is the corpus and its windows stand side by side. ``options`` are what one
+    corpus alone understands; that corpus checks them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -55,14 +69,13 @@ class Recipe(BaseModel):
     edges: Literal["drop", "pad", "wrap"] = "drop"
     events: Literal["rows", "deduplicated", "merged"] = "rows"
     reject_uv: Annotated[float, Field(ge=0)] = 0.0
-    wake_margin_s: Annotated[float, Field(ge=0)] = 0.0
-    runs: tuple[int, ...] = ()
     balance: bool = False
     valid_share: Share = 0.1
     split_seed: int = 0
     protocol: Protocol = "kfold"
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
+    options: Fields = Field(default_factory=dict)
     layout: Layout | None = None
 
     @model_validator(mode="before")
@@ -73,7 +86,7 @@ class Recipe(BaseModel):
             return fields
         if "notch_hz" not in fields:
             raise ValueError("notch_hz must be stated: 50 or 60, the mains where it was recorded, or 0 for no notch")
-        return {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)} | fields
+        return {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)} | _with_options(fields)
 
     @model_validator(mode="before")
     @classmethod
@@ -150,19 +163,20 @@ def load(
     if purpose == "pretrain":
         if for_pretrain is None:
             raise DareError(f"{corpus}: has no recipe for pretraining; leave out --for pretrain")
-        tables |= for_pretrain
+        tables |= _with_options(for_pretrain)
     elif not labelled:
         raise DareError(f"{corpus}: has no classes to probe; leave out --for probe")
-    overrides = [_setting(text) for text in settings]
-    for key, value in overrides:
-        if key == "preset":
-            if not isinstance(value, str) or value not in presets:
+    overrides: Fields = {}
+    for told in map(_setting, settings):
+        preset = told.pop("preset", None)
+        if preset is not None:
+            if not isinstance(preset, str) or preset not in presets:
                 choice = ", ".join(sorted(presets)) or "none"
-                raise DareError(f"{corpus}: no preset {value!r}; there is {choice}")
-            tables |= presets[value]
-    tables |= {key: value for key, value in overrides if key != "preset"}
+                raise DareError(f"{corpus}: no preset {preset!r}; there is {choice}")
+            tables |= _with_options(presets[preset])
+        overrides = merged(overrides, told)
     try:
-        return Recipe(**tables, purpose=purpose)
+        return Recipe(**merged(tables, overrides), purpose=purpose)
     except ValidationError as problem:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "recipe"
@@ -185,17 +199,16 @@ def _read(corpus: str, file: Path | None) -> dict[str, Any]:
         raise DareError(f"{file}: not a recipe ({problem}); see the ones under manifests/recipes") from None
     if tables.get("corpus") != corpus:
         raise DareError(f"{file}: is a recipe of {tables.get('corpus')!r}, not of {corpus!r}; name that corpus")
-    return tables
+    return _with_options(tables)
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or key in ("corpus", "purpose"):
-        raise DareError(f"--set {text}: is not key=value; fields are {_fields()}")
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        parsed = [part.strip() for part in value.split(",")] if "," in value else value
-    field = Recipe.model_fields.get(key)
-    several = field is not None and get_origin(field.annotation) is tuple
-    return key, [parsed] if several and not isinstance(parsed, list) else parsed
+def _setting(text: str) -> Fields:
+    fields = option(text, "window_s=4")
+    ((key, value),) = fields.items()
+    if key in ("corpus", "purpose"):
+        raise DareError(f"--set {text}: {key} is named by the command; fields are {_fields()}")
+    if key in _NOW_OPTIONS:
+        return {"options": fields}
+    known = Recipe.model_fields.get(key)
+    several = known is not None and get_origin(known.annotation) is tuple
+    return {key: [value] if several and not isinstance(value, list) else value}

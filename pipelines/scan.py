@@ -93,6 +93,7 @@ def corpus_of(recipe: Recipe) -> Corpus:
     corpus = corpora.of(recipe)
     if recipe.classes and recipe.classes != corpus.CLASSES:
         raise DareError(f"classes: those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none")
+    corpus.OPTIONS.of(recipe)
     channels.check(recipe)
     return corpus
 
@@ -148,7 +149,7 @@ def _is_raw(path: str) -> bool:
 
 
 def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> str:
-    probe = recipe.model_copy(update={"runs": ()})
+    probe = recipe.model_copy(update={"options": {}})
     corpus, place = corpora.of(recipe), src.resolve()
     for above in place.parents:
         inside = place.relative_to(above).as_posix()

@@ -65,6 +65,15 @@ def of(recipe: Recipe) -> Corpus:
     return CORPORA[recipe.corpus]
 
 
+def settled(recipe: Recipe) -> Recipe:
+    """Return the recipe with its options as its corpus writes them: those of equal meaning are equal.
+
+    Raises DareError where its corpus is not known or has no such options.
+    """
+    options = of(recipe).OPTIONS.of(recipe)
+    return recipe.model_copy(update={"options": options.model_dump(mode="json", exclude_defaults=True)})
+
+
 def find(src: Path, paths: list[str], recipe: Recipe) -> list[Source]:
     """Return the recordings of the recipe's corpus among all paths below ``src``, by name and by the table beside them.
 

@@ -4,10 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
+from manifests.records import fault
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
 from pipelines.source import Source
@@ -29,17 +32,44 @@ class Totals:
         return f"{found:,} of {self.recordings:,} recordings of {release}: {abs(self.recordings - found):,} {differs}"
 
 
+class Options(BaseModel):
+    """What one corpus alone understands, the table ``[options]`` of its recipe; a lone value is a tuple of one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tuples_of_one(cls, told: dict[str, Any]) -> dict[str, Any]:
+        several = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is tuple}
+        return {
+            name: [value] if name in several and not isinstance(value, list | tuple) else value
+            for name, value in told.items()
+        }
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        """Return the options of a recipe; DareError naming the first that is none, or none of such a value."""
+        try:
+            return cls.model_validate(recipe.options)
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            unknown = first["type"] == "extra_forbidden"
+            said = f"has no option {first['loc'][0]!r}" if unknown else f"option {fault(problem)}"
+            raise DareError(f"{recipe.corpus}: {said}; it has {', '.join(cls.model_fields) or 'none'}") from None
+
+
 class Corpus(ABC):
     """What only one corpus knows: its file tree, subjects and official split, its classes and where its labels are.
 
     ``CLASSES`` are in the order of the labels, none where nobody labelled it; ``RELEASE`` is the one there is, where
     there are not several; ``TOTALS`` says by release, as `version` names it (its beginning is enough), what is
-    published of it.
+    published of it; ``OPTIONS`` are those that a recipe of it may have.
     """
 
     CLASSES: tuple[str, ...] = ()
     RELEASE: ClassVar[str] = ""
     TOTALS: ClassVar[Mapping[str, Totals]] = {}
+    OPTIONS: ClassVar[type[Options]] = Options
 
     def version(self, paths: list[str]) -> str:
         """Return the release that these paths below --src look like."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.corpora.base import Corpus, Totals
+from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
 from pipelines.source import Source
 from pipelines.windows import Cue
@@ -16,21 +16,29 @@ _BOTH_RUNS = (5, 6, 9, 10, 13, 14)
 _IMAGERY_RUNS = (4, 6, 8, 10, 12, 14)
 
 
+class RunsOptions(Options):
+    """``runs`` are those to use, by number; all where none is named."""
+
+    runs: tuple[int, ...] = ()
+
+
 class PhysionetMi(Corpus):
     """109 subjects with 14 runs each: two at rest, six of movements executed and six of movements imagined."""
 
     CLASSES = ("left", "right", "fists", "feet")
     RELEASE = "1.0.0"
     TOTALS: ClassVar = {"": Totals(recordings=1526)}
+    OPTIONS = RunsOptions
 
     def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
-        """Return every recording; runs the recipe does not name are skipped, all are used where it names none."""
+        """Return every recording; runs that the recipe does not name are skipped."""
+        runs = RunsOptions.of(recipe).runs
         return [
             Source(
                 path=path,
                 subject=f"{recipe.namespace}:{match['subject'].upper()}",
                 session=f"R{match['run']}",
-                skip=_skip(int(match["run"]), recipe),
+                skip=_skip(int(match["run"]), runs, bool(recipe.classes)),
             )
             for path in paths
             if (match := _PATH.search(path))
@@ -55,9 +63,9 @@ def _classes(run: int) -> dict[str, str]:
     return {"T1": "fists", "T2": "feet"} if run in _BOTH_RUNS else {}
 
 
-def _skip(run: int, recipe: Recipe) -> str:
+def _skip(run: int, runs: tuple[int, ...], labelled: bool) -> str:
     is_baseline = run not in _FIST_RUNS + _BOTH_RUNS
-    if (not recipe.runs or run in recipe.runs) and not (recipe.classes and is_baseline):
+    if (not runs or run in runs) and not (labelled and is_baseline):
         return ""
     kind = "is a baseline" if is_baseline else "imagines movements" if run in _IMAGERY_RUNS else "executes movements"
     return f"run {run} {kind}: not among the recipe's runs"

@@ -5,9 +5,11 @@ from collections import Counter
 from pathlib import PurePosixPath
 from typing import ClassVar
 
+from pydantic import Field
+
 from manifests.errors import DareError
 from manifests.recipe import Recipe
-from pipelines.corpora.base import Corpus, Totals
+from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
 from pipelines.source import Source
 from pipelines.windows import Cue, within
@@ -31,12 +33,19 @@ _CLASS_OF = {
 """Stages after Rechtschaffen & Kales (1968), of which the AASM (2007) made 3 and 4 one."""
 
 
+class WakeOptions(Options):
+    """``wake_margin_s`` is how far from sleep, in seconds, windows of wake may lie."""
+
+    wake_margin_s: float = Field(0.0, ge=0)
+
+
 class SleepEdf(Corpus):
     """Nights at home (cassette) and in hospital (telemetry)."""
 
     CLASSES = ("W", "N1", "N2", "N3", "R")
     RELEASE = "1.0.0"
     TOTALS: ClassVar = {"": Totals(recordings=197)}
+    OPTIONS = WakeOptions
 
     def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
         """Return every night with its hypnogram; the subjects of one study (SC, ST) are none of the other."""
@@ -49,10 +58,11 @@ class SleepEdf(Corpus):
         Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages
         that end before the signal are told of.
         """
+        margin_s = WakeOptions.of(recipe).wake_margin_s
         stages = _stages(source.label_file, labels)
         asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
-        first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - recipe.wake_margin_s
-        last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + recipe.wake_margin_s
+        first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - margin_s
+        last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + margin_s
         found: list[Cue] = []
         lost = Counter[str]()
         for onset_s, duration_s, text in stages:
@@ -62,7 +72,7 @@ class SleepEdf(Corpus):
                 lost[f"windows are {text}"] += len(windows)
                 continue
             kept = [one for one in windows if name != "W" or first_s <= one.onset_s <= last_s - recipe.window_s]
-            lost[f"windows of wake are more than {recipe.wake_margin_s:g} s from sleep"] += len(windows) - len(kept)
+            lost[f"windows of wake are more than {margin_s:g} s from sleep"] += len(windows) - len(kept)
             found += kept
         notes = [f"{count} {what}: dropped" for what, count in sorted(lost.items()) if count]
         staged_s = max(onset_s + duration_s for onset_s, duration_s, _ in stages)

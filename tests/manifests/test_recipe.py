@@ -45,14 +45,13 @@ CHANGES = {
     "edges": "pad",
     "events": "merged",
     "reject_uv": 100,
-    "wake_margin_s": 1800,
-    "runs": "[1]",
     "balance": "true",
     "valid_share": 0.3,
     "split_seed": 1,
     "protocol": "loso",
     "quantum_uv": 0.125,
     "shard_mb": 1,
+    "options": '{"runs": [1]}',
     "layout": '{"files": "{subject}.edf", "labels": "annotations"}',
 }
 
@@ -87,7 +86,7 @@ def test_recipe_for_pretraining_cuts_the_windows_of_the_model(corpus: str, elect
     recipe = recipes.load(corpus, "pretrain")
     assert set(recipe.electrodes) == set(electrodes)
     assert (recipe.sfreq_hz, recipe.window_samples, recipe.stride_s) == (256, 2560, 10)
-    assert (recipe.classes, recipe.runs, recipe.balance, recipe.valid_share) == ((), (), False, 0.1)
+    assert (recipe.classes, recipe.options, recipe.balance, recipe.valid_share) == ((), {}, False, 0.1)
     assert recipe.set_name == f"{corpus}-pretrain"
 
 
@@ -134,8 +133,8 @@ def test_setting_wins_over_preset_in_either_order() -> None:
         ("electrodes=C3,CZ,C4", "electrodes", ("C3", "CZ", "C4")),
         ("edges = pad", "edges", "pad"),
         ("balance=true", "balance", True),
-        ("runs=4,6", "runs", (4, 6)),
-        ("runs=[]", "runs", ()),
+        ("classes=[]", "classes", ()),
+        ("options.depth=2", "options", {"depth": 2}),
         ("offset_s=-1.5", "offset_s", -1.5),
     ],
 )
@@ -147,7 +146,7 @@ def test_setting_is_read_as_json_or_plain_text(setting: str, field: str, value: 
     ("setting", "said"),
     [
         ("nope=1", "nope"),
-        ("nope", "key=value"),
+        ("nope", "KEY=VALUE"),
         ("sfreq_hz=fast", "sfreq_hz"),
         ("band_hz=0.1,200", "band_hz"),
         ("band_hz=75,0.1", "band_hz"),
@@ -171,6 +170,32 @@ def test_setting_is_read_as_json_or_plain_text(setting: str, field: str, value: 
 )
 def test_wrong_setting_is_refused_in_one_line_that_names_it(setting: str, said: str) -> None:
     assert said in refusal(setting)
+
+
+@pytest.mark.parametrize("purpose", ["probe", "pretrain"])
+def test_recipe_file_with_options_among_its_fields_is_understood(tmp_path: Path, purpose: Any) -> None:
+    told = 'corpus = "physionetmi"\nelectrodes = ["C3"]\nnotch_hz = 60\nclasses = ["left", "right"]\n'
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    old.write_text(f"{told}runs = [4, 8]\n[pretrain]\nclasses = []\nruns = []\n")
+    new.write_text(f"{told}options.runs = [4, 8]\n[pretrain]\nclasses = []\noptions = {{}}\n")
+    recipe = recipes.load("physionetmi", purpose, file=old)
+    assert recipe == recipes.load("physionetmi", purpose, file=new)
+    assert recipe.options == ({"runs": [4, 8]} if purpose == "probe" else {})
+
+
+@pytest.mark.parametrize(
+    ("corpus", "setting", "value"),
+    [
+        ("physionetmi", "runs=[4,8]", [4, 8]),
+        ("physionetmi", "runs=[]", []),
+        ("sleepedf", "wake_margin_s=60", 60),
+        ("sleepedf", "wake_margin_s=0", 0),
+    ],
+)
+def test_option_may_be_set_by_its_name_alone(corpus: str, setting: str, value: object) -> None:
+    named = recipes.load(corpus, settings=(setting,))
+    assert named == recipes.load(corpus, settings=(f"options.{setting}",))
+    assert named.options == {setting.partition("=")[0]: value}
 
 
 def test_corpus_without_a_recipe_is_told_which_there_are() -> None:

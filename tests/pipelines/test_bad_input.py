@@ -292,7 +292,7 @@ def test_broken_receipt_is_named(tree: Path) -> None:
         (("--part", "3/2"), "I/N"),
         (("--part", "two"), "I/N"),
         (("--set", "nope=1"), "nope"),
-        (("--set", "nope"), "key=value"),
+        (("--set", "nope"), "KEY=VALUE"),
         (("--set", "sfreq_hz=fast"), "sfreq_hz"),
         (("--set", "preset=unheard"), "published"),
         (("--recipe", "nowhere.toml"), "nowhere.toml"),
