@@ -95,7 +95,7 @@ def simulated_tree(count: int, recipe: Recipe) -> Tree:
         too_short = number % SKIPPED_SHARE == 0
         recordings.append(
             Scanned(
-                source=Source(path, f"tuh:{subject}", session),
+                source=Source(path=path, subject=f"tuh:{subject}", session=session),
                 bytes=16_000_000 + number,
                 fingerprint=f"{number:032x}",
                 sfreq=256.0,

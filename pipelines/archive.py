@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from manifests.durable import read_json
 from manifests.errors import DareError
 from manifests.manifest import StoreEntry, load_set
-from manifests.notes import prose, text
+from manifests.notes import Note, prose, text
 from manifests.recipe import Recipe
 from manifests.store import DAMAGE, Store, measure, path_of, write
 from pipelines import corpora
@@ -100,7 +100,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     skips = {source.path: source.skip for source in corpus_of(recipe).find(paths, recipe)}
     order = {path: number for number, path in enumerate(skips)}
     rows = sorted(rows, key=lambda row: order.get(row["path"], len(order)))  # what was appended lies among the others
-    scanned = [_scanned(row, skips.get(row["path"], ""), archive.whole.recipe, recipe) for row in rows]
+    scanned = [_scanned(row, skips.get(row["path"]), archive.whole.recipe, recipe) for row in rows]
     progress(len(scanned), len(scanned))
     return Tree(scanned, archive.whole.corpus_version, 0, len(scanned) if archive.plan["whole"] else 0)
 
@@ -190,14 +190,14 @@ def _told(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _scanned(row: dict[str, Any], skip: str, made: Recipe, recipe: Recipe) -> Scanned:
+def _scanned(row: dict[str, Any], skip: Note | None, made: Recipe, recipe: Recipe) -> Scanned:
     """Return a recording with the verdict of today's recipe, or with that of the archive where it was left out."""
     kept = ("path", "subject", "session", "label", "label_file")
     facts = {name: row[name] for name in kept}
     told = {"montage": tuple(row["montage"]), "unused": row.get("unused", {})}
     source = Source(**facts, **told, test=row["split"] == "test", skip=skip)
     if skip:
-        return Scanned(source, row["bytes"], row["fingerprint"], outcome="skipped", reason=skip)
+        return Scanned(source, row["bytes"], row["fingerprint"], outcome="skipped", reason=skip.text)
     outcome, reason = row["outcome"], row["reason"]
     if not outcome:
         outcome, said = of_windows(source, row["duration_s"], recipe)

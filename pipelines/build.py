@@ -11,6 +11,7 @@ from manifests.durable import sha256_file, write_bytes
 from manifests.electrodes import split_reference
 from manifests.errors import DareError
 from manifests.manifest import Format, Receipt, RecordingRow, StoreEntry, dump
+from manifests.notes import text
 from manifests.recipe import Recipe
 from pipelines import archive, corpora, reading, shard
 from pipelines.archive import Part
@@ -169,7 +170,7 @@ def _windows(part: Part, planned: dict[str, Any], recipe: Recipe) -> tuple[list[
         cues, unused = corpus.cues(source, recording, part.labels, recipe)
         span_s = _true_s(recording, start_s), _true_s(recording, stop_s)
         windows, lost, changes["edges"] = at_cues(conditioned.stretches, cues, span_s, recipe)
-        notes += [unused, lost]
+        notes += [text(unused), text(lost)]
         if recipe.events != "rows":
             rows, _ = corpus.cues(source, recording, part.labels, recipe.model_copy(update={"events": "rows"}))
             changes["events"] = abs(len(rows) - len(cues))

@@ -15,6 +15,7 @@ from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
 from pipelines.channels import Fit
 from pipelines.corpora import CORPORA, Corpus
+from pipelines.formats.registry import files_of, suffixes
 from pipelines.recording import Channel, Header
 from pipelines.signal import too_slow
 from pipelines.source import Source
@@ -104,7 +105,7 @@ def of_windows(source: Source, duration_s: float, recipe: Recipe) -> tuple[str, 
         says = "lasts {duration_s:g} s, shorter than a window of {window_s:g} s"
         return "skipped", (note("short", says, duration_s=duration_s, window_s=recipe.window_s),)
     if source.lacks and recipe.classes:
-        return "failed", prose(source.lacks)
+        return "failed", (source.lacks,)
     return "", ()
 
 
@@ -185,7 +186,7 @@ class _Headers:
         except OSError as problem:
             return Scanned(source, 0, "", outcome="failed", reason=f"cannot be opened: {problem.strerror}")
         if source.skip:
-            return Scanned(source, num_bytes, fingerprint, outcome="skipped", reason=source.skip)
+            return Scanned(source, num_bytes, fingerprint, outcome="skipped", reason=source.skip.text)
         try:
             header = reading.read_header(self._src, source, self._recipe)
         except DareError as problem:

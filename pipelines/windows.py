@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 
 NO_WINDOW = "gives no window"
@@ -68,8 +69,8 @@ def on_a_grid(stretches: list[Stretch], label: int, recipe: Recipe, first: int =
 
 def at_cues(
     stretches: list[Stretch], cues: list[Cue], span_s: tuple[float, float], recipe: Recipe
-) -> tuple[list[Window], str, int]:
-    """Return (the windows ``offset_s`` from the cues in a span, a note on those without, how many leave the signal).
+) -> tuple[list[Window], list[Note], int]:
+    """Return (the windows ``offset_s`` from the cues in a span, notes on those without, how many leave the signal).
 
     A window that leaves its gapless stretch is dropped (``edges = "drop"``), filled with zeros (``pad``), or takes
     what is missing from the stretch's other end (``wrap``, as published for TUEV). A stretch shorter than a window
@@ -91,11 +92,19 @@ def at_cues(
         window = _cut(stretch.counts, start, recipe.window_samples, recipe.edges)
         if window is not None:
             windows.append(Window(number, stretch.onset_s + start / recipe.sfreq_hz, cue.label, window))
-    lost = {
-        "lie outside the signal or in a gap": num_outside,
-        "reach beyond an end of the signal or into a gap": num_here - num_outside - len(windows),
-    }
-    return windows, "; ".join(f"{n} of {num_here} events {why}: dropped" for why, n in lost.items() if n), num_beyond
+    outside = "{count} of {total} events lie outside the signal or in a gap: dropped"
+    beyond = "{count} of {total} events reach beyond an end of the signal or into a gap: dropped"
+    num_lost = num_here - num_outside - len(windows)
+    notes = happened(
+        note("events outside", outside, count=num_outside, total=num_here),
+        note("events beyond an end", beyond, count=num_lost, total=num_here),
+    )
+    return windows, notes, num_beyond
+
+
+def happened(*notes: Note) -> list[Note]:
+    """Return the notes on what befell any events at all: those whose ``count`` is not 0."""
+    return [one for one in notes if one.figures["count"]]
 
 
 def within(onset_s: float, duration_s: float, label: int, recipe: Recipe) -> list[Cue]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from manifests.errors import DareError
+from manifests.notes import Note
 from manifests.recipe import Recipe
 from manifests.records import fault
 from pipelines.formats.arrays import Arrays
@@ -94,8 +95,8 @@ class Corpus(ABC):
         """Return whether an event of this text can tell a class; others may be free text."""
         return False
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
-        """Return (the labelled moments of a recording, a note on events that are not used).
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+        """Return (the labelled moments of a recording, notes on events that are not used).
 
         Asked only where the whole recording has no one label. ``labels`` is the content of ``source.label_file``.
         Raises DareError where labels do not fit the events.

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from manifests.electrodes import canonical
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.formats import matlab
@@ -65,14 +66,14 @@ class Graz(Corpus):
         codes = {str(first + label) for first in (1, _FIRST_CUE) for label in range(len(self.CLASSES))}
         return text in codes | {_UNKNOWN_CUE}
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return every cue with its class, rejected trials kept as in the published results.
 
         Labels of a GDF session come from the .mat where there is one, and must then agree with the cues in number
         and, in training sessions, one by one.
         """
         if self.BNCI.search(source.path):
-            return self._bnci_cues(source, recording), ""
+            return self._bnci_cues(source, recording), []
         codes = {str(_FIRST_CUE + label): 1 + label for label in range(len(self.CLASSES))}
         events = [event for event in recording.events if event.text in (*codes, _UNKNOWN_CUE)]
         told = [codes.get(event.text, 0) for event in events]
@@ -92,26 +93,33 @@ class Graz(Corpus):
                     f"{source.path}: the cue at {event.onset_s:.3f} s is {event.text}, its label {label}; "
                     f"check that {source.label_file or 'the file'} belongs to this session"
                 )
-        return [Cue(event.onset_s, label - 1) for event, label in zip(events, truth, strict=True)], ""
+        return [Cue(event.onset_s, label - 1) for event, label in zip(events, truth, strict=True)], []
 
     def _session(self, path: str, match: re.Match[str], mats: dict[str, str], recipe: Recipe) -> Source:
         stem, session = match["stem"].upper(), match["session"].upper()
         evaluation = session.endswith("E")
+        unknown = note("no labels", "true labels: there is no {names} below --src", [f"{stem}.mat"])
         return Source(
             path=path,
             subject=f"{recipe.namespace}:{match['subject'].upper()}",
             session=session,
             test=evaluation,
             label_file=mats.get(stem, ""),
-            lacks=f"true labels: there is no {stem}.mat below --src" if evaluation and stem not in mats else "",
+            lacks=unknown if evaluation and stem not in mats else None,
             montage=tuple(map(canonical, self.MONTAGE)),
         )
 
     def _bnci_session(self, path: str, match: re.Match[str], taken: set[tuple[str, bool]], recipe: Recipe) -> Source:
         name, session = match["subject"].upper(), match["session"].upper()
         subject, evaluation = f"{recipe.namespace}:{name}", session == "E"
-        skip = f"{name} is read from its GDF sessions ({session})" if (subject, evaluation) in taken else ""
-        return Source(path, subject, session, test=evaluation, skip=skip)
+        elsewhere = note("read from GDF", f"{{names}} is read from its GDF sessions ({session})", [name])
+        return Source(
+            path=path,
+            subject=subject,
+            session=session,
+            test=evaluation,
+            skip=elsewhere if (subject, evaluation) in taken else None,
+        )
 
     def _bnci_cues(self, source: Source, recording: Recording) -> list[Cue]:
         labels = {str(1 + label): label for label in range(len(self.CLASSES))}

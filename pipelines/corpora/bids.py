@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +44,10 @@ def with_channels(sources: list[Source], src: Path, paths: list[str]) -> list[So
             there[PurePosixPath(path).parent].append(PurePosixPath(path))
     unused = cache(lambda table: _unused(src / table))  # a table higher up is that of many recordings
     found = [None if source.skip else _inherited(PurePosixPath(source.path), there) for source in sources]
-    return [replace(one, unused=unused(table)) if table else one for one, table in zip(sources, found, strict=True)]
+    return [
+        one.model_copy(update={"unused": unused(table)}) if table else one
+        for one, table in zip(sources, found, strict=True)
+    ]
 
 
 def _inherited(path: PurePosixPath, there: Mapping[PurePosixPath, list[PurePosixPath]]) -> PurePosixPath | None:

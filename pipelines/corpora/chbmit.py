@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
@@ -33,7 +34,7 @@ class ChbMit(Corpus):
         summaries = {match["case"]: path for path in reversed(paths) if (match := _SUMMARY.search(path))}
         return [_source(path, match, summaries, recipe) for path in paths if (match := _PATH.search(path))]
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
         background, seizure = (recipe.classes.index(name) for name in self.CLASSES)
         name = PurePosixPath(source.path).with_suffix(".edf").name
@@ -42,17 +43,18 @@ class ChbMit(Corpus):
             segment.onset_s + (segment.stop - segment.start) / recording.sfreq for segment in recording.segments
         )
         spans = [(start_s, stop_s, seizure) for start_s, stop_s in seizures]
-        return by_overlap(spans, end_s, background, recipe), ""
+        return by_overlap(spans, end_s, background, recipe), []
 
 
 def _source(path: str, match: re.Match[str], summaries: dict[str, str], recipe: Recipe) -> Source:
     case = match["case"]
+    unknown = note("no labels", "seizures: there is no {names} below --src", [f"chb{case}-summary.txt"])
     return Source(
         path=path,
         subject=f"{recipe.namespace}:{_SAME_CHILD.get(case, case)}",
         session=match["name"],
         label_file=summaries.get(case, ""),
-        lacks="" if case in summaries else f"seizures: there is no chb{case}-summary.txt below --src",
+        lacks=None if case in summaries else unknown,
     )
 
 

@@ -4,6 +4,7 @@ import re
 from typing import ClassVar
 
 from manifests.errors import DareError
+from manifests.notes import Note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
@@ -37,9 +38,9 @@ class HighGamma(Corpus):
         """Return whether an event is named after a movement."""
         return text in self.CLASSES
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return the onset of every movement, which is annotated by name."""
         events = [event for event in recording.events if event.text in recipe.classes]
         if not events:
             raise DareError(f"{source.path}: holds no annotation {', '.join(recipe.classes)}; get the file again")
-        return [Cue(event.onset_s, recipe.classes.index(event.text)) for event in events], ""
+        return [Cue(event.onset_s, recipe.classes.index(event.text)) for event in events], []

@@ -2,10 +2,10 @@
 
 import csv
 import re
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from manifests.errors import DareError
+from manifests.notes import note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
@@ -35,7 +35,7 @@ class M3cv(Corpus):
                 path=path,
                 subject=f"{recipe.namespace}:unknown",
                 session="",
-                skip=f"its subject is told by no {match['part']}_Info.csv",
+                skip=note("no subject", "its subject is told by no {names}", [f"{match['part']}_Info.csv"]),
             )
             for path in paths
             if (match := _PATH.search(path))
@@ -61,7 +61,7 @@ def _enrolled(source: Source, tables: dict[str, dict[str, tuple[str, str]]]) -> 
     if not _SUBJECT.fullmatch(subject):
         return source
     namespace = source.subject.partition(":")[0]
-    return replace(source, subject=f"{namespace}:{subject}", session=session, skip="")
+    return source.model_copy(update={"subject": f"{namespace}:{subject}", "session": session, "skip": None})
 
 
 def _rows(path: Path) -> dict[str, tuple[str, str]]:

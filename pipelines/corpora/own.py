@@ -2,18 +2,18 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from manifests.errors import DareError
 from manifests.layout import Layout, Recordings
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora import bids, tables
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
 from pipelines.source import Source
-from pipelines.windows import Cue, within
+from pipelines.windows import Cue, happened, within
 
 _NOT_AVAILABLE = ("", "n/a")
 
@@ -42,22 +42,24 @@ class Own(Corpus):
         """Return whether an annotation stands for a class, where annotations are what labels are in."""
         return self._layout.labels == "annotations" and self._layout.class_of(text) in self.CLASSES
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
         from_table = self._layout.labels == "events"
         events = self._events(source, recording, labels) if from_table else recording.events
         found, lost = [], Counter[str]()
+        short = f"{{count}} of {{total}} events are shorter than a window of {recipe.window_s:g} s: not used"
         for event in events:
             name = self._layout.class_of(event.text)
             if name not in recipe.classes:
-                lost["stand for no class: not used"] += 1
+                lost["{count} of {total} events stand for no class: not used"] += 1
             elif self._layout.spans and event.duration_s > 0:
                 cues = within(event.onset_s, event.duration_s, recipe.classes.index(name), recipe)
-                lost[f"are shorter than a window of {recipe.window_s:g} s: not used"] += not cues
+                lost[short] += not cues
                 found += cues
             else:
                 found.append(Cue(event.onset_s, recipe.classes.index(name)))
-        return found, "; ".join(f"{count} of {len(events)} events {why}" for why, count in lost.items() if count)
+        notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
+        return found, happened(*notes)
 
     def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
         """Return the recordings with what tables say of each: label, split and subject, and in BIDS its channels.
@@ -109,30 +111,35 @@ class Own(Corpus):
         stem = bids.stem(path) if self._layout.bids else path.rpartition(".")[0]
         file = self._layout.events.file_of(stem, found.get("subject", ""), source.session)
         if file in there:
-            return replace(source, label_file=file)
-        lacking = f"labels: there is no {file}"
-        return replace(source, skip=lacking) if self._layout.bids else replace(source, lacks=lacking)
+            return source.model_copy(update={"label_file": file})
+        lacking = note("no labels", "labels: there is no {names}", [file])
+        return source.model_copy(update={"skip" if self._layout.bids else "lacks": lacking})
 
     def _labelled(self, source: Source, text: str) -> Source:
         name = self._layout.class_of(text)
         if name in self.CLASSES:
-            return replace(source, label=name)
-        return replace(source, skip=f"its label {text!r} stands for none of {', '.join(self.CLASSES)}")
+            return source.model_copy(update={"label": name})
+        other = f"its label {{names}} stands for none of {', '.join(self.CLASSES)}"
+        return source.model_copy(update={"skip": note("other label", other, [repr(text)])})
 
     def _told(self, source: Source, found: list[tables.Row], table: Recordings, has_label: bool) -> Source:
         if not found:
-            return replace(source, skip=f"there is no row of it in {table.file}")
+            missing = note("no row", "there is no row of it in {names}", [table.file])
+            return source.model_copy(update={"skip": missing})
         first = found[0]
         if other := next((row for row in found if row | {"line": first["line"]} != first), None):
             raise DareError(f"{table.file}: lines {first['line']} and {other['line']} say two things of {source.path}")
         if table.path and table.subject and not first[table.subject]:
-            return replace(source, skip=f"its row in {table.file} names no subject")
+            nobody = note("no subject", "its row in {names} names no subject", [table.file])
+            return source.model_copy(update={"skip": nobody})
+        told: dict[str, object] = {}
         if table.path and table.subject:
-            source = replace(source, subject=f"{source.subject.partition(':')[0]}:{first[table.subject]}")
+            told["subject"] = f"{source.subject.partition(':')[0]}:{first[table.subject]}"
         if table.path and table.session:
-            source = replace(source, session=first[table.session])
+            told["session"] = first[table.session]
         if table.split:
-            source = replace(source, test=first[table.split] in self._layout.test)
+            told["test"] = first[table.split] in self._layout.test
+        source = source.model_copy(update=told)
         return self._labelled(source, first[table.label]) if has_label and not source.skip else source
 
     def _events(self, source: Source, recording: Recording, content: bytes) -> list[Event]:

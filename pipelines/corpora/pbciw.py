@@ -3,6 +3,7 @@
 import re
 from typing import ClassVar
 
+from manifests.notes import note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.source import Source
@@ -12,6 +13,7 @@ _PATH = re.compile(
     r"alldata_sbj(?P=subject)_sess(?P=session)_(?P<task>RS|MATBeasy|MATBmed|MATBdiff)\.set$"
 )
 _TASKS = {"MATBeasy": "easy", "MATBmed": "medium", "MATBdiff": "difficult"}
+_REST = note("other task", "is rest: none of the classes")
 
 
 class PassiveBci(Corpus):
@@ -29,7 +31,7 @@ class PassiveBci(Corpus):
                 subject=f"{recipe.namespace}:P{match['subject']}",
                 session=f"S{match['session']}",
                 label=_TASKS.get(match["task"], ""),
-                skip="is rest: none of the classes" if recipe.classes and match["task"] == "RS" else "",
+                skip=_REST if recipe.classes and match["task"] == "RS" else None,
             )
             for path in paths
             if (match := _PATH.search(path))

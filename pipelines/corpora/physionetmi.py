@@ -4,6 +4,7 @@ import re
 from typing import ClassVar
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
@@ -48,13 +49,13 @@ class PhysionetMi(Corpus):
         """Return whether an event is rest or one of the two tasks of its run."""
         return text in ("T0", "T1", "T2")
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
         meaning = _classes(int(source.session.removeprefix("R")))
         events = [event for event in recording.events if event.text in meaning]
         if not events:
             raise DareError(f"{source.path}: holds no T1 or T2 annotation; get the file again")
-        return [Cue(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], ""
+        return [Cue(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], []
 
 
 def _classes(run: int) -> dict[str, str]:
@@ -63,9 +64,9 @@ def _classes(run: int) -> dict[str, str]:
     return {"T1": "fists", "T2": "feet"} if run in _BOTH_RUNS else {}
 
 
-def _skip(run: int, runs: tuple[int, ...], labelled: bool) -> str:
+def _skip(run: int, runs: tuple[int, ...], labelled: bool) -> Note | None:
     is_baseline = run not in _FIST_RUNS + _BOTH_RUNS
     if (not runs or run in runs) and not (labelled and is_baseline):
-        return ""
+        return None
     kind = "is a baseline" if is_baseline else "imagines movements" if run in _IMAGERY_RUNS else "executes movements"
-    return f"run {run} {kind}: not among the recipe's runs"
+    return note("other run", f"run {{names}} {kind}: not among the recipe's runs", [str(run)])

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from manifests.errors import DareError
+from manifests.notes import note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Totals
 from pipelines.corpora.sjtu import Sjtu
@@ -38,7 +39,7 @@ class Seed(Sjtu):
                 subject=f"{recipe.namespace}:{subject}",
                 session=str(1 + sorted(dates[subject]).index(match["date"])),
                 label_file=label_file if has_labels else "",
-                lacks="" if has_labels else f"labels: there is no {label_file}",
+                lacks=None if has_labels else note("no labels", "labels: there is no {names}", [label_file]),
             )
             sources.append(source)
         return sources

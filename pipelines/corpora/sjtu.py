@@ -4,6 +4,7 @@ import re
 from abc import abstractmethod
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
@@ -36,7 +37,7 @@ class Sjtu(Corpus):
     def films(self, source: Source, labels: bytes) -> list[int]:
         """Return the class of every film of a session, in the order of their numbers."""
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window that fits into a film.
 
         Raises DareError where a film's number is not one of 1 to the number of labels, or there twice.
@@ -55,4 +56,4 @@ class Sjtu(Corpus):
             for cue in within(event.onset_s, event.duration_s, truth[number - 1], recipe)
         ]
         lost = [str(number) for number in known if number not in numbers]
-        return cues, f"films {', '.join(lost)} are not in the file" if lost else ""
+        return cues, [note("films missing", "films {names} are not in the file", lost)] if lost else []

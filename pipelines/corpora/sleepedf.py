@@ -8,11 +8,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
 from pipelines.source import Source
-from pipelines.windows import Cue, within
+from pipelines.windows import Cue, happened, within
 
 _PSG = re.compile(r"(?:^|/)(?P<study>SC4|ST7)(?P<subject>\d\d)(?P<night>\d)[A-Z]0-PSG\.(?i:edf)$")
 _HYPNOGRAM = re.compile(r"(?:^|/)S[CT]\d{4}[A-Z]{2}-Hypnogram\.(?i:edf)$")
@@ -52,7 +53,7 @@ class SleepEdf(Corpus):
         hypnograms = {_night(path): path for path in reversed(paths) if _HYPNOGRAM.search(path)}
         return [_source(path, match, hypnograms, recipe) for path in paths if (match := _PSG.search(path))]
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
 
         Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages
@@ -64,32 +65,41 @@ class SleepEdf(Corpus):
         first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - margin_s
         last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + margin_s
         found: list[Cue] = []
-        lost = Counter[str]()
+        unstaged, num_far = Counter[str](), 0
         for onset_s, duration_s, text in stages:
             name = _CLASS_OF.get(text)
             windows = within(onset_s, duration_s, recipe.classes.index(name) if name else -1, recipe)
             if name is None:
-                lost[f"windows are {text}"] += len(windows)
+                unstaged[text] += len(windows)
                 continue
             kept = [one for one in windows if name != "W" or first_s <= one.onset_s <= last_s - recipe.window_s]
-            lost[f"windows of wake are more than {margin_s:g} s from sleep"] += len(windows) - len(kept)
+            num_far += len(windows) - len(kept)
             found += kept
-        notes = [f"{count} {what}: dropped" for what, count in sorted(lost.items()) if count]
+        far = "{count} windows of wake are more than {margin_s:g} s from sleep: dropped"
+        notes = happened(
+            *(
+                note("unstaged", "{count} windows are {names}: dropped", [text], count=unstaged[text])
+                for text in sorted(unstaged)
+            ),
+            note("far from sleep", far, count=num_far, margin_s=margin_s),
+        )
         staged_s = max(onset_s + duration_s for onset_s, duration_s, _ in stages)
         end_s = max((one.onset_s + (one.stop - one.start) / recording.sfreq for one in recording.segments), default=0.0)
         if end_s - staged_s >= recipe.window_s:
-            notes.append(f"stages end {end_s - staged_s:g} s before the signal: is the hypnogram whole?")
-        return found, "; ".join(notes)
+            early = "stages end {missing_s:g} s before the signal: is the hypnogram whole?"
+            notes.append(note("stages end early", early, missing_s=end_s - staged_s))
+        return found, notes
 
 
 def _source(path: str, match: re.Match[str], hypnograms: dict[str, str], recipe: Recipe) -> Source:
     night = _night(path)
+    unknown = note("no labels", "stages: there is no {names} below --src", [f"{night}?-Hypnogram.edf"])
     return Source(
         path=path,
         subject=f"{recipe.namespace}:{match['study'][:2]}{match['subject']}",
         session=f"N{match['night']}",
         label_file=hypnograms.get(night, ""),
-        lacks="" if night in hypnograms else f"stages: there is no {night}?-Hypnogram.edf below --src",
+        lacks=None if night in hypnograms else unknown,
     )
 
 

@@ -9,12 +9,13 @@ import re
 from collections import Counter, defaultdict
 from typing import ClassVar
 
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
 from pipelines.source import Source
-from pipelines.windows import Cue, by_overlap
+from pipelines.windows import Cue, by_overlap, happened
 
 _KIND_OF = {"eybl": "eyem", "elpp": "elec", "elst": "elec"}
 
@@ -30,7 +31,7 @@ class Tuar(tuh.Temple):
     PATH = re.compile(rf"(?:^|/)edf/{tuh.MONTAGE}/{tuh.SUBJECT}_s(?P<session>\d{{3}})(?:_t\d{{3}})?\.(?i:edf)$")
     TABLES = (".csv",)
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window of the grid, and how many windows hold several kinds of artifact."""
         spans: defaultdict[str, list[Span]] = defaultdict(list)
         others = Counter[str]()
@@ -46,14 +47,14 @@ class Tuar(tuh.Temple):
 
         found = on_the_grid([span for group in united for span in group])
         kinds_in = Counter(cue.onset_s for group in united for cue in on_the_grid(group) if cue.label)
-        several = sum(count > 1 for count in kinds_in.values())
-        notes = (
-            [f"{several} of {len(found)} windows hold several kinds of artifact: the longest counts"] if several else []
+        several = "{count} of {total} windows hold several kinds of artifact: the longest counts"
+        return found, happened(
+            note("several kinds", several, count=sum(count > 1 for count in kinds_in.values()), total=len(found)),
+            *(
+                note("no artifact", "{count} rows of {names} name no artifact: not used", [label], count=others[label])
+                for label in sorted(others)
+            ),
         )
-        notes += [
-            f"{count} rows of {label} name no artifact: not used" for label, count in sorted(others.items()) if count
-        ]
-        return found, "; ".join(notes)
 
 
 def _united(spans: list[Span]) -> list[Span]:

@@ -4,21 +4,23 @@ import csv
 import math
 import re
 from collections import defaultdict
-from dataclasses import replace
 from itertools import groupby
 from typing import ClassVar, TypeVar
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
 from pipelines.source import Source
-from pipelines.windows import Cue
+from pipelines.windows import Cue, happened
 
 _BACKGROUND = "bckg"
 _TENTHS = 10
 """Rows lie on a grid of tenths of a second and last one second, so ten of them."""
+
+_REPEATED = "{count} rows repeat a moment on another channel"
 
 _Row = tuple[float, int]
 _Time = TypeVar("_Time", int, float)
@@ -32,12 +34,11 @@ class Tuev(tuh.Temple):
         "2.0.0": Totals(recordings=518, windows=112_491),
         "2.0.1": Totals(recordings=518, windows=113_353),
     }
-
     PATH = re.compile(r"(?:^|/)train/(?P<subject>[a-z]{8}|\d{8})/(?P=subject)_(?P<session>\d{8})\.(?i:edf)$")
     EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.(?i:edf)$")
     TABLES = (".rec",)
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return one cue a .rec row (``events = "rows"``), a moment (``deduplicated``) or a second (``merged``).
 
         The same event is listed for many channels, and again a tenth of a second later. Of what its channels say of one
@@ -45,10 +46,9 @@ class Tuev(tuh.Temple):
         """
         rows = _rows(source.label_file, labels, len(recipe.classes))
         if recipe.events == "rows":
-            return [Cue(start_s, label) for start_s, label in rows], ""
+            return [Cue(start_s, label) for start_s, label in rows], []
         background = recipe.classes.index(_BACKGROUND)
-        agreed, lost = (_merged if recipe.events == "merged" else _deduplicated)(rows, background)
-        return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)
+        return (_merged if recipe.events == "merged" else _deduplicated)(rows, background)
 
     def _match(self, path: str) -> re.Match[str] | None:
         return self.PATH.search(path) or self.EVAL.search(path)
@@ -57,23 +57,23 @@ class Tuev(tuh.Temple):
         if match.re is self.EVAL:
             session = f"{match['event']}{match['run']}"
             return Source(path=match.string, subject=f"tueveval:{match['index']}", session=session, test=True)
-        return replace(super()._source(match, recipe), session=match["session"])
+        return super()._source(match, recipe).model_copy(update={"session": match["session"]})
 
 
-def _deduplicated(rows: list[_Row], background: int) -> tuple[list[Cue], dict[str, int]]:
-    """Return (one cue for each moment that rows start at, what was lost)."""
+def _deduplicated(rows: list[_Row], background: int) -> tuple[list[Cue], list[Note]]:
+    """Return (one cue for each moment that rows start at, notes on what was lost)."""
     moments: defaultdict[float, set[int]] = defaultdict(set)
     for start_s, label in rows:
         moments[start_s].add(label)
     agreed = [Cue(start_s, label) for start_s, label in _agreed(moments, background)]
-    return agreed, {
-        "rows repeat a moment on another channel": len(rows) - len(moments),
-        "moments carry contradicting events: dropped": len(moments) - len(agreed),
-    }
+    return agreed, happened(
+        note("contradicting", "{count} moments carry contradicting events: dropped", count=len(moments) - len(agreed)),
+        note("repeated", _REPEATED, count=len(rows) - len(moments)),
+    )
 
 
-def _merged(rows: list[_Row], background: int) -> tuple[list[Cue], dict[str, int]]:
-    """Return (one cue for each whole second of each event, what was lost).
+def _merged(rows: list[_Row], background: int) -> tuple[list[Cue], list[Note]]:
+    """Return (one cue for each whole second of each event, notes on what was lost).
 
     Rows of one class that overlap or abut are one event. No tenth of a second belongs to two cues.
     """
@@ -88,12 +88,13 @@ def _merged(rows: list[_Row], background: int) -> tuple[list[Cue], dict[str, int
     for (label, _), event in groupby(enumerate(agreed), lambda one: (one[1][1], one[1][0] - one[0])):
         starts = [tenth for _, (tenth, _) in event]
         found += [Cue(starts[place] / _TENTHS, label) for place in range(0, len(starts) - _TENTHS + 1, _TENTHS)]
-    left_over = len(agreed) - _TENTHS * len(found)
-    return found, {
-        "rows repeat a moment on another channel": len(rows) - len(set(rows)),
-        "tenths of a second carry contradicting events: dropped": len(tenths) - len(agreed),
-        "tenths of a second follow the last whole second of their event: dropped": left_over,
-    }
+    contradicting = "{count} tenths of a second carry contradicting events: dropped"
+    left_over = "{count} tenths of a second follow the last whole second of their event: dropped"
+    return found, happened(
+        note("repeated", _REPEATED, count=len(rows) - len(set(rows))),
+        note("contradicting", contradicting, count=len(tenths) - len(agreed)),
+        note("left over", left_over, count=len(agreed) - _TENTHS * len(found)),
+    )
 
 
 def _agreed(times: dict[_Time, set[int]], background: int) -> list[tuple[_Time, int]]:

@@ -3,11 +3,11 @@
 import csv
 import math
 import re
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import ClassVar, NamedTuple
 
 from manifests.errors import DareError
+from manifests.notes import note
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.recording import Recording
@@ -74,10 +74,11 @@ class Temple(Corpus):
 
     def _tabled(self, source: Source, there: set[str]) -> Source:
         tables = [source.path.rpartition(".")[0] + ending for ending in self.TABLES]
-        found = next((table for table in tables if table in there), "")
-        return replace(
-            source, label_file=found, lacks=f"labels: there is no {tables[0]}" if tables and not found else ""
-        )
+        if found := next((table for table in tables if table in there), ""):
+            return source.model_copy(update={"label_file": found})
+        if tables:
+            return source.model_copy(update={"lacks": note("no labels", "labels: there is no {names}", tables[:1])})
+        return source
 
 
 def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[Row]:

@@ -1,16 +1,17 @@
 """TUH EEG Slowing Corpus: ten seconds each of background, seizure or slowing, the rest of a recording unlabelled."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import ClassVar
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
 from pipelines.source import Source
-from pipelines.windows import Cue, within
+from pipelines.windows import Cue, happened, within
 
 
 class Tusl(tuh.Temple):
@@ -21,7 +22,7 @@ class Tusl(tuh.Temple):
     PATH = re.compile(rf"(?:^|/)edf/{tuh.SUBJECT}/{tuh.SESSION}/{tuh.MONTAGE}/{tuh.STEM}")
     TABLES = (".csv", ".tse_agg")
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window that fits into a labelled stretch, one a moment.
 
         A stretch is listed for many channels; a moment with two labels is dropped and counted.
@@ -30,13 +31,16 @@ class Tusl(tuh.Temple):
         if not rows:
             raise DareError(f"{source.label_file}: holds no annotation; get the file again")
         moments: defaultdict[float, set[int]] = defaultdict(set)
-        lost = Counter[str]()
+        num_short = num_repeated = 0
         for row in rows:
             fitting = within(row.onset_s, row.end_s - row.onset_s, self.CLASSES.index(row.label), recipe)
-            lost["stretches are shorter than a window: dropped"] += not fitting
+            num_short += not fitting
             for cue in fitting:
-                lost["windows repeat a moment on another channel"] += cue.onset_s in moments
+                num_repeated += cue.onset_s in moments
                 moments[cue.onset_s].add(cue.label)
         agreed = [Cue(onset_s, next(iter(kinds))) for onset_s, kinds in sorted(moments.items()) if len(kinds) == 1]
-        lost["moments carry two labels: dropped"] = len(moments) - len(agreed)
-        return agreed, "; ".join(f"{count} {what}" for what, count in sorted(lost.items()) if count)
+        return agreed, happened(
+            note("contradicting", "{count} moments carry two labels: dropped", count=len(moments) - len(agreed)),
+            note("short", "{count} stretches are shorter than a window: dropped", count=num_short),
+            note("repeated", "{count} windows repeat a moment on another channel", count=num_repeated),
+        )

@@ -8,12 +8,13 @@ import re
 from typing import ClassVar
 
 from manifests.errors import DareError
+from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
 from pipelines.source import Source
-from pipelines.windows import Cue, by_overlap
+from pipelines.windows import Cue, by_overlap, happened
 
 
 class Tusz(tuh.Temple):
@@ -27,7 +28,7 @@ class Tusz(tuh.Temple):
     )
     TABLES = (".csv_bi", ".tse_bi")
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], str]:
+    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window of the grid: seizure where one touches it (Tang 2022), else background."""
         rows = tuh.annotations(source.label_file, labels, self.CLASSES)
         if not rows:
@@ -35,5 +36,6 @@ class Tusz(tuh.Temple):
         seizures = [(row.onset_s, row.end_s, self.CLASSES.index("seiz")) for row in rows if row.label == "seiz"]
         found = by_overlap(seizures, tuh.duration_s(recording), self.CLASSES.index("bckg"), recipe)
         end_s = found[-1].onset_s + recipe.window_s if found else 0.0
-        late = sum(onset_s >= end_s for onset_s, _, _ in seizures)
-        return found, f"{late} of {len(seizures)} seizures begin after the last whole window: dropped" if late else ""
+        num_late = sum(onset_s >= end_s for onset_s, _, _ in seizures)
+        late = "{count} of {total} seizures begin after the last whole window: dropped"
+        return found, happened(note("late seizures", late, count=num_late, total=len(seizures)))

@@ -123,8 +123,9 @@ def test_sessions_are_of_one_subject_and_the_second_is_test() -> None:
 
 def test_evaluation_session_needs_labels_and_training_does_not() -> None:
     evaluation, training = find("bcic2a", "A01T.gdf", "A01E.gdf")
-    assert "there is no A01E.mat" in evaluation.lacks
-    assert training.lacks == ""
+    assert evaluation.lacks is not None
+    assert evaluation.lacks.text == "true labels: there is no A01E.mat below --src"
+    assert training.lacks is None
 
 
 def test_file_with_its_channels_in_another_order_is_refused(tmp_path: Path) -> None:
@@ -217,9 +218,10 @@ def test_third_file_of_a_session_is_skipped_with_a_reason(graz: Path, tmp_path: 
 
 def test_bnci_file_of_sessions_that_are_there_in_gdf_is_skipped() -> None:
     training, evaluation, session = find("bcic2b", "B01E.mat", "B0101T.gdf", "B01T.mat", "B02T.mat")[1:]
-    assert (training.path, training.skip, training.test) == ("B01E.mat", "", True)
-    assert (evaluation.path, evaluation.skip) == ("B01T.mat", "B01 is read from its GDF sessions (T)")
-    assert (session.path, session.skip) == ("B02T.mat", "")
+    assert (training.path, training.skip, training.test) == ("B01E.mat", None, True)
+    assert evaluation.skip is not None
+    assert (evaluation.path, evaluation.skip.text) == ("B01T.mat", "B01 is read from its GDF sessions (T)")
+    assert (session.path, session.skip) == ("B02T.mat", None)
 
 
 def test_labels_alone_are_no_recording(graz: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import shutil
 from collections import Counter, defaultdict
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import mne
@@ -76,11 +75,12 @@ def test_folders_above_the_tree_change_nothing(corpus: str, parents: list[str]) 
         return path.removeprefix(above)
 
     found = [
-        replace(
-            one,
-            path=without(one.path),
-            label_file=without(one.label_file),
-            lacks=one.lacks.replace(above, "", 1),
+        one.model_copy(
+            update={
+                "path": without(one.path),
+                "label_file": without(one.label_file),
+                "lacks": one.lacks and one.lacks.model_copy(update={"names": tuple(map(without, one.lacks.names))}),
+            }
         )
         for one in find(corpus, [above + path for path in TREES[corpus]])
     ]

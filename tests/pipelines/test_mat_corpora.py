@@ -12,6 +12,7 @@ from scipy.signal import welch
 
 from manifests import recipe as recipes
 from manifests.errors import DareError
+from manifests.notes import text
 from pipelines import corpora
 from pipelines.corpora import CORPORA
 from pipelines.recording import Event, Recording, Segment
@@ -111,7 +112,9 @@ def test_sessions_of_seed_are_numbered_by_date_and_subjects_have_two_digits() ->
 
 def test_seed_without_labels_lacks_them() -> None:
     found = find("seed", [path for path in SEED if not path.endswith("label.mat")])
-    assert {one.lacks for one in found.values()} == {"labels: there is no SEED/Preprocessed_EEG/label.mat"}
+    assert {one.lacks and one.lacks.text for one in found.values()} == {
+        "labels: there is no SEED/Preprocessed_EEG/label.mat"
+    }
     assert {one.label_file for one in found.values()} == {""}
 
 
@@ -133,46 +136,48 @@ def test_films_of_seed_have_the_labels_of_the_file(tmp_path: Path) -> None:
     recipe = recipes.load("seed", "probe")
     labels = label_mat(tmp_path, FILMS_OF_SEED)
     durations_s = [4.0 + number for number in range(15)]
-    cues, note = CORPORA["seed"].cues(Source("a.mat", "seed:1", "1"), films(durations_s), labels, recipe)
+    cues, notes = CORPORA["seed"].cues(
+        Source(path="a.mat", subject="seed:1", session="1"), films(durations_s), labels, recipe
+    )
     expected, onset_s = [], 0.0
     for duration_s, label in zip(durations_s, FILMS_OF_SEED, strict=True):
         expected += [Cue(onset_s + 4.0 * number, label + 1) for number in range(int(duration_s // 4))]
         onset_s += duration_s
     assert cues == expected
-    assert note == ""
+    assert notes == []
 
 
 @pytest.mark.parametrize("session", [1, 2, 3])
 def test_films_of_seediv_have_the_labels_of_their_session(session: int) -> None:
-    source = Source("a.mat", "seediv:1", str(session))
+    source = Source(path="a.mat", subject="seediv:1", session=str(session))
     cues, _ = CORPORA["seediv"].cues(source, films([4.0] * 24), b"", recipes.load("seediv", "probe"))
     assert [cue.label for cue in cues] == FILMS_OF_SEED_IV[session]
     assert set(Counter(cue.label for cue in cues).values()) == {6}
 
 
 def test_a_film_is_known_by_its_number_and_not_by_its_place() -> None:
-    source, recipe = Source("a.mat", "seediv:1", "1"), recipes.load("seediv", "probe")
-    cues, note = CORPORA["seediv"].cues(source, films([4.0] * 2, ["cz_eeg10", "cz_eeg2"]), b"", recipe)
+    source, recipe = Source(path="a.mat", subject="seediv:1", session="1"), recipes.load("seediv", "probe")
+    cues, notes = CORPORA["seediv"].cues(source, films([4.0] * 2, ["cz_eeg10", "cz_eeg2"]), b"", recipe)
     assert [cue.label for cue in cues] == [FILMS_OF_SEED_IV[1][9], FILMS_OF_SEED_IV[1][1]]
-    assert note.startswith("films 1, 3, 4, 5, 6, 7, 8, 9, 11, ")
+    assert text(notes).startswith("films 1, 3, 4, 5, 6, 7, 8, 9, 11, ")
 
 
 @pytest.mark.parametrize("texts", [["a_eeg25"], ["a_eeg0"], ["a_eeg1", "a_eeg1"], ["baseline"]])
 def test_films_that_no_label_is_for_are_refused(texts: list[str]) -> None:
-    source, recipe = Source("a.mat", "seediv:1", "1"), recipes.load("seediv", "probe")
+    source, recipe = Source(path="a.mat", subject="seediv:1", session="1"), recipes.load("seediv", "probe")
     recording = films([4.0] * len(texts), texts)
     assert_refused(lambda: CORPORA["seediv"].cues(source, recording, b"", recipe), "a.mat", "1 to 24", "again")
 
 
 @pytest.mark.parametrize("content", [b"", b"labels", b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM\x09\x09"])
 def test_label_file_that_cannot_be_read_is_named(content: bytes) -> None:
-    source = Source("a.mat", "seed:1", "1", label_file="x/label.mat")
+    source = Source(path="a.mat", subject="seed:1", session="1", label_file="x/label.mat")
     recipe = recipes.load("seed", "probe")
     assert_refused(lambda: CORPORA["seed"].cues(source, films([4.0]), content, recipe), "x/label.mat", "holds no label")
 
 
 def test_label_of_no_feeling_is_refused(tmp_path: Path) -> None:
-    source = Source("a.mat", "seed:1", "1", label_file="x/label.mat")
+    source = Source(path="a.mat", subject="seed:1", session="1", label_file="x/label.mat")
     labels, recipe = label_mat(tmp_path, [1, 0, 2]), recipes.load("seed", "probe")
     assert_refused(lambda: CORPORA["seed"].cues(source, films([4.0] * 3), labels, recipe), "x/label.mat", "label 2")
 

@@ -159,11 +159,11 @@ def test_samples_of_a_table_are_counted_in_the_file_and_gaps_are_not(first_sampl
     stated = Recipe(
         corpus="mine", purpose="probe", electrodes=["C3"], notch_hz=0, classes=["soft", "loud"], layout=layout
     )
-    cues, note = corpora.of(stated).cues(
-        Source("S1.edf", "mine:S1", "", label_file="all.csv"), recording, content, stated
+    cues, notes = corpora.of(stated).cues(
+        Source(path="S1.edf", subject="mine:S1", session="", label_file="all.csv"), recording, content, stated
     )
     assert [cue.onset_s for cue in cues] == [700 / 128, 1279 / 128, 20.0, 21.0]
-    assert ([cue.label for cue in cues], note) == ([1, 0, 1, 0], "")
+    assert ([cue.label for cue in cues], notes) == ([1, 0, 1, 0], [])
 
 
 @pytest.mark.parametrize("key", ["path", "name", "subject"])

@@ -261,7 +261,9 @@ def test_official_test_is_kept(shards: Path) -> None:
 def sides(numbers: Iterable[int]) -> dict[str, str]:
     """Return the side of each of these subjects, of whom the plan knows nothing but names."""
     found = [
-        Scanned(Source(f"{number}.edf", f"eegmat:{number}", "1", label="rest"), 1, "", 500.0, 60.0, {})
+        Scanned(
+            Source(path=f"{number}.edf", subject=f"eegmat:{number}", session="1", label="rest"), 1, "", 500.0, 60.0, {}
+        )
         for number in numbers
     ]
     rows = make(Tree(found, "", 0), recipes.load("eegmat", "pretrain"))["recordings"]

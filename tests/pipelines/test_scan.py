@@ -4,7 +4,6 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import edfio
@@ -266,8 +265,8 @@ def test_src_within_the_tree_is_told_which_to_take(tmp_path: Path, inside: str) 
 def test_case_of_the_extension_does_not_count(corpus: str, path: str, label_file: str) -> None:
     (lower,) = CORPORA[corpus].find([path, label_file], recipes.load(corpus))
     (upper,) = CORPORA[corpus].find([path.replace(".edf", ".EDF"), label_file], recipes.load(corpus))
-    assert upper == replace(lower, path=path.replace(".edf", ".EDF"))
-    assert (upper.label_file, upper.lacks) == (label_file, "")
+    assert upper == lower.model_copy(update={"path": path.replace(".edf", ".EDF")})
+    assert (upper.label_file, upper.lacks) == (label_file, None)
 
 
 def test_companions_belong_to_a_recording(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from scipy.signal import welch
 
 from manifests import recipe as recipes
+from manifests.notes import text
 from pipelines import plan, synth
 from pipelines.corpora import CORPORA
 from pipelines.recording import Recording
@@ -91,11 +92,11 @@ def test_only_wake_near_sleep_is_kept_and_the_rest_is_counted(
 
 def test_real_hypnogram_gives_the_published_number_of_epochs(real: Path) -> None:
     path = real / "formats" / "SC4001EC-Hypnogram.edf"
-    source = Source("SC4001E0-PSG.edf", "sleepedf:SC00", "N1", label_file=path.name)
+    source = Source(path="SC4001E0-PSG.edf", subject="sleepedf:SC00", session="N1", label_file=path.name)
     recipe = recipes.load("sleepedf")
-    cues, note = CORPORA["sleepedf"].cues(source, NOTHING, path.read_bytes(), recipe)
+    cues, notes = CORPORA["sleepedf"].cues(source, NOTHING, path.read_bytes(), recipe)
     assert Counter(recipe.classes[one.label] for one in cues) == {"W": 188, "N1": 58, "N2": 250, "N3": 220, "R": 125}
-    assert note == (
+    assert text(notes) == (
         "230 windows are Sleep stage ?: dropped; 1809 windows of wake are more than 1800 s from sleep: dropped"
     )
 
@@ -139,8 +140,9 @@ def test_nights_and_hypnograms_are_matched_by_their_first_seven_letters() -> Non
         (paths[2], "sleepedf:SC00", "N2", paths[3]),
         (paths[4], "sleepedf:ST01", "N1", ""),
     ]
-    assert found[0].lacks == found[1].lacks == ""
-    assert "there is no ST7011J?-Hypnogram.edf" in found[2].lacks
+    assert found[0].lacks is found[1].lacks is None
+    assert found[2].lacks is not None
+    assert found[2].lacks.text == "stages: there is no ST7011J?-Hypnogram.edf below --src"
 
 
 def test_night_without_stages_fails_and_the_others_go_on(raw: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from manifests import recipe as recipes
 from manifests.electrodes import TEN_TWENTY_19
+from manifests.notes import counted, text
 from manifests.recipe import Recipe
 from pipelines.corpora import CORPORA
 from pipelines.recording import Recording, Segment
@@ -96,9 +97,19 @@ def test_patient_of_a_file_with_a_prefix_is_that_of_its_folder() -> None:
 def test_labels_lie_beside_the_recording(corpus: str, ending: str) -> None:
     path = TREES[corpus][0]
     table = path.removesuffix(".edf") + ending
-    assert [(one.label_file, one.lacks) for one in find(corpus, [path, table])] == [(table, "")]
+    assert [(one.label_file, one.lacks) for one in find(corpus, [path, table])] == [(table, None)]
     (bare,) = find(corpus, [path])
-    assert bare.lacks == f"labels: there is no {path.removesuffix('.edf')}{TABLES[corpus][0]}"
+    assert bare.lacks is not None
+    assert bare.lacks.text == f"labels: there is no {path.removesuffix('.edf')}{TABLES[corpus][0]}"
+
+
+def test_recordings_without_a_table_are_one_line_of_a_summary() -> None:
+    path = TREES["tusz"][0]
+    found = find("tusz", [path.replace("t000", f"t{number:03d}") for number in range(500)])
+    ((line, count),) = counted([one.lacks] for one in found if one.lacks).items()
+    stem = path.removesuffix("t000.edf")
+    shown = ", ".join(f"{stem}t{number:03d}.csv_bi" for number in range(4))
+    assert (line, count) == (f"labels: there is no {shown} and 496 more", 500)
 
 
 def test_table_of_the_newer_release_is_preferred() -> None:
@@ -178,10 +189,10 @@ LENGTH_S = 60
 def told(corpus: str, table: str, name: str = "a.csv", *settings: str) -> tuple[list[tuple[float, str]], str]:
     """Return (onset and class of every cue, the note) for a table and a recording of a minute."""
     recipe = recipes.load(corpus, settings=settings)
-    source = Source("a.edf", "tuh:aaaaaaaa", "s001", label_file=name)
+    source = Source(path="a.edf", subject="tuh:aaaaaaaa", session="s001", label_file=name)
     still = Recording(("CZ",), np.zeros((1, LENGTH_S * 10), np.float32), 10, (), (Segment(0, LENGTH_S * 10, 0.0),), ())
-    cues, note = CORPORA[corpus].cues(source, still, table.encode(), recipe)
-    return [(cue.onset_s, recipe.classes[cue.label]) for cue in cues], note
+    cues, notes = CORPORA[corpus].cues(source, still, table.encode(), recipe)
+    return [(cue.onset_s, recipe.classes[cue.label]) for cue in cues], text(notes)
 
 
 def csv_of(rows: list[tuple[str, float, float, str]]) -> str:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests import recipe as recipes
+from manifests.notes import text
 from manifests.recipe import Recipe
 from pipelines.windows import (
     Cue,
@@ -64,35 +65,35 @@ def test_grid_begins_anew_after_a_gap() -> None:
 )
 def test_event_is_cut_as_from_the_signal_written_three_times(onset_s: float, edges: str) -> None:
     stretch = ramp(1000)
-    windows, note, num_beyond = at_cues([stretch], [Cue(onset_s, 4)], ALL_TIME, recipe(f"edges={edges}"))
+    windows, notes, num_beyond = at_cues([stretch], [Cue(onset_s, 4)], ALL_TIME, recipe(f"edges={edges}"))
     first = round(onset_s * SFREQ_HZ) - SFREQ_HZ // 2
     inside = first >= 0 and first + SFREQ_HZ <= 1000
     assert num_beyond == (not inside)
     if edges == "drop" and not inside:
         assert windows == []
-        assert note == "1 of 1 events reach beyond an end of the signal or into a gap: dropped"
+        assert text(notes) == "1 of 1 events reach beyond an end of the signal or into a gap: dropped"
         return
     around = stretch.counts if edges == "wrap" else np.zeros_like(stretch.counts)
     tripled = np.concatenate([around, stretch.counts, around], axis=1)
     (window,) = windows
     np.testing.assert_array_equal(window.counts, tripled[:, 1000 + first : 1000 + first + SFREQ_HZ])
-    assert (window.label, round(window.start_s, 6), note) == (4, round(first / SFREQ_HZ, 6), "")
+    assert (window.label, round(window.start_s, 6), notes) == (4, round(first / SFREQ_HZ, 6), [])
 
 
 @pytest.mark.parametrize("edges", ["drop", "pad", "wrap"])
 def test_event_in_a_gap_or_past_the_end_is_dropped_and_counted(edges: str) -> None:
     stretches = [ramp(400, 0.0), ramp(400, 3.0)]
     cues = [Cue(onset_s, 0) for onset_s in (1.0, 2.0, 2.9, 4.0, 5.0, 60.0)]
-    windows, note, _ = at_cues(stretches, cues, ALL_TIME, recipe(f"edges={edges}"))
+    windows, notes, _ = at_cues(stretches, cues, ALL_TIME, recipe(f"edges={edges}"))
     assert starts(windows) == [0.5, 3.5]
-    assert note == "4 of 6 events lie outside the signal or in a gap: dropped"
+    assert text(notes) == "4 of 6 events lie outside the signal or in a gap: dropped"
 
 
 def test_window_of_an_event_never_reaches_into_a_gap() -> None:
     stretches = [ramp(400, 0.0), ramp(400, 3.0)]
-    windows, note, _ = at_cues(stretches, [Cue(1.6, 0), Cue(3.2, 0), Cue(3.5, 0)], ALL_TIME, recipe())
+    windows, notes, _ = at_cues(stretches, [Cue(1.6, 0), Cue(3.2, 0), Cue(3.5, 0)], ALL_TIME, recipe())
     assert starts(windows) == [3.0]
-    assert note.startswith("2 of 3 events reach beyond")
+    assert text(notes).startswith("2 of 3 events reach beyond")
 
 
 def test_event_in_a_later_stretch_is_cut_at_its_true_time() -> None:
