@@ -111,21 +111,23 @@ def preprocess(
     """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
     from manifests import manifest
     from manifests import recipe as recipes
-    from pipelines import archive, corpora, run, scan
+    from pipelines import corpora, run
     from pipelines.doctor import examine, page
+    from pipelines.plan import SetOptions
+    from pipelines.sources import open_source
 
     if append and overwrite:
         raise click.UsageError("--append and --overwrite: one keeps what is there, the other does not; give one")
     if html and not dry_run:
         raise click.UsageError(f"--html {html}: goes with --dry-run")
     recipe = corpora.settled(recipes.load(corpus, purpose, settings, file))
-    if dry_run and archive.is_archive(src):
-        raise click.UsageError(f"--dry-run: looks at raw recordings, and {src} is a set")
-    found = archive.scan if archive.is_archive(src) else scan.scan
-    tree = found(src, recipe, _progress("scan", "recordings"))
+    source = open_source(src)
+    if dry_run:
+        source.raw_folder("--dry-run")
+    tree = source.scan(recipe, _progress("scan", "recordings"))
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
     if dry_run:
-        facts = examine.examine(tree, recipe, src, workers, _progress("sample", "recordings"))
+        facts = examine.examine(tree, recipe, source, workers, _progress("sample", "recordings"))
         if html:
             page.write(html, facts)
         click.echo(json.dumps(facts, indent=1) if as_json else page.text(facts))
@@ -134,14 +136,11 @@ def preprocess(
     whole = run.preprocess(
         tree,
         recipe,
-        src,
+        source,
         folder,
         run.Workers(workers, scheduler, _part(part)),
+        SetOptions(format, overwrite, append, retry_failed),
         _progress("build", "shards"),
-        retry_failed,
-        overwrite,
-        append,
-        format=format,
     )
     if whole is None:
         click.echo(f"{folder}: part {part} is done; the manifest is written when the other parts are")
@@ -154,7 +153,7 @@ def preprocess(
             click.echo(
                 f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone"
             )
-    return SOME_FAILED if strict and whole.outcomes["failed"] else OK
+    return SOME_FAILED if strict and whole.recordings["failed"] else OK
 
 
 @dare.command()

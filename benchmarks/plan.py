@@ -21,15 +21,17 @@ from typing import TypeVar
 from manifests import manifest
 from manifests import recipe as recipes
 from manifests.durable import write_bytes
-from manifests.manifest import ChannelSums, Receipt, RecordingRow
+from manifests.manifest import ChannelSums, Receipt
+from manifests.notes import prose
+from manifests.plan import RawRecording, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines import plan as planning
 from pipelines import run
-from pipelines.plan import Task
+from pipelines.plan import SetOptions, Task
 from pipelines.presence import at_work
-from pipelines.scan import Scanned, Tree
+from pipelines.scan import Tree
 from pipelines.settle import settle
-from pipelines.source import Source
+from pipelines.sources.raw import RawTree
 
 SKIPPED_SHARE = 7
 """Every seventh recording is shorter than a window, as many of TUEG are."""
@@ -69,10 +71,10 @@ def simulate(count: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "set"
-        tree = simulated_tree(count, recipe)
+        tree, source = simulated_tree(count, recipe), RawTree(Path(scratch))
         with at_work(folder) as presence:
-            plan = timed("plan and settle", lambda: settle(presence, tree, recipe, Path(scratch)))
-            timed("settle again", lambda: settle(presence, tree, recipe, Path(scratch)))
+            plan = timed("plan and settle", lambda: settle(presence, tree, recipe, source, SetOptions()))
+            timed("settle again", lambda: settle(presence, tree, recipe, source, SetOptions()))
         tasks = timed("tasks", lambda: planning.tasks(plan))
         for task in tasks:
             write_bytes(folder / f"{task.shard}.json", manifest.dump(simulated_receipt(task, recipe)))
@@ -94,15 +96,15 @@ def simulated_tree(count: int, recipe: Recipe) -> Tree:
         path = f"edf/{number // 500:03d}/{subject}/{session}_2012/01_tcp_ar/{subject}_{session}_t000.edf"
         too_short = number % SKIPPED_SHARE == 0
         recordings.append(
-            Scanned(
-                source=Source(path=path, subject=f"tuh:{subject}", session=session),
+            ScannedRecording(
+                raw=RawRecording(path=path, subject=f"tuh:{subject}", session=session),
                 bytes=16_000_000 + number,
                 fingerprint=f"{number:032x}",
                 sfreq=256.0,
                 duration_s=5.0 if too_short else 900.0 + number % 600,
                 channel_map=dict(channel_map),
                 outcome="skipped" if too_short else "",
-                reason="lasts 5 s, shorter than a window of 10 s" if too_short else "",
+                notes=prose("lasts 5 s, shorter than a window of 10 s" if too_short else ""),
             )
         )
     return Tree(recordings, "2.0.1", 0, count)
@@ -110,10 +112,8 @@ def simulated_tree(count: int, recipe: Recipe) -> Tree:
 
 def simulated_receipt(task: Task, recipe: Recipe) -> Receipt:
     """Return the receipt that a task leaves whose recordings are all read."""
-    kept = RecordingRow.model_fields.keys() - {"sha256", "windows", "outcome", "reason"}
     rows = [
-        RecordingRow(**{name: row[name] for name in kept}, sha256="0" * 64, windows=100, outcome="ok", reason="")
-        for row in task.recordings
+        planning.row(piece.recording).model_copy(update={"sha256": "0" * 64, "windows": 100}) for piece in task.pieces
     ]
     return Receipt(
         shard=task.shard,

@@ -99,7 +99,7 @@ def save(run: Path, engine: Engine, step: int, plan: RunPlan, best_valid: float 
             processes=engine.world_size,
             sha256=_hashes(folder / name),
         )
-        write_bytes(folder / _POINTER, canonical_json(pointer.model_dump(mode="json")))
+        write_bytes(folder / _POINTER, canonical_json(pointer.as_json()))
         for stale in folder.glob("step-*"):
             if stale.name not in (name, best):
                 shutil.rmtree(stale)

@@ -105,7 +105,7 @@ class PretrainConfig(Planned, Record):
 
     def save(self, path: Path) -> None:
         """Write the config as TOML that `load` reads back."""
-        lines = [f"{name} = {json.dumps(value)}" for name, value in self.model_dump(mode="json").items()]
+        lines = [f"{name} = {json.dumps(value)}" for name, value in self.as_json().items()]
         write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 

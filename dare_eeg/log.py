@@ -115,7 +115,7 @@ Started = tuple[str, Callable[..., Any], Callable[[bool], Any]]
 def _wandb(config: PretrainConfig, known: str | None) -> Started:
     import wandb
 
-    fields = None if known else config.model_dump(mode="json")
+    fields = None if known else config.as_json()
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT), name=Path(config.out).name, dir=config.out, config=fields,
         id=known, resume="allow" if known else None, settings=wandb.Settings(console="off", quiet=True),
@@ -131,7 +131,7 @@ def _mlflow(config: PretrainConfig, known: str | None) -> Started:
 
     run = mlflow.start_run(known, run_name=Path(config.out).name)
     if not known:
-        mlflow.log_params(config.model_dump(mode="json"))
+        mlflow.log_params(config.as_json())
     return run.info.run_id, mlflow.log_metrics, lambda whole: mlflow.end_run("FINISHED" if whole else "FAILED")
 
 

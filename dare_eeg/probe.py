@@ -113,7 +113,7 @@ def probe(asked: Question, progress: Callable[[int, int], None]) -> Results:
     fitted = Fitted(parts, fits, tested, told[:, tested])
     results = _results(asked, protocol, encoder, windows, fitted)
     write_bytes(asked.out / "predictions.csv", _predictions(windows, fitted))
-    write_bytes(asked.out / "results.json", canonical_json(results.model_dump(mode="json")))
+    write_bytes(asked.out / "results.json", canonical_json(results.as_json()))
     report.draw(asked.out, results, [(seed, number, fit.curves) for seed, number, fit in fits])
     return results
 

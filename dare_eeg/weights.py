@@ -100,7 +100,7 @@ def save_encoder(path: Path, encoder_state: dict[str, Tensor], provenance: Prove
 
 def metadata_of(provenance: Provenance) -> dict[str, str]:
     """Return each field of a provenance as JSON."""
-    return {name: json.dumps(value) for name, value in provenance.model_dump(mode="json").items()}
+    return {name: json.dumps(value) for name, value in provenance.as_json().items()}
 
 
 def read_weights(path: Path) -> Weights:

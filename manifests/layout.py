@@ -4,17 +4,15 @@ import re
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from manifests.records import Part
 
 PLACEHOLDERS = ("subject", "session", "label", "split")
 _TOKEN = re.compile(r"(?P<name>\{\w+\})|(?P<folders>\*\*/)|(?P<any>\*)|[^{*]+|.", re.DOTALL)
 
 
-class _Stated(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Table(_Stated):
+class Table(Part):
     """A CSV or TSV file with a line of column names; every field but ``file`` is such a name, "" for a column unused.
 
     ``path`` holds a recording's path below --src or its file name, with or without extension; ``subject`` and
@@ -63,7 +61,7 @@ class Recordings(Table):
         return self
 
 
-class Arrays(_Stated):
+class Arrays(Part):
     """How MAT files hold a recording (see `pipelines.formats.arrays`); ``channels`` in the order of the file."""
 
     variables: str
@@ -76,7 +74,7 @@ class Arrays(_Stated):
     codes: str = ""
 
 
-class Layout(_Stated):
+class Layout(Part):
     """Which files are recordings, what their paths say, and where labels are: the table ``[layout]`` of a recipe.
 
     ``files`` is a path below --src with placeholders: ``{subject}/{session}_{label}.edf``. ``{subject}``,
@@ -96,7 +94,7 @@ class Layout(_Stated):
     files: str = ""
     bids: bool = False
     labels: Literal["none", "name", "annotations", "events", "recordings"] = "none"
-    classes: dict[str, str] = {}
+    classes: dict[str, str] = Field(default_factory=dict)
     spans: bool = False
     events: Events = Field(default_factory=Events)
     recordings: Recordings | None = None
@@ -110,7 +108,7 @@ class Layout(_Stated):
         if not isinstance(fields, dict) or fields.get("bids") is not True:
             return fields
         named: dict[str, dict[str, str]] = {"events": {"file": "{path}_events.tsv", "label": "trial_type"}}
-        if "recordings" in fields or fields.get("labels") == "recordings":
+        if fields.get("recordings") is not None or fields.get("labels") == "recordings":
             named["recordings"] = {"file": "participants.tsv", "subject": "participant_id"}
         stated = {name: fields[name] for name in named if isinstance(fields.get(name), dict)}
         return fields | {name: columns | stated.get(name, {}) for name, columns in named.items()}

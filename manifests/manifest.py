@@ -1,31 +1,32 @@
 """What a shard set holds: the row of every recording, the receipt of every shard, the manifest of the whole."""
 
+import json
 from collections import Counter
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
+from manifests import records
 from manifests.durable import canonical_json, read_json, sha256_bytes
 from manifests.errors import DareError
+from manifests.notes import Note, counted, from_prose
 from manifests.recipe import Recipe
+from manifests.records import Fields, Part, Record
 
-SCHEMA_VERSION = 1
 ORDER_VERSION = 1
 """Version of the training order over a set; raised when the same plan would give another order."""
 
+OUTCOMES: tuple["Outcome", ...] = ("ok", "skipped", "failed")
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
+Outcome = Literal["ok", "skipped", "failed"]
 Format = Literal["webdataset", "zarr", "both"]
 """Windows in tars, continuous recordings in zarr stores, or both."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RecordingRow(_Frozen):
-    """What became of one raw recording; ``reason`` is empty only where it is ok and has windows."""
+class RecordingRow(Part):
+    """What became of one raw recording; ``reason``, empty only where it is ok and has windows, is its notes' text."""
 
     path: str
     bytes: int
@@ -37,11 +38,12 @@ class RecordingRow(_Frozen):
     sfreq: float
     duration_s: float
     windows: int
-    outcome: Literal["ok", "skipped", "failed"]
+    outcome: Outcome
+    notes: tuple[Note, ...]
     reason: str
 
 
-class ChannelSums(_Frozen):
+class ChannelSums(Part):
     """Sums over the windows of a shard in which an electrode is present, in µV."""
 
     samples: int = 0
@@ -56,7 +58,19 @@ class ChannelSums(_Frozen):
         )
 
 
-class StoreEntry(_Frozen):
+def below(path: str) -> str:
+    """Return a path of a file of a set, as its manifest names it; ValueError where it would lead out of the set."""
+    parts = PurePosixPath(path).parts
+    if "\\" in path or ".." in parts or parts[:1] == ("/",):
+        raise ValueError(f"{path!r} leads out of the set: its manifest may name files of its own alone")
+    return path
+
+
+Below = Annotated[str, AfterValidator(below)]
+"""A path below the folder of a set."""
+
+
+class StoreEntry(Part):
     """The store of a recording, or of a piece of one: its path below the set, bytes, and sha256 over its files.
 
     ``failure`` says why there is none, and is empty where there is one.
@@ -64,14 +78,18 @@ class StoreEntry(_Frozen):
 
     recording: str
     piece: int
-    path: str
+    path: Below
     bytes: int
     sha256: str
     failure: str
 
 
-class Receipt(_Frozen):
+class Receipt(Record):
     """Proof that one shard is whole: written last, after the shard and its index are on disk."""
+
+    KIND: ClassVar = "receipt"
+    SCHEMA: ClassVar = 2
+    UPGRADES: ClassVar = {1: lambda fields: fields | {"recordings": [*map(from_prose, fields["recordings"])]}}
 
     shard: str
     identity: str
@@ -85,23 +103,23 @@ class Receipt(_Frozen):
     changes: dict[str, dict[str, int]]
     """By choice of the recipe, the windows of each recording that it made other than the raw file alone would."""
     format: Format = "webdataset"
-    stores: list[StoreEntry] = []
+    stores: tuple[StoreEntry, ...] = ()
 
 
-class ShardEntry(_Frozen):
+class ShardEntry(Part):
     """One shard of a split: its tar's path below the set, its samples, bytes and sha256, its index's sha256.
 
     Where samples lie in stores alone there is no tar: then path, bytes and sha256 are the index's.
     """
 
-    path: str
+    path: Below
     samples: int
     bytes: int
     sha256: str
     index_sha256: str
 
 
-class SplitEntry(_Frozen):
+class SplitEntry(Part):
     """One split: its shards, its subjects, and what they add up to."""
 
     shards: list[ShardEntry]
@@ -112,11 +130,25 @@ class SplitEntry(_Frozen):
     labels: dict[str, int]
 
 
-class Manifest(_Frozen):
-    """What a shard set holds, written last and only from receipts."""
+def _from_1(fields: Fields) -> Fields:
+    """Count the recordings of each outcome, and the shards, all of which were made by code version 3."""
+    recordings = {outcome: sum(reasons.values()) for outcome, reasons in fields["outcomes"].items()}
+    num_shards = sum(len(split["shards"]) for split in fields["splits"].values())
+    return fields | {"recordings": recordings, "code_versions": {"3": num_shards}}
+
+
+class Manifest(Record):
+    """What a shard set holds, written last and only from receipts.
+
+    ``recordings`` counts those that ended ok, skipped and failed; ``outcomes`` says by outcome how many have what to be
+    told of, ``code_versions`` how many shards with windows each code version made.
+    """
+
+    KIND: ClassVar = "manifest"
+    SCHEMA: ClassVar = 2
+    UPGRADES: ClassVar = {1: _from_1}
 
     kind: Literal["set"] = "set"
-    schema_version: int = SCHEMA_VERSION
     order_version: int = ORDER_VERSION
     corpus: str
     corpus_version: str
@@ -131,15 +163,17 @@ class Manifest(_Frozen):
     window_samples: int
     splits: dict[str, SplitEntry]
     signal: dict[str, dict[str, float]]
+    recordings: dict[str, int]
     outcomes: dict[str, dict[str, int]]
+    code_versions: dict[str, int]
     choices: dict[str, dict[str, int]]
     """By choice of the recipe, how many recordings and windows it changed."""
     notes: list[str]
     format: Format = "webdataset"
-    stores: list[StoreEntry] = []
+    stores: tuple[StoreEntry, ...] = ()
 
 
-class MergedSource(_Frozen):
+class MergedSource(Part):
     """One set of a merged one: where it lies, how it weighs, whose windows are left out of which split."""
 
     name: str
@@ -149,11 +183,12 @@ class MergedSource(_Frozen):
     exclude: dict[str, list[str]]
 
 
-class Merged(_Frozen):
-    """A training set made of others by reference; paths are relative to its own folder."""
+class Merged(Record):
+    """A training set made of others by reference; paths, of folders of sets, are relative to its own."""
+
+    KIND: ClassVar = "merged set"
 
     kind: Literal["merged"] = "merged"
-    schema_version: int = SCHEMA_VERSION
     order_version: int = ORDER_VERSION
     sources: list[MergedSource]
     notes: list[str]
@@ -165,12 +200,9 @@ def load(folder: Path) -> Manifest | Merged:
     remedy = "an unfinished set is finished by running dare preprocess again, a missing one made by it"
     fields = read_json(path, remedy)
     kind = fields.get("kind") if isinstance(fields, dict) else None
-    try:
-        return Merged.model_validate(fields) if kind == "merged" else Manifest.model_validate(fields)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DareError(f"{path}: not a manifest this version reads ({place}: {first['msg']}); {remedy}") from None
+    if kind == "merged":
+        return records.read(Merged, fields, path, remedy)
+    return records.read(Manifest, fields, path, remedy)
 
 
 def load_set(folder: Path) -> Manifest:
@@ -183,16 +215,22 @@ def load_set(folder: Path) -> Manifest:
 
 def load_receipt(path: Path) -> Receipt:
     """Return the receipt a file holds; DareError where it is missing or none."""
-    remedy = "delete it and run dare preprocess again"
+    return records.load(Receipt, path, "delete it and run dare preprocess again")
+
+
+def load_rows(folder: Path) -> list[RecordingRow]:
+    """Return what became of every raw recording of a set; DareError where recordings.jsonl is missing or damaged."""
+    path, remedy = folder / "recordings.jsonl", "make the set again with dare preprocess"
     try:
-        return Receipt.model_validate(read_json(path, remedy))
-    except ValidationError as problem:
-        raise DareError(f"{path}: is no receipt ({problem.error_count()} faults); {remedy}") from None
+        stored = [json.loads(line) for line in path.read_bytes().splitlines()]
+    except (OSError, ValueError) as problem:
+        raise DareError(f"{path}: unreadable ({problem}); {remedy}") from problem
+    return [records.read(RecordingRow, row if "notes" in row else from_prose(row), path, remedy) for row in stored]
 
 
-def dump(model: BaseModel) -> bytes:
-    """Return a receipt or manifest as canonical JSON."""
-    return canonical_json(model.model_dump(mode="json"))
+def dump(record: Record) -> bytes:
+    """Return a record as canonical JSON."""
+    return canonical_json(record.as_json())
 
 
 def sha256(folder: Path) -> str:
@@ -224,7 +262,7 @@ def text(folder: Path, whole: Manifest) -> str:
             f"  {split.hours:8.2f} h  {len(split.shards):4} shards  {labels}".rstrip()
         )
     for outcome, reasons in whole.outcomes.items():
-        lines.append(f"  {outcome}: {sum(reasons.values())} recordings")
+        lines.append(f"  {outcome}: {whole.recordings[outcome]} recordings")
         lines += [f"    {count}: {reason}" for reason, count in reasons.items() if reason]
     for choice, changed in whole.choices.items():
         value = getattr(whole.recipe, choice)
@@ -242,9 +280,8 @@ def choices(receipts: list[Receipt]) -> dict[str, dict[str, int]]:
 
 
 def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:
-    """Return how many recordings ended ok, skipped and failed, by reason."""
-    counts = {outcome: Counter(row.reason for row in rows if row.outcome == outcome) for outcome in _OUTCOMES}
-    return {outcome: dict(sorted(reasons.items())) for outcome, reasons in counts.items()}
+    """Return how many recordings ended ok, skipped and failed, by what there is to tell of them."""
+    return {outcome: counted(row.notes for row in rows if row.outcome == outcome) for outcome in OUTCOMES}
 
 
 def commonest(rows: list[RecordingRow]) -> str:
@@ -255,9 +292,6 @@ def commonest(rows: list[RecordingRow]) -> str:
         return "nothing was planned"
     reason = max(reasons, key=lambda one: reasons[one])
     return f"{reasons[reason]} of {len(rows)}: {reason}"
-
-
-_OUTCOMES = ("ok", "skipped", "failed")
 
 
 def split_entry(receipts: list[Receipt], manifest_hours_per_sample: float) -> SplitEntry:

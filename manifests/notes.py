@@ -31,7 +31,7 @@ class Note(Part):
         return _told([self], len(self.names))
 
 
-def note(kind: str, says: str, names: Iterable[str] = (), **figures: int | float) -> Note:
+def note(kind: str, says: str, names: Iterable[str] = (), /, **figures: int | float) -> Note:
     """Return a note; see `Note` for what ``says`` may hold."""
     return Note(kind=kind, says=says, figures=figures, names=tuple(names))
 
@@ -66,7 +66,7 @@ def counted(recordings: Iterable[Sequence[Note]]) -> dict[str, int]:
 
 def from_prose(row: Fields) -> Fields:
     """Return the row of a recording that was written with prose alone as its ``reason``, with that as its notes."""
-    return row | {"notes": [one.model_dump() for one in prose(row["reason"])]}
+    return row | {"notes": [one.as_json() for one in prose(row["reason"])]}
 
 
 class _Range:

@@ -3,15 +3,15 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from manifests.durable import canonical_json, sha256_bytes
 from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
 from manifests.errors import DareError
 from manifests.layout import Layout
-from manifests.records import Fields, merged, option
+from manifests.records import Fields, Record, fault, merged, option
 
 Purpose = Literal["probe", "pretrain"]
 Protocol = Literal["official", "kfold", "loso", "within"]
@@ -30,7 +30,7 @@ _NETWORK_WINDOWS: Fields = {
 """What pretraining on a labelled corpus of one's own changes where its recipe does not say."""
 
 _NOW_OPTIONS: Fields = {"runs": [], "wake_margin_s": 0}
-"""Fields that one corpus alone understood, with what they said elsewhere; now its options."""
+"""Fields of the first schema that one corpus alone understood, with what they said elsewhere; now its options."""
 
 
 def _with_options(fields: Fields) -> Fields:
@@ -43,7 +43,7 @@ def _with_options(fields: Fields) -> Fields:
     return rest | {"options": rest.get("options", {}) | told}
 
 
-class Recipe(BaseModel):
+class Recipe(Record):
     """How one corpus becomes shards. Units are in the names: _hz, _s, _uv, _mb.
 
     A recipe of one's own states at least corpus, electrodes, notch_hz and, for a tree that no module knows, a layout.
@@ -51,7 +51,9 @@ class Recipe(BaseModel):
     corpus alone understands; that corpus checks them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    KIND: ClassVar = "recipe"
+    SCHEMA: ClassVar = 2
+    UPGRADES: ClassVar = {1: _with_options}
 
     corpus: str = Field(pattern=r"^[a-z0-9]+$", max_length=24)
     purpose: Purpose
@@ -82,7 +84,7 @@ class Recipe(BaseModel):
     @classmethod
     def _of_ones_own(cls, fields: Any) -> Any:
         """Fill in what follows from other fields; the mains are a choice that nobody makes for the user."""
-        if not isinstance(fields, dict):
+        if not isinstance(fields, dict) or "schema_version" in fields:
             return fields
         if "notch_hz" not in fields:
             raise ValueError("notch_hz must be stated: 50 or 60, the mains where it was recorded, or 0 for no notch")
@@ -135,8 +137,9 @@ class Recipe(BaseModel):
         return self.corpus if self.purpose == "probe" else f"{self.corpus}-pretrain"
 
     def sha256(self) -> str:
-        """Return the hash of every field."""
-        return sha256_bytes(canonical_json(self.model_dump(mode="json")))
+        """Return the hash of every field, whichever version of the code writes them down."""
+        fields = {name: value for name, value in self.as_json().items() if name in type(self).model_fields}
+        return sha256_bytes(canonical_json(fields))
 
 
 def names() -> list[str]:
@@ -178,9 +181,7 @@ def load(
     try:
         return Recipe(**merged(tables, overrides), purpose=purpose)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise DareError(f"recipe {corpus}: {field}: {first['msg']}; fields are {_fields()}") from None
+        raise DareError(f"recipe {corpus}: {fault(problem)}; fields are {_fields()}") from None
 
 
 def _fields() -> str:

@@ -114,8 +114,8 @@ class _Reading:
 class Part(BaseModel):
     """A part of a record, whose schema it shares.
 
-    What was read is written again without the fields that it lacked: what its writer did not know stays told from what
-    it denied.
+    What was read is written again without the fields that it lacked, which pydantic knows as not set: what its writer
+    did not know stays told from what it denied.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -124,6 +124,12 @@ class Part(BaseModel):
     def lacked(self) -> frozenset[str]:
         """The fields that the code which wrote this did not know."""
         return frozenset(type(self).model_fields) - self.model_fields_set
+
+    def stated(self) -> Self:
+        """Return a copy that states what this lacked, for a record that is made of it anew."""
+        copy = self.model_copy()
+        copy.__pydantic_fields_set__.update(self.schema_of().known)
+        return copy
 
     @classmethod
     @cache
@@ -137,10 +143,12 @@ class Part(BaseModel):
     @classmethod
     def _as_written(cls, stored: Any, make: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         """Read what is stored by the rule of its schema; what code makes anew is left to pydantic."""
+        if isinstance(stored, cls):
+            return stored
         reading, schema = info.context, cls.schema_of()
         if not (isinstance(reading, _Reading) and isinstance(stored, Mapping)):
             made = make(stored)
-            made.model_fields_set.update(schema.known)
+            made.__pydantic_fields_set__.update(schema.known)
             return made
         around = reading.by
         fields = cls._fields(stored, reading)
@@ -148,7 +156,7 @@ class Part(BaseModel):
         if unstated := sorted(lacked - schema.absent.keys()):
             raise ValueError(f"lacks the field {unstated[0]!r} of a {schema.kind}, written by dare-eeg {reading.by}")
         made = make(fields | {name: schema.absent[name] for name in lacked})
-        made.model_fields_set.difference_update(lacked)
+        made.__pydantic_fields_set__.difference_update(lacked)
         reading.by = around
         return made
 
@@ -157,10 +165,9 @@ class Part(BaseModel):
         cls.schema_of().refuse_strange(stored, reading.by)
         return dict(stored)
 
-    @model_serializer(mode="wrap")
-    def _as_read(self, serialise: SerializerFunctionWrapHandler) -> Fields:
-        fields: Fields = serialise(self)
-        return {name: value for name, value in fields.items() if name in self.model_fields_set}
+    def as_json(self) -> Fields:
+        """Return what is written of it, in plain values."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class Record(Part):
@@ -183,9 +190,9 @@ class Record(Part):
         return cls.schema_of().read(stored)
 
     @model_serializer(mode="wrap")
-    def _as_read(self, serialise: SerializerFunctionWrapHandler) -> Fields:
+    def _with_head(self, serialise: SerializerFunctionWrapHandler) -> Fields:
         fields: Fields = serialise(self)
-        return self.schema_of().head() | {name: one for name, one in fields.items() if name in self.model_fields_set}
+        return self.schema_of().head() | fields
 
 
 P = TypeVar("P", bound=Part)

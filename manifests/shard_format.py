@@ -6,15 +6,16 @@ import re
 import tarfile
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DareError
+from manifests.records import OtherVersionError, Schema
 
 KEY_LENGTH = 92
 """Characters a sample key may have: with ``.eeg.npy`` it makes the 100 of a USTAR name."""
@@ -126,6 +127,8 @@ class Index:
     ``scale`` (n, C) µV per count, 0 where the electrode is absent; ``crc32`` (n) of the int16 bytes; ``shape`` (C, T).
     """
 
+    KIND: ClassVar[str] = "shard's index"
+
     offset: NDArray[np.int64]
     recording: NDArray[np.int32]
     window: NDArray[np.int32]
@@ -140,10 +143,16 @@ class Index:
     def __len__(self) -> int:
         return len(self.label)
 
+    @classmethod
+    @lru_cache
+    def schema_of(cls) -> Schema:
+        """Return the schema that the class's columns make."""
+        return Schema(cls.KIND, 1, frozenset(column.name for column in fields(cls)))
+
     def to_bytes(self) -> bytes:
         """Return the index as an uncompressed npz."""
         stream = io.BytesIO()
-        np.savez(stream, allow_pickle=False, **vars(self))
+        np.savez(stream, allow_pickle=False, **vars(self), **self.schema_of().head())
         return stream.getvalue()
 
     @classmethod
@@ -151,7 +160,11 @@ class Index:
         """Return the index a file holds; DareError where it is missing, damaged or of another layout."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+                found = {name: arrays[name] for name in arrays.files}
+            head = {name: found[name].item() for name in cls.schema_of().head() if name in found}
+            return cls(**cls.schema_of().read(found | head))
+        except OtherVersionError as problem:
+            raise DareError(f"{path}: {problem}") from None
         except _DAMAGE as problem:
             raise DareError(
                 f"{path}: the shard's index cannot be read ({problem}); make the set again with dare preprocess"

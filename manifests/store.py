@@ -4,12 +4,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests import records
 from manifests.durable import atomic_folder, sha256_file
+from manifests.manifest import Split
+from manifests.notes import Note, prose
+from manifests.records import Fields, Part, Record
 from manifests.shard_format import Index
 
 CHUNK = 1 << 12
@@ -21,15 +25,79 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 """What zarr and its codecs raise on a store that is missing or whose bytes are not those that were written."""
 
 
+class StoredStretch(Part):
+    """A gapless stretch of a store: its samples, its time, and the part of it that windows may begin in."""
+
+    onset_s: float
+    start: int
+    stop: int
+    core: tuple[int, int]
+
+
+class StoredRaw(Part):
+    """What the raw file held that windows are cut by: its bytes, its rate (Hz), and its gapless segments."""
+
+    bytes: int
+    sha256: str
+    sfreq: float
+    electrodes: tuple[str, ...]
+    first_sample: int
+    segments: tuple[tuple[int, int, float], ...]
+
+
+def _from_1(fields: Fields) -> Fields:
+    """Turn prose into notes, those of the file and those of conditioning."""
+    of_file, of_conditioning = fields["notes"]
+    told = [one for text in of_file for one in prose(text)]
+    return fields | {"notes": told, "conditioning": prose(of_conditioning)}
+
+
+class StoredRecording(Record):
+    """The facts of a store: what its samples are, and what else cutting windows from them takes.
+
+    ``labels`` is the content, in base 64, of the file of labels; ``events``, those that can tell a class, are (onset in
+    s, duration in s, text); ``clipped`` is the share of samples that int16 could not hold.
+    """
+
+    KIND: ClassVar = "store"
+    SCHEMA: ClassVar = 2
+    UPGRADES: ClassVar = {1: _from_1}
+
+    corpus: str
+    recording: str
+    subject: str
+    session: str
+    split: Split
+    label: str
+    label_file: str
+    piece: int
+    piece_s: float
+    duration_s: float
+    channel_map: dict[str, str]
+    electrodes: tuple[str, ...]
+    reference: str
+    sfreq: float
+    unit: Literal["uV"] = "uV"
+    scale: tuple[float, ...]
+    interpolated: tuple[str, ...]
+    clipped: float
+    stretches: tuple[StoredStretch, ...]
+    labels: str
+    events: tuple[tuple[float, float, str], ...]
+    notes: tuple[Note, ...]
+    conditioning: tuple[Note, ...]
+    raw: StoredRaw
+
+
 def path_of(split: str, slug: str, piece: int, is_cut: bool) -> str:
     """Return where below a set the store of a recording lies, or of a piece where it is cut into several."""
     return f"zarr/{split}/{slug}{f'.{piece:03d}' if is_cut else ''}.zarr"
 
 
-def write(path: Path, parts: list[NDArray[np.int16]], attributes: dict[str, Any]) -> tuple[int, str]:
-    """Write parts, joined in time, and attributes as the store ``path``, whole or not at all; return `measure` of it.
+def write(path: Path, parts: list[NDArray[np.int16]], facts: StoredRecording) -> tuple[int, str]:
+    """Write parts, joined in time, and facts as the store ``path``, whole or not at all; return `measure` of it.
 
-    Same samples and attributes, same bytes. Every chunk ends in a checksum; a file of the store is written in one go,
+    Same samples and facts, same bytes. Every chunk ends in a checksum; a file of the store is written in one go,
     so memory stays small. A store that is already there is replaced. Raises DareError where the system refuses.
     """
     import zarr
@@ -46,7 +114,7 @@ def write(path: Path, parts: list[NDArray[np.int16]], attributes: dict[str, Any]
             shards=(len(parts[0]), width),
             compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=2), Crc32cCodec()],
             fill_value=0,
-            attributes=json.loads(json.dumps(attributes, sort_keys=True)),
+            attributes=json.loads(json.dumps(facts.as_json(), sort_keys=True)),
             dimension_names=("electrode", "time"),
             config={"write_empty_chunks": True},
         )
@@ -74,13 +142,14 @@ class Store:
     def __init__(self, path: Path) -> None:
         import zarr
 
+        self._path = path
         self._array = zarr.open_array(path, mode="r")
         self._at_hand = 0, np.empty((self._array.shape[0], 0), np.int16)
 
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """What was written beside the samples."""
-        return dict(self._array.attrs)
+    def facts(self) -> StoredRecording:
+        """Return what was written beside the samples; DareError where that is none, or a newer version's."""
+        remedy = "see dare verify, then make the archive again"
+        return records.read(StoredRecording, dict(self._array.attrs), self._path, remedy)
 
     @property
     def num_samples(self) -> int:
@@ -104,6 +173,8 @@ class StoreIndex(Index):
     ``offset`` (n) is the sample of the store that a window begins with; ``store`` (n) counts into ``stores``, paths
     below the set.
     """
+
+    KIND: ClassVar[str] = "shard's index of stores"
 
     store: NDArray[np.int32]
     stores: NDArray[np.str_]

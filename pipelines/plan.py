@@ -3,130 +3,170 @@
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
-from manifests import keyed
-from manifests.durable import canonical_json, sha256_bytes
+from manifests import keyed, manifest
 from manifests.errors import DareError
-from manifests.manifest import SPLITS, Format, RecordingRow
+from manifests.manifest import SPLITS, Format, RecordingRow, Split
+from manifests.plan import Piece, Plan, PlannedRecording, PlannedShard, ScannedRecording, identity
 from manifests.recipe import Recipe
 from manifests.shard_format import slugs
-from pipelines.scan import Scanned, Tree
+from pipelines.scan import Tree
 from pipelines.windows import count_on_a_grid
 
 CODE_VERSION = 3
 """Version of the way from raw bytes to shard bytes; raised by every change that alters a shard."""
 
-PIECE_SAMPLES = 1 << 25
-"""Samples, over all channels, that are read at once (128 MB as float32): a longer recording is cut into pieces."""
 
-MINUTE_S = 60.0
-"""Pieces are whole minutes where strides divide one, so that an archive of pieces serves windows of other strides."""
+@dataclass(frozen=True)
+class SetOptions:
+    """How a set is made of a plan, beside its recipe.
 
-Plan = dict[str, Any]
-"""What plan.json holds."""
+    ``overwrite`` replaces a set of another plan, ``append`` adds to it what is new, ``retry_failed`` builds shards anew
+    in which a recording failed. A recording of more than ``piece_samples`` samples, over all channels (128 MB as
+    float32), is cut into pieces, whole multiples of ``piece_grid_s`` seconds where strides divide that, so that an
+    archive of pieces serves windows of other strides.
+    """
+
+    format: Format = "webdataset"
+    overwrite: bool = False
+    append: bool = False
+    retry_failed: bool = False
+    piece_samples: int = 1 << 25
+    piece_grid_s: float = 60.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """One shard to build: its name (``train/000000``), its identity, and what it is made of.
-
-    ``recordings`` are rows of plan.json, each with the ``piece`` of the recording that is meant.
-    """
+    """One shard to build: its name (``train/000000``), its identity, and the pieces that it is made of."""
 
     shard: str
     identity: str
-    recordings: list[dict[str, Any]]
     format: Format
+    pieces: list[Piece]
 
 
-def make(tree: Tree, recipe: Recipe, format: Format = "webdataset", old: Plan | None = None) -> Plan:
+def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = None) -> Plan:
     """Return the plan, ready to be written as plan.json: every recording, its split, its shard or its verdict.
 
     Splits are by subject through a keyed hash of the subject's id, so a larger release leaves every subject where it
     was; a valid split that the hash leaves empty takes the subject with the smallest hash, where there are two.
-    Where a set grows, the recordings of its ``old`` plan stay as they are in every respect, their subjects keep their
-    side, and the others go to shards of their own.
+    Where a set grows, the recordings and shards of its ``old`` plan stay as they are in every respect, their subjects
+    keep their side, and the others go to shards of their own, which today's code makes.
     """
-    if format == "zarr" and recipe.edges != "drop":
+    if options.format == "zarr" and recipe.edges != "drop":
         raise DareError(
             f"--format zarr: with edges={recipe.edges} some windows are no part of a recording; "
             "take --format both or --set edges=drop"
         )
-    before = old["recordings"] if old else []
-    known = {row["path"] for row in before}
-    recordings = [one for one in tree.recordings if one.source.path not in known]
-    sides = {row["subject"]: row["split"] for row in before if row["split"] != "test" and not row["outcome"]}
-    splits, notes = _splits(recordings, recipe, sides)
-    names = slugs(recipe.corpus, [*known, *(one.source.path for one in recordings)])
-    limits, balance_notes = _balance(recordings, recipe) if recipe.balance else ({}, [])
-    rows = [
-        {
-            "path": scanned.source.path,
-            "slug": names[scanned.source.path],
-            "bytes": scanned.bytes,
-            "fingerprint": scanned.fingerprint,
-            "subject": scanned.source.subject,
-            "session": scanned.source.session,
-            "split": splits[scanned.source.path],
-            "label": scanned.source.label,
-            "label_file": scanned.source.label_file,
-            "montage": list(scanned.source.montage),
-            "unused": scanned.source.unused,
-            "label_sha256": scanned.label_sha256,
-            "max_windows": limits.get(scanned.source.path, -1),
-            "piece_s": (piece_s := _piece_s(scanned, recipe)),
-            "pieces": _num_pieces(scanned.duration_s, piece_s),
-            "sfreq": scanned.sfreq,
-            "duration_s": round(scanned.duration_s, 6),
-            "channel_map": scanned.channel_map or {},
-            "outcome": scanned.outcome,
-            "reason": scanned.reason,
-        }
-        for scanned in recordings
-    ]
-    return {
-        "corpus": recipe.corpus,
-        "corpus_version": tree.version,
-        "code_version": CODE_VERSION,
-        "format": format,
-        "recipe": recipe.model_dump(mode="json"),
-        "recipe_sha256": recipe.sha256(),
-        "whole": len(tree.recordings) == tree.num_found,
-        "recordings": [*before, *rows],
-        "shards": _shards(rows, recipe, old["shards"] if old else {}),
-        "notes": list(dict.fromkeys([*(old["notes"] if old else []), *notes, *balance_notes])),
+    before = old.recordings if old else []
+    known = {one.path for one in before}
+    scanned = [one for one in tree.recordings if one.path not in known]
+    sides: dict[str, Split] = {
+        one.raw.subject: one.split for one in before if one.split != "test" and not one.scanned.outcome
     }
+    splits, notes = _splits(scanned, recipe, sides)
+    names = slugs(recipe.corpus, [*known, *(one.path for one in scanned)])
+    limits, balance_notes = _balance(scanned, recipe) if recipe.balance else ({}, [])
+    recordings = []
+    for one in scanned:
+        piece_s, pieces = cut_into_pieces(one, recipe, options)
+        duration_s = round(one.duration_s, 6)
+        recordings.append(
+            PlannedRecording(
+                scanned=one if duration_s == one.duration_s else one.model_copy(update={"duration_s": duration_s}),
+                slug=names[one.path],
+                split=splits[one.path],
+                max_windows=limits.get(one.path, -1),
+                piece_s=piece_s,
+                pieces=pieces,
+            )
+        )
+    recipe_sha256 = recipe.sha256()
+    shards = dict(old.shards) if old else {}
+    for name, parts in _shards(recordings, recipe, set(shards)).items():
+        facts = [[part.recording.as_json(), part.number] for part in parts]
+        shards[name] = PlannedShard(
+            identity=identity(recipe_sha256, CODE_VERSION, options.format, facts),
+            code_version=CODE_VERSION,
+            pieces=[(part.recording.path, part.number) for part in parts],
+        )
+    return Plan(
+        corpus=recipe.corpus,
+        corpus_version=tree.version,
+        format=options.format,
+        recipe=recipe,
+        recipe_sha256=recipe_sha256,
+        whole=len(tree.recordings) == tree.num_found,
+        recordings=[*before, *recordings],
+        shards=shards,
+        notes=list(dict.fromkeys([*(old.notes if old else []), *notes, *balance_notes])),
+    )
+
+
+def cut_into_pieces(scanned: ScannedRecording, recipe: Recipe, options: SetOptions) -> tuple[float, int]:
+    """Return (the seconds of signal, whole strides, that a recording is read in at once, in how many pieces).
+
+    They are (0, 1) where all of it is. Balanced recordings are thinned as a whole, and windows that wrap need both ends
+    of one; such corpora are short. The last piece takes what is left, up to ``piece_grid_s`` more than a piece.
+    """
+    second = max(1.0, scanned.sfreq * len(scanned.channel_map))
+    if recipe.balance or recipe.edges == "wrap" or scanned.duration_s * second <= options.piece_samples:
+        return 0.0, 1
+    grid_s = options.piece_grid_s
+    unit_s = grid_s if (grid_s / recipe.stride_s).is_integer() else recipe.stride_s
+    piece_s = max(1, int(options.piece_samples / second / unit_s)) * unit_s
+    return piece_s, max(1, math.ceil((scanned.duration_s - grid_s) / piece_s))
 
 
 def dump(plan: Plan) -> bytes:
     """Return the text of plan.json, whose sha256 is the plan's."""
-    return canonical_json(plan)
+    return manifest.dump(plan)
 
 
 def tasks(plan: Plan) -> list[Task]:
     """Return the shards a plan asks for, in the order that --part counts by."""
-    rows = {row["path"]: row for row in plan["recordings"]}
-    found = []
-    for shard in sorted(plan["shards"], key=lambda name: (SPLITS.index(name.partition("/")[0]), name)):
-        recordings = [rows[path] | {"piece": piece} for path, piece in plan["shards"][shard]]
-        found.append(Task(shard, _identity(plan, recordings), recordings, plan["format"]))
-    return found
+    recordings = {one.path: one for one in plan.recordings}
+    return [
+        Task(
+            shard=name,
+            identity=plan.shards[name].identity,
+            format=plan.format,
+            pieces=[Piece(recording=recordings[path], number=number) for path, number in plan.shards[name].pieces],
+        )
+        for name in sorted(plan.shards, key=lambda name: (SPLITS.index(name.partition("/")[0]), name))
+    ]
+
+
+def row(recording: PlannedRecording) -> RecordingRow:
+    """Return the row of a recording before anything is read of it: what is planned for none, or comes first of many."""
+    raw, scanned = recording.raw, recording.scanned
+    return RecordingRow(
+        path=raw.path,
+        bytes=scanned.bytes,
+        sha256="",
+        subject=raw.subject,
+        session=raw.session,
+        split=recording.split,
+        channel_map=scanned.channel_map,
+        sfreq=scanned.sfreq,
+        duration_s=scanned.duration_s,
+        windows=0,
+        outcome=scanned.outcome or "ok",
+        notes=scanned.notes,
+        reason=scanned.reason,
+    )
 
 
 def verdicts(plan: Plan) -> list[RecordingRow]:
     """Return the rows of the recordings that no shard is planned for, with the reason; unread, they have no sha256."""
-    kept = RecordingRow.model_fields.keys() - {"sha256", "windows"}
-    return [
-        RecordingRow(**{name: row[name] for name in kept}, sha256="", windows=0)
-        for row in plan["recordings"]
-        if row["outcome"]
-    ]
+    return [row(one) for one in plan.recordings if one.scanned.outcome]
 
 
-def _splits(recordings: list[Scanned], recipe: Recipe, sides: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+def _splits(
+    recordings: list[ScannedRecording], recipe: Recipe, sides: dict[str, Split]
+) -> tuple[dict[str, Split], list[str]]:
     """Return the split of each recording by path, and notes; ``sides`` are those of subjects that have one."""
-    subjects = {one.source.subject for one in recordings if not one.source.test and not one.outcome}
+    subjects = {one.raw.subject for one in recordings if not one.raw.test and not one.outcome}
     hashes = {subject: keyed.share(subject, recipe.split_seed) for subject in sorted(subjects - sides.keys())}
     valid = {subject for subject, share in hashes.items() if share < recipe.valid_share}
     notes = []
@@ -138,25 +178,25 @@ def _splits(recordings: list[Scanned], recipe: Recipe, sides: dict[str, str]) ->
         valid -= {kept}
         notes.append(f"the hash left train empty: it took {kept}, the largest")
 
-    def split(one: Scanned) -> str:
-        if one.source.test:
+    def split(one: ScannedRecording) -> Split:
+        if one.raw.test:
             return "test"
-        return sides.get(one.source.subject, "valid" if one.source.subject in valid else "train")
+        return sides.get(one.raw.subject, "valid" if one.raw.subject in valid else "train")
 
-    return {one.source.path: split(one) for one in recordings}, notes
+    return {one.path: split(one) for one in recordings}, notes
 
 
-def _balance(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, int], list[str]]:
+def _balance(recordings: list[ScannedRecording], recipe: Recipe) -> tuple[dict[str, int], list[str]]:
     """Return how many windows each recording may give, so that a subject has as many of each class, and notes.
 
     A subject without a recording of some class has nothing to be balanced against and keeps all windows.
     """
-    if any(not one.source.label and not one.outcome for one in recordings):
+    if any(not one.raw.label and not one.outcome for one in recordings):
         raise DareError(f"balance: the classes of {recipe.corpus} come from events; leave it false")
-    subjects: defaultdict[str, defaultdict[str, list[Scanned]]] = defaultdict(lambda: defaultdict(list))
+    subjects: defaultdict[str, defaultdict[str, list[ScannedRecording]]] = defaultdict(lambda: defaultdict(list))
     for one in recordings:
         if not one.outcome:
-            subjects[one.source.subject][one.source.label].append(one)
+            subjects[one.raw.subject][one.raw.label].append(one)
     limits: dict[str, int] = {}
     notes = ["windows are balanced within each subject: as many of each class as of its rarest"]
     for subject, classes in subjects.items():
@@ -165,48 +205,28 @@ def _balance(recordings: list[Scanned], recipe: Recipe) -> tuple[dict[str, int],
             continue
         rarest = min(sum(count_on_a_grid(one.duration_s, recipe) for one in group) for group in classes.values())
         for group in classes.values():
-            limits |= {one.source.path: rarest // len(group) for one in group}
+            limits |= {one.path: rarest // len(group) for one in group}
     return limits, notes
 
 
-def _piece_s(scanned: Scanned, recipe: Recipe) -> float:
-    """Return the seconds of signal, whole strides, that a recording is read in at once; 0 where all of it is.
-
-    Balanced recordings are thinned as a whole, and windows that wrap need both ends of one; such corpora are short.
-    """
-    second = max(1.0, scanned.sfreq * len(scanned.channel_map or {}))
-    if recipe.balance or recipe.edges == "wrap" or scanned.duration_s * second <= PIECE_SAMPLES:
-        return 0.0
-    unit_s = MINUTE_S if (MINUTE_S / recipe.stride_s).is_integer() else recipe.stride_s
-    return max(1, int(PIECE_SAMPLES / second / unit_s)) * unit_s
-
-
-def _num_pieces(duration_s: float, piece_s: float) -> int:
-    """Return how many pieces a recording is read in; the last takes what is left, up to a minute more than a piece."""
-    return max(1, math.ceil((duration_s - MINUTE_S) / piece_s)) if piece_s else 1
-
-
-def _shards(rows: list[dict[str, Any]], recipe: Recipe, old: dict[str, Any]) -> dict[str, list[tuple[str, int]]]:
+def _shards(recordings: list[PlannedRecording], recipe: Recipe, old: set[str]) -> dict[str, list[Piece]]:
     """Group each split's recordings and pieces, in a keyed order, into shards of about ``shard_mb``, after the old."""
     window_bytes = len(recipe.electrodes) * recipe.window_samples * 2
-    shards: dict[str, list[tuple[str, int]]] = dict(old)
+    shards: dict[str, list[Piece]] = {}
     for split in SPLITS:
         planned = [
-            (row["path"], piece, min(row["piece_s"] or row["duration_s"], row["duration_s"]))
-            for row in rows
-            if row["split"] == split and not row["outcome"]
-            for piece in range(row["pieces"])
+            Piece(recording=one, number=number)
+            for one in recordings
+            if one.split == split and not one.scanned.outcome
+            for number in range(one.pieces)
         ]
         room, number = 0.0, sum(shard.startswith(f"{split}/") for shard in old) - 1
         for position in keyed.permutation(keyed.key("shards", recipe.split_seed, split), len(planned)):
-            path, piece, duration_s = planned[position]
+            piece = planned[position]
+            duration_s = piece.recording.scanned.duration_s
             if room <= 0:
                 room, number = recipe.shard_mb * 1e6, number + 1
-            room -= max(1, count_on_a_grid(duration_s, recipe)) * window_bytes
-            shards.setdefault(f"{split}/{number:06d}", []).append((path, piece))
+            length_s = min(piece.recording.piece_s or duration_s, duration_s)
+            room -= max(1, count_on_a_grid(length_s, recipe)) * window_bytes
+            shards.setdefault(f"{split}/{number:06d}", []).append(piece)
     return shards
-
-
-def _identity(plan: Plan, rows: list[dict[str, Any]]) -> str:
-    """Return what a shard is made of, as one hash; content stands for time, so that a copied tree is the same."""
-    return sha256_bytes(canonical_json([plan["recipe_sha256"], plan["code_version"], plan["format"], rows]))

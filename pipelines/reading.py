@@ -3,33 +3,33 @@
 from dataclasses import replace
 from pathlib import Path
 
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines.channels import marked
 from pipelines.formats import readers
 from pipelines.montage import named
 from pipelines.recording import Header, RawFile, Recording
-from pipelines.source import Source
 
 
-def read_header(src: Path, source: Source, recipe: Recipe) -> Header:
+def read_header(src: Path, raw: RawRecording, recipe: Recipe) -> Header:
     """Return the header of a recording below ``src``; raises DareError as `readers.read_header` does."""
-    return _told(_opened(src, source, recipe).header, source)
+    return _told(_opened(src, raw, recipe).header, raw)
 
 
-def read(src: Path, source: Source, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Recording:
+def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Recording:
     """Return the electrodes that a recipe needs of a recording below ``src``, from one second to another.
 
     Raises DareError as `readers.read` does.
     """
-    file = _opened(src, source, recipe)
-    return readers.read_chosen(file, _told(file.header, source), recipe.needed, start_s, stop_s)
+    file = _opened(src, raw, recipe)
+    return readers.read_chosen(file, _told(file.header, raw), recipe.needed, start_s, stop_s)
 
 
-def _opened(src: Path, source: Source, recipe: Recipe) -> RawFile:
-    return readers.open_file(src / source.path, corpora.of(recipe).arrays(source, recipe))
+def _opened(src: Path, raw: RawRecording, recipe: Recipe) -> RawFile:
+    return readers.open_file(src / raw.path, corpora.of(recipe).arrays(raw, recipe))
 
 
-def _told(header: Header, source: Source) -> Header:
+def _told(header: Header, raw: RawRecording) -> Header:
     """Return a header with what the corpus knows of its channels."""
-    return replace(header, channels=named(marked(header.channels, source.unused), source.montage))
+    return replace(header, channels=named(marked(header.channels, raw.unused), raw.montage))

@@ -3,6 +3,7 @@
 import platform
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -11,15 +12,18 @@ from pathlib import Path
 from manifests import manifest
 from manifests.durable import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
 from manifests.errors import DareError
-from manifests.manifest import SPLITS, ChannelSums, Format, Manifest, Receipt, RecordingRow, SplitEntry
+from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow, SplitEntry
+from manifests.notes import text
+from manifests.plan import Plan
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines import plan as planning
-from pipelines.plan import Plan, Task
+from pipelines.build import NO_WINDOW
+from pipelines.plan import SetOptions, Task
 from pipelines.presence import at_work, sweep
 from pipelines.scan import Tree
-from pipelines.settle import settle
-from pipelines.windows import NO_WINDOW
+from pipelines.settle import refuse_other_code, settle
+from pipelines.sources import Source
 from pipelines.workers import Workers, built
 
 _PACKAGES = ("mne", "numpy", "scipy", "webdataset", "zarr")
@@ -28,33 +32,31 @@ _PACKAGES = ("mne", "numpy", "scipy", "webdataset", "zarr")
 def preprocess(
     tree: Tree,
     recipe: Recipe,
-    src: Path,
+    source: Source,
     folder: Path,
     workers: Workers,
+    options: SetOptions,
     progress: Callable[[int, int], None],
-    retry_failed: bool = False,
-    overwrite: bool = False,
-    append: bool = False,
-    format: Format = "webdataset",
 ) -> Manifest | None:
     """Build every shard that has no receipt yet and fold the receipts into the manifest.
 
     Any number of runs may do so at once, from any hosts: each builds its part, or what the others have left.
     Returns None where shards of other parts are still to come. Raises DareError where the folder holds another plan's
-    shards (see `pipelines.settle.settle`) or cannot be written, and where no recording gave a window.
+    shards (see `pipelines.settle.settle`) or cannot be written, where shards are left to other code, and where no
+    recording gave a window.
     """
     if folder.exists() and not folder.is_dir():
         raise DareError(f"{folder}: is a file; choose another --out")
     with at_work(folder) as presence, _ended_by_sigterm():
-        plan = settle(presence, tree, recipe, src, format, overwrite, append)
+        plan = settle(presence, tree, recipe, source, options)
         tasks = planning.tasks(plan)
         index, parts = workers.part
         mine = [task for number, task in enumerate(tasks) if number % parts == index - 1]
-        if retry_failed:
-            _withdraw_failed(mine, folder)
+        if options.retry_failed:
+            _withdraw_failed(mine, plan, folder)
         done = {task.shard for task in tasks if (folder / f"{task.shard}.json").exists()}
-        todo = [task for task in mine if task.shard not in done or not _done(task, folder, src)]
-        for receipt in built(todo, recipe, src.resolve(), folder.resolve(), workers):
+        todo = [task for task in mine if task.shard not in done or not _done(task, folder, source)]
+        for receipt in built(todo, recipe, source.folder.resolve(), folder.resolve(), workers):
             done.add(receipt.shard)
             progress(len(done), len(tasks))
             presence.check()
@@ -71,7 +73,7 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
     rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan))
     if not any(row.windows for row in rows):
         raise DareError(f"{folder}: no recording gave a window ({manifest.commonest(rows)})")
-    table = json_lines(row.model_dump(mode="json") for row in rows)
+    table = json_lines(row.as_json() for row in rows)
     write_bytes(folder / "recordings.jsonl", table)
     splits = {
         split: manifest.split_entry([r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600)
@@ -79,9 +81,9 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
     }
     whole = Manifest(
         corpus=recipe.corpus,
-        corpus_version=plan["corpus_version"],
+        corpus_version=plan.corpus_version,
         recipe=recipe,
-        recipe_sha256=plan["recipe_sha256"],
+        recipe_sha256=plan.recipe_sha256,
         plan_sha256=sha256_file(folder / "plan.json"),
         recordings_sha256=sha256_bytes(table),
         versions={name: version(name) for name in _PACKAGES}
@@ -95,11 +97,13 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
         window_samples=recipe.window_samples,
         splits=splits,
         signal=_statistics(receipts, recipe),
+        recordings={outcome: sum(row.outcome == outcome for row in rows) for outcome in manifest.OUTCOMES},
         outcomes=manifest.outcomes(rows),
         choices=manifest.choices(receipts),
-        notes=[*plan["notes"], *_only_subject(splits, recipe), *_against_published(plan, splits, recipe)],
-        format=plan["format"],
-        stores=sorted((store for r in receipts for store in r.stores), key=lambda one: (one.recording, one.piece)),
+        notes=[*plan.notes, *_only_subject(splits, recipe), *_against_published(plan, splits, recipe)],
+        format=plan.format,
+        code_versions=_code_versions(plan, receipts),
+        stores=tuple(sorted((one for r in receipts for one in r.stores), key=lambda one: (one.recording, one.piece))),
     )
     write_bytes(folder / "manifest.json", manifest.dump(whole))
     return whole
@@ -115,12 +119,18 @@ def _whole(rows: list[RecordingRow]) -> list[RecordingRow]:
 
 def _together(rows: list[RecordingRow]) -> RecordingRow:
     """Return the sum of a recording's pieces; it is ok as soon as one is, and keeps what befell the others."""
-    worst_last = sorted(rows, key=lambda row: ("ok", "skipped", "failed").index(row.outcome))
-    told = [row.reason for row in worst_last]
+    worst_last = sorted(rows, key=lambda row: manifest.OUTCOMES.index(row.outcome))
+    notes = list({one.text: one for row in worst_last for one in row.notes}.values())
     if worst_last[0].outcome == "ok":
-        told = [reason.removeprefix(NO_WINDOW).removeprefix("; ") for reason in told]
-    reasons = dict.fromkeys(filter(None, told))
-    return worst_last[0].model_copy(update={"windows": sum(row.windows for row in rows), "reason": "; ".join(reasons)})
+        notes = [one for one in notes if one.kind != NO_WINDOW.kind]
+    settled = {"windows": sum(row.windows for row in rows), "notes": tuple(notes), "reason": text(notes)}
+    return worst_last[0].model_copy(update=settled)
+
+
+def _code_versions(plan: Plan, receipts: list[Receipt]) -> dict[str, int]:
+    """Return how many shards with windows each code version made."""
+    made = Counter(str(plan.shards[receipt.shard].code_version) for receipt in receipts if receipt.samples)
+    return dict(sorted(made.items()))
 
 
 def _only_subject(splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
@@ -131,26 +141,25 @@ def _only_subject(splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
 
 def _against_published(plan: Plan, splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:
     """Return notes on what the release is known to hold and the set has, unless part of it was asked for."""
-    known = corpora.of(recipe).totals(plan["corpus_version"])
-    if not known or not plan["whole"]:
+    known = corpora.of(recipe).totals(plan.corpus_version)
+    if not known or not plan.whole:
         return []
-    found, windows = len(plan["recordings"]), sum(split.samples for split in splits.values())
-    notes = [known.completeness(f"{recipe.corpus} {plan['corpus_version']}".strip(), found)]
+    found, windows = len(plan.recordings), sum(split.samples for split in splits.values())
+    notes = [known.completeness(f"{recipe.corpus} {plan.corpus_version}".strip(), found)]
     if found == known.recordings and recipe.purpose == "probe" and known.windows not in (0, windows):
         notes.append(f"{windows:,} windows against {known.windows:,} published (by the published way of cutting)")
     return notes
 
 
-def _done(task: Task, folder: Path, src: Path) -> bool:
-    """Return whether a shard has its receipt; a recording touched since is hashed to see that it is the same."""
+def _done(task: Task, folder: Path, source: Source) -> bool:
+    """Return whether a shard has its receipt, and its recordings are those that it was made of."""
     path = folder / f"{task.shard}.json"
     if not path.exists():
         return False
     receipt, written_ns = _own_receipt(task, folder), path.stat().st_mtime_ns
     for row in receipt.recordings:
-        raw = src / row.path
-        touched = row.sha256 and raw.exists() and raw.stat().st_mtime_ns > written_ns
-        if touched and sha256_file(raw) != row.sha256:
+        if not source.is_as_read(row, written_ns):
+            raw = source.folder / row.path
             raise DareError(f"{raw}: has changed since {path} was written; remove {folder} and make the set again")
     return True
 
@@ -174,18 +183,19 @@ def _all_done(tasks: list[Task], folder: Path) -> bool:
     return all(path.exists() for path in missing)
 
 
-def _withdraw_failed(tasks: list[Task], folder: Path) -> None:
+def _withdraw_failed(tasks: list[Task], plan: Plan, folder: Path) -> None:
     """Remove the receipts, and first the manifest, of shards in which a recording failed: they are built anew."""
-    paths = [folder / f"{task.shard}.json" for task in tasks]
+    paths = {task.shard: folder / f"{task.shard}.json" for task in tasks}
     failed = [
-        path
-        for path in paths
+        shard
+        for shard, path in paths.items()
         if path.exists() and any(row.outcome == "failed" for row in manifest.load_receipt(path).recordings)
     ]
+    refuse_other_code(failed, plan, folder)
     if failed:
         (folder / "manifest.json").unlink(missing_ok=True)
-    for path in failed:
-        path.unlink()
+    for shard in failed:
+        paths[shard].unlink()
 
 
 @contextmanager

@@ -3,14 +3,16 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from manifests.durable import sha256_file
 from manifests.errors import DareError
-from manifests.notes import Note, note, prose, text
+from manifests.notes import Note, note, prose
+from manifests.plan import RawRecording, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
 from pipelines.channels import Fit
@@ -18,52 +20,34 @@ from pipelines.corpora import CORPORA, Corpus
 from pipelines.formats.registry import files_of, suffixes
 from pipelines.recording import Channel, Header
 from pipelines.signal import too_slow
-from pipelines.source import Source
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
 _FINGERPRINT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class Scanned:
-    """A recording of the corpus and what its header says; ``outcome`` is "" where it is fit to be read.
-
-    ``bytes`` and ``fingerprint`` are of all its files. Recordings of equal headers share one tuple of ``channels``.
-    """
-
-    source: Source
-    bytes: int
-    fingerprint: str
-    sfreq: float = 0.0
-    duration_s: float = 0.0
-    channel_map: dict[str, str] | None = None
-    label_sha256: str = ""
-    outcome: str = ""
-    reason: str = ""
-    channels: tuple[Channel, ...] = ()
-
-
-@dataclass(frozen=True)
 class Tree:
     """All that a scan found: the corpus's recordings in order, its release, and how many other raw files lie there.
 
-    ``num_found`` counts the corpus's recordings before any were chosen among them.
+    ``num_found`` counts the corpus's recordings before any were chosen among them. ``channels`` are those of each
+    recording's header, by path; recordings of equal headers share one tuple.
     """
 
-    recordings: list[Scanned]
+    recordings: list[ScannedRecording]
     version: str
     num_others: int
     num_found: int = 0
+    channels: Mapping[str, tuple[Channel, ...]] = field(default_factory=dict)
 
     def only(self, subjects: set[str], limit: int | None) -> "Tree":
         """Return the tree with these subjects (by id, all where empty) and its first ``limit`` recordings.
 
         Raises DareError naming a subject that is not there.
         """
-        there = {one.source.subject.partition(":")[2] for one in self.recordings}
+        there = {one.raw.subject.partition(":")[2] for one in self.recordings}
         if strange := sorted(subjects - there):
             raise DareError(f"--subjects {strange[0]}: not in this tree, which has {', '.join(sorted(there)[:10])} ...")
-        kept = [one for one in self.recordings if not subjects or one.source.subject.partition(":")[2] in subjects]
+        kept = [one for one in self.recordings if not subjects or one.raw.subject.partition(":")[2] in subjects]
         return replace(self, recordings=kept[:limit])
 
 
@@ -75,18 +59,18 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     """
     paths = list_files(src)
     corpus = corpus_of(recipe)
-    sources = corpora.find(src, paths, recipe)
-    if not sources:
+    found = corpora.find(src, paths, recipe)
+    if not found:
         raise DareError(f"{src}: {_nothing_found(src, paths, recipe)}")
-    headers = _Headers(src, recipe)
-    scanned: list[Scanned] = []
+    headers = Headers(src, recipe)
+    scanned: list[ScannedRecording] = []
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as threads:
-        for one in threads.map(headers.scanned, sources):
+        for one in threads.map(headers.scanned, found):
             scanned.append(one)
-            progress(len(scanned), len(sources))
-    used = {source.path for source in sources} | {source.label_file for source in sources}
+            progress(len(scanned), len(found))
+    used = {raw.path for raw in found} | {raw.label_file for raw in found}
     others = sum(path not in used and _is_raw(path) for path in paths)
-    return Tree(scanned, corpus.version(paths), others, len(scanned))
+    return Tree(scanned, corpus.version(paths), others, len(scanned), headers.channels)
 
 
 def corpus_of(recipe: Recipe) -> Corpus:
@@ -99,13 +83,17 @@ def corpus_of(recipe: Recipe) -> Corpus:
     return corpus
 
 
-def of_windows(source: Source, duration_s: float, recipe: Recipe) -> tuple[str, tuple[Note, ...]]:
-    """Return (outcome, notes) of a recording whose signal can be used: ("", ()) where it can give windows."""
+Verdict = tuple[Literal["", "skipped", "failed"], tuple[Note, ...]]
+"""How a recording ends before it is read, and why; ("", ()) where it is fit to be read."""
+
+
+def of_windows(raw: RawRecording, duration_s: float, recipe: Recipe) -> Verdict:
+    """Return the verdict on a recording whose signal can be used."""
     if duration_s < recipe.window_s:
         says = "lasts {duration_s:g} s, shorter than a window of {window_s:g} s"
-        return "skipped", (note("short", says, duration_s=duration_s, window_s=recipe.window_s),)
-    if source.lacks and recipe.classes:
-        return "failed", (source.lacks,)
+        return "skipped", (note("too short", says, duration_s=duration_s, window_s=recipe.window_s),)
+    if raw.lacks and recipe.classes:
+        return "failed", (raw.lacks,)
     return "", ()
 
 
@@ -170,41 +158,43 @@ def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> str:
     )
 
 
-class _Headers:
+class Headers:
     """The headers of a corpus: of few kinds by their channels, each of which is fitted to the recipe once."""
 
     def __init__(self, src: Path, recipe: Recipe) -> None:
         self._src, self._recipe = src, recipe
         self._fits: dict[tuple[tuple[str, str, float, str, str], ...], Fit] = {}
+        self.channels: dict[str, tuple[Channel, ...]] = {}
 
-    def scanned(self, source: Source) -> Scanned:
+    def scanned(self, raw: RawRecording) -> ScannedRecording:
         """Return what is known of a recording once its header is read."""
-        path = self._src / source.path
+        path = self._src / raw.path
         try:
             num_bytes, fingerprint = _fingerprint(files_of(path))
-            label_sha256 = sha256_file(self._src / source.label_file) if source.label_file else ""
+            label_sha256 = sha256_file(self._src / raw.label_file) if raw.label_file else ""
         except OSError as problem:
-            return Scanned(source, 0, "", outcome="failed", reason=f"cannot be opened: {problem.strerror}")
-        if source.skip:
-            return Scanned(source, num_bytes, fingerprint, outcome="skipped", reason=source.skip.text)
+            notes = prose(f"cannot be opened: {problem.strerror}")
+            return ScannedRecording(raw=raw, bytes=0, fingerprint="", outcome="failed", notes=notes)
+        seen = ScannedRecording(raw=raw, bytes=num_bytes, fingerprint=fingerprint)
+        if raw.skip:
+            return seen.model_copy(update={"outcome": "skipped", "notes": (raw.skip,)})
         try:
-            header = reading.read_header(self._src, source, self._recipe)
+            header = reading.read_header(self._src, raw, self._recipe)
         except DareError as problem:
-            reason = str(problem).removeprefix(f"{path}: ")
-            return Scanned(source, num_bytes, fingerprint, outcome="failed", reason=reason)
+            return seen.model_copy(update={"outcome": "failed", "notes": prose(str(problem).removeprefix(f"{path}: "))})
         fit = self._fit(header)
-        outcome, notes = _verdict(source, header, fit, self._recipe)
-        return Scanned(
-            source=source,
+        self.channels[raw.path] = fit.channels
+        outcome, notes = _verdict(raw, header, fit, self._recipe)
+        return ScannedRecording(
+            raw=raw,
             bytes=num_bytes,
             fingerprint=fingerprint,
+            label_sha256=label_sha256,
             sfreq=fit.sfreq,
             duration_s=header.duration_s,
             channel_map=fit.labels,
-            label_sha256=label_sha256,
             outcome=outcome,
-            reason=text(notes),
-            channels=fit.channels,
+            notes=notes,
         )
 
     def _fit(self, header: Header) -> Fit:
@@ -230,13 +220,11 @@ def _fingerprint(files: list[Path]) -> tuple[int, str]:
     return num_bytes, digest.hexdigest()[:32]
 
 
-def _verdict(source: Source, header: Header, fit: Fit, recipe: Recipe) -> tuple[str, tuple[Note, ...]]:
+def _verdict(raw: RawRecording, header: Header, fit: Fit, recipe: Recipe) -> Verdict:
     if not header.channels and header.notes:
         first, *others = header.notes
         more = [note("more notes", "and {count} more such notes", count=len(others))] * bool(others)
         return "skipped", (note("no usable signal", "holds no usable signal"), first, *more)
-    if fit.notes:
-        return "skipped", fit.notes
-    if reason := too_slow(fit.sfreq, recipe):
-        return "skipped", prose(reason)
-    return of_windows(source, header.duration_s, recipe)
+    if unfit := fit.notes or too_slow(fit.sfreq, recipe):
+        return "skipped", unfit
+    return of_windows(raw, header.duration_s, recipe)

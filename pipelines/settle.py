@@ -3,17 +3,20 @@
 import json
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from manifests import records
 from manifests.durable import PARTIAL, create, write_bytes
 from manifests.errors import DareError
-from manifests.manifest import SPLITS, Format, commonest
+from manifests.manifest import SPLITS, commonest
+from manifests.plan import Plan
 from manifests.recipe import Recipe
 from pipelines import plan as planning
-from pipelines.plan import Plan
+from pipelines.plan import CODE_VERSION, SetOptions
 from pipelines.presence import BUILDING, SETTLING, Presence, words
 from pipelines.scan import Tree
+from pipelines.sources import Source
 
 _WAIT_S = 0.2
 _WITHDRAWN = f"withdrawn{PARTIAL}"
@@ -22,26 +25,19 @@ _WITHDRAWN = f"withdrawn{PARTIAL}"
 _PARTS_OF_A_SET = (*SPLITS, "zarr")
 
 
-def settle(
-    presence: Presence,
-    tree: Tree,
-    recipe: Recipe,
-    src: Path,
-    format: Format = "webdataset",
-    overwrite: bool = False,
-    append: bool = False,
-) -> Plan:
+def settle(presence: Presence, tree: Tree, recipe: Recipe, source: Source, options: SetOptions) -> Plan:
     """Return the plan that the folder follows from now on, which is on its disk.
 
     In a new folder that is the tree's own; else the one that is there, where it plans the same recordings; with
     ``append`` the one that is there and what the tree has more; with ``overwrite`` the tree's own, after the other
     plan's shards are removed. Of runs that settle one folder at once, one acts and the others come to what it left.
     Raises DareError where no recording can be used, for another plan's set, naming what differs and the way out, for
-    a set that another run is building, and for a folder that is no set, which is never emptied.
+    a set that another run is building, for one left to other code, and for a folder that is no set, which is never
+    emptied.
     """
-    wanted = planning.make(tree, recipe, format)
-    if not wanted["shards"]:
-        raise DareError(f"{src}: no recording can be used ({commonest(planning.verdicts(wanted))})")
+    wanted = planning.make(tree, recipe, options)
+    if not wanted.shards:
+        raise DareError(f"{source.folder}: no recording can be used ({commonest(planning.verdicts(wanted))})")
     wanted_text = planning.dump(wanted)
     path = presence.folder / "plan.json"
     while True:
@@ -52,20 +48,36 @@ def settle(
         plan = wanted
         if text != wanted_text:
             plan = _parsed(path, text)
-            if difference := _difference(plan, wanted):
-                if not (overwrite or append):
-                    raise DareError(
-                        f"{presence.folder}: holds shards of another plan ({difference}); choose another --out, "
-                        "replace it with --overwrite, or add what is new with --append"
-                    )
-                new = _grown(presence.folder, plan, wanted, tree, recipe, src) if append else wanted
-                if planning.dump(new) != text:
-                    _replace(presence, text, new, keep=append)
+            difference = _difference(plan, wanted)
+            if difference and not (options.overwrite or options.append):
+                raise DareError(
+                    f"{presence.folder}: holds shards of another plan ({difference}); choose another --out, "
+                    "replace it with --overwrite, or add what is new with --append"
+                )
+            others = _of_other_code(plan, presence.folder)
+            if not options.overwrite:
+                refuse_other_code(others, plan, presence.folder)
+            if difference or others:
+                new = _grown(presence.folder, plan, wanted, tree, source, options) if options.append else wanted
+                if planning.dump(new) != planning.dump(plan):
+                    _replace(presence, text, new, keep=options.append)
                     continue
         presence.turn(BUILDING)
         if _read(path) == text:
             return plan
         presence.turn(SETTLING)
+
+
+def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
+    """Raise DareError where one of these shards, which are to be made, was planned by code that made other bytes."""
+    for shard in shards:
+        planned = plan.shards[shard].code_version
+        if planned != CODE_VERSION:
+            raise DareError(
+                f"{folder}: {shard} is still to be made and was planned by code version {planned}; this is "
+                f"{CODE_VERSION}, which makes other bytes: finish it with the dare-eeg that began it, or make the set "
+                "anew with --overwrite"
+            )
 
 
 def _there(presence: Presence) -> bytes | None:
@@ -94,13 +106,19 @@ def _there(presence: Presence) -> bytes | None:
         time.sleep(_WAIT_S)
 
 
+def _of_other_code(plan: Plan, folder: Path) -> list[str]:
+    """Return the shards that are still to be made and that today's code would make otherwise than planned."""
+    others = [name for name, shard in plan.shards.items() if shard.code_version != CODE_VERSION]
+    return [name for name in others if not (folder / f"{name}.json").exists()]
+
+
 def _parsed(path: Path, text: bytes) -> Plan:
+    remedy = "choose another --out or remove the folder"
     try:
-        plan: Plan = json.loads(text)
-        plan["recordings"][0]["path"], plan["recipe"], plan["code_version"], plan["shards"]
-    except (ValueError, KeyError, TypeError, IndexError):
-        raise DareError(f"{path}: is no plan; choose another --out or remove the folder") from None
-    return plan
+        stored = json.loads(text)
+    except ValueError:
+        raise DareError(f"{path}: is no plan; {remedy}") from None
+    return records.read(Plan, stored, path, remedy)
 
 
 def _read(path: Path) -> bytes | None:
@@ -158,61 +176,59 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(folder / name)
 
 
-def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, recipe: Recipe, src: Path) -> Plan:
+def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, source: Source, options: SetOptions) -> Plan:
     """Return the old plan with the recordings that it has not, or had no use for when they were not as they are now.
 
-    Raises DareError where code or recipe are others, or a recording of the old shards has vanished or changed.
+    What it plans was planned by the code of its day and stays so; today's code makes the shards that are new. Raises
+    DareError where recipe or format are others, or a recording of the old shards has vanished or changed.
     """
     remedy = "make the set again with --overwrite"
     if other := _otherwise(old, wanted):
         raise DareError(f"{folder}: cannot be appended to: made with another {other}; {remedy}")
-    now = {row["path"]: row for row in wanted["recordings"]}
-    gone = [row["path"] for row in old["recordings"] if row["path"] not in now and not (src / row["path"]).exists()]
-    mended = {row["path"] for row in old["recordings"] if row["outcome"] and _differ(row, now.get(row["path"], row))}
-    changed = [
-        row["path"] for row in old["recordings"] if not row["outcome"] and _differ(row, now.get(row["path"], row))
-    ]
+    now = {one.path: one for one in wanted.recordings}
+    gone = [one.path for one in old.recordings if one.path not in now and not source.holds(one.path)]
+    others = {one.path for one in old.recordings if one.path in now and one.differs(now[one.path])}
+    mended = {one.path for one in old.recordings if one.scanned.outcome and one.path in others}
+    changed = [one.path for one in old.recordings if not one.scanned.outcome and one.path in others]
     for paths, what in ((gone, "vanished"), (changed, "changed")):
         if paths:
             raise DareError(f"{folder}: cannot be appended to: {_some(paths)} {what} since; put back, or {remedy}")
-    kept = [row for row in old["recordings"] if row["path"] not in mended]
-    known = {row["path"] for row in kept}
-    balanced = {row["subject"] for row in kept if recipe.balance and not row["outcome"]}
-    unbalanced = [path for path, row in now.items() if path not in known and row["subject"] in balanced]
+    kept = [one for one in old.recordings if one.path not in mended]
+    known = {one.path for one in kept}
+    balanced = {one.raw.subject for one in kept if old.recipe.balance and not one.scanned.outcome}
+    unbalanced = [path for path, one in now.items() if path not in known and one.raw.subject in balanced]
     if unbalanced:
         of = "of subjects whose windows are balanced already"
         raise DareError(f"{folder}: cannot be appended to: {_some(unbalanced)} {of}; {remedy}")
-    return planning.make(tree, recipe, old["format"], old | {"recordings": kept}) if now.keys() - known else old
+    if not now.keys() - known:
+        return old
+    return planning.make(tree, wanted.recipe, options, old.model_copy(update={"recordings": kept}))
 
 
 def _difference(old: Plan, new: Plan) -> str:
     """Return in what two plans plan for different recordings or make them otherwise, "" where in nothing."""
     if other := _otherwise(old, new):
         return other
-    before = {row["path"]: row for row in old["recordings"]}
-    after = {row["path"]: row for row in new["recordings"]}
-    changed = [path for path in after if path in before and _differ(before[path], after[path])]
+    before = {one.path: one for one in old.recordings}
+    after = {one.path: one for one in new.recordings}
+    changed = [path for path in after if path in before and before[path].differs(after[path])]
     more, fewer = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
     said = [(more, "new"), (fewer, "gone"), (changed, "changed")]
     return ", ".join(f"{_some(paths)} {what}" for paths, what in said if paths)
 
 
 def _otherwise(old: Plan, new: Plan) -> str:
-    if old["code_version"] != new["code_version"]:
-        return f"code version {old['code_version']}, now {new['code_version']}"
-    if old.get("format") != new["format"]:
-        return f"format {old.get('format')}, now {new['format']}"
-    theirs, ours = old["recipe"], new["recipe"]
-    fields = [name for name in ours if theirs.get(name) != ours[name]]
-    return ("recipe: " if fields else "") + ", ".join(f"{name} {theirs.get(name)}, now {ours[name]}" for name in fields)
+    """Return in what two plans make otherwise the same recordings, "" where in nothing."""
+    if old.format != new.format:
+        return f"format {old.format}, now {new.format}"
+    theirs, ours = old.recipe, new.recipe
+    fields = [name for name in type(ours).model_fields if getattr(theirs, name) != getattr(ours, name)]
+    told = ", ".join(f"{name} {_told(getattr(theirs, name))}, now {_told(getattr(ours, name))}" for name in fields)
+    return f"recipe: {told}" if fields else ""
 
 
-def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return whether two rows tell different things of a recording; what follows from the others does not count.
-
-    A field that an older plan lacks is as good as empty.
-    """
-    return any(one.get(name, {}) != other[name] for name in other if name not in ("slug", "split", "max_windows"))
+def _told(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _some(paths: list[str]) -> str:

@@ -46,10 +46,9 @@ class Samples:
 
     @classmethod
     def of(
-        cls, row: RecordingRow, slug: str, windows: list[Window], present: NDArray[np.bool_], recipe: Recipe
+        cls, row: RecordingRow, slug: str, windows: list[Window], scale: NDArray[np.float32], recipe: Recipe
     ) -> "Samples":
-        """Return the samples of a recording; electrodes that are not present have scale 0."""
-        scale = np.where(present, recipe.quantum_uv, 0).astype(np.float32)
+        """Return the samples of a recording."""
         single = [label for name, label in row.channel_map.items() if not derivation(name)]
         references = {split_reference(label)[1] for label in single} - {""}
         shared = {

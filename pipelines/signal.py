@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
 from manifests.errors import DareError
+from manifests.notes import Note, note, text
 from manifests.recipe import Recipe
 from manifests.shard_format import quantise
 from pipelines.recording import Recording
@@ -31,14 +32,14 @@ _MARGIN_S = 2.0
 class Conditioned:
     """Gapless stretches at the recipe's rate; which of its electrodes they hold, and which of these are interpolated.
 
-    ``clipped`` is the share of samples that int16 could not hold; ``note`` says which electrodes were unfit to use.
+    ``clipped`` is the share of samples that int16 could not hold; ``notes`` say which electrodes were unfit to use.
     """
 
     stretches: list[Stretch]
     present: NDArray[np.bool_]
     interpolated: tuple[str, ...]
     clipped: float
-    note: str
+    notes: tuple[Note, ...]
 
 
 def margin_s(sfreq_hz: float, recipe: Recipe) -> float:
@@ -67,11 +68,11 @@ def condition(
     """
     rows = {name: row for row, name in enumerate(recording.electrodes)}
     faults = {name: fault for name, row in rows.items() if (fault := _fault(recording, row))}
-    note = "; ".join(f"{name} is {fault}: taken as absent" for name, fault in faults.items() if name in recipe.needed)
+    notes = _unfit({name: fault for name, fault in faults.items() if name in recipe.needed})
     try:
         mixed = montage(rows.keys() - faults.keys(), recipe, planned)
     except DareError as problem:
-        raise DareError(f"{problem} ({note})" if note else str(problem)) from None
+        raise DareError(f"{problem} ({text(notes)})" if notes else str(problem)) from None
     present = np.array([row is not None for row in mixed.rows])
     stretches, num_clipped = [], 0
     for segment in recording.segments:
@@ -96,7 +97,7 @@ def condition(
         if core:
             stretches.append(Stretch(segment.onset_s + shift / recording.sfreq, counts, core))
     num_samples = int(present.sum()) * sum(stretch.counts.shape[1] for stretch in stretches)
-    return Conditioned(stretches, present, mixed.interpolated, num_clipped / max(1, num_samples), note)
+    return Conditioned(stretches, present, mixed.interpolated, num_clipped / max(1, num_samples), notes)
 
 
 def is_notched(sfreq_hz: float, recipe: Recipe) -> bool:
@@ -104,19 +105,34 @@ def is_notched(sfreq_hz: float, recipe: Recipe) -> bool:
     return 0 < recipe.notch_hz < sfreq_hz / 2 - 1
 
 
-def too_slow(sfreq_hz: float, recipe: Recipe) -> str:
-    """Return why a recording's rate cannot carry the recipe's band, "" where it can."""
+def too_slow(sfreq_hz: float, recipe: Recipe) -> tuple[Note, ...]:
+    """Return why a recording's rate cannot carry the recipe's band, nothing where it can."""
     if sfreq_hz / 2 >= recipe.band_hz[1]:
-        return ""
-    return (
-        f"sampled at {sfreq_hz:g} Hz, which holds nothing above {sfreq_hz / 2:g} Hz, where the recipe's band ends at "
-        f"{recipe.band_hz[1]:g} Hz; lower it with --set band_hz={recipe.band_hz[0]:g},{sfreq_hz / 2 - 4:g}"
+        return ()
+    says = (
+        "sampled at {sfreq_hz:g} Hz, which holds nothing above {nyquist_hz:g} Hz, where the recipe's band ends at "
+        "{high_hz:g} Hz; lower it with --set band_hz={low_hz:g},{lower_hz:g}"
     )
+    low_hz, high_hz = recipe.band_hz
+    half_hz = sfreq_hz / 2
+    figures = {"sfreq_hz": sfreq_hz, "nyquist_hz": half_hz, "low_hz": low_hz, "high_hz": high_hz}
+    return (note("too slow", says, lower_hz=half_hz - 4, **figures),)
 
 
 def _inside(sample: float, counts: NDArray[np.int16]) -> int:
     """Return the next whole sample that the signal has, or an end of it."""
     return math.ceil(min(max(sample - 1e-6, 0), counts.shape[1]))
+
+
+def _unfit(faults: dict[str, str]) -> tuple[Note, ...]:
+    """Return a note for each fault, on the electrodes that have it."""
+    kinds = dict.fromkeys(faults.values())
+    return tuple(
+        note(f"{kind} channel", f"{{names}} is {kind}: taken as absent", [name])
+        for kind in kinds
+        for name, fault in faults.items()
+        if fault == kind
+    )
 
 
 def _fault(recording: Recording, row: int) -> str:

@@ -11,13 +11,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from manifests import records
 from manifests.durable import partial_name
 from manifests.errors import DareError
 from manifests.manifest import Receipt, load_receipt
+from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
 from pipelines.build import build
 from pipelines.plan import Task
@@ -116,7 +118,7 @@ def survived(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:
     where even that is killed, without any: then all its recordings have failed.
     """
     if not _lives(task, recipe, src, folder):
-        paths = dict.fromkeys(row["path"] for row in task.recordings)
+        paths = dict.fromkeys(piece.recording.path for piece in task.pieces)
         scratch = folder / partial_name("alone")
         try:
             lost = [path for path in paths if not _lives(_only(task, path), recipe, src, scratch)]
@@ -128,14 +130,15 @@ def survived(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:
 
 
 def _only(task: Task, path: str) -> Task:
-    return replace(task, recordings=[row for row in task.recordings if row["path"] == path])
+    return replace(task, pieces=[piece for piece in task.pieces if piece.recording.path == path])
 
 
 def _lives(task: Task, recipe: Recipe, src: Path, folder: Path, lost: list[str] | None = None) -> bool:
     """Build a task in a process of its own and return whether that lived; DareError where the output is refused."""
     asked = {
-        "task": asdict(task),
-        "recipe": recipe.model_dump(mode="json"),
+        "shard": {"shard": task.shard, "identity": task.identity, "format": task.format},
+        "pieces": [[piece.recording.as_json(), piece.number] for piece in task.pieces],
+        "recipe": recipe.as_json(),
         "src": str(src),
         "folder": str(folder),
         "lost": lost or [],
@@ -162,9 +165,12 @@ def _child() -> None:
     """Build the task that the first line of stdin tells of; its end, that of the parent, is the end."""
     asked = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    recipe = Recipe.model_validate(asked["recipe"])
+    remedy = "run the same command again"
+    recordings = [(records.read(PlannedRecording, one, "task", remedy), number) for one, number in asked["pieces"]]
+    task = Task(**asked["shard"], pieces=[Piece(recording, number) for recording, number in recordings])
+    recipe = records.read(Recipe, asked["recipe"], "task", remedy)
     try:
-        build(Task(**asked["task"]), recipe, Path(asked["src"]), Path(asked["folder"]), frozenset(asked["lost"]))
+        build(task, recipe, Path(asked["src"]), Path(asked["folder"]), frozenset(asked["lost"]))
     except DareError as problem:
         sys.exit(str(problem))
 

@@ -11,6 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 
 import cli
+from manifests import recipe as recipes
+from manifests.notes import Note, text
+from pipelines import run
+from pipelines.plan import SetOptions
+from pipelines.sources import open_source
 
 _PROGRESS = re.compile(r"(scan|sample|build|verify): \d+ of \d+ ")
 
@@ -43,8 +48,8 @@ def unusable(answer: Answer, *said: object) -> None:
     """Assert that a command gave up in one line, which says all of this."""
     assert answer.status == 2
     assert answer.out == ""
-    for text in said:
-        assert str(text) in answer.complaint
+    for part in said:
+        assert str(part) in answer.complaint
 
 
 def preprocess(corpus: str, src: Path, out: Path, *options: object) -> Path:
@@ -52,6 +57,16 @@ def preprocess(corpus: str, src: Path, out: Path, *options: object) -> Path:
     answer = dare("preprocess", corpus, "--src", src, "--out", out, "--workers", 1, *options)
     assert answer.status == 0, answer.err
     return out / (f"{corpus}-pretrain" if "pretrain" in options else corpus)
+
+
+def preprocess_by_hand(
+    corpus: str, src: Path, folder: Path, settings: tuple[str, ...] = (), limit: int | None = None, **options: Any
+) -> None:
+    """Preprocess into ``folder`` without the command line, with `SetOptions` that it does not offer."""
+    recipe = recipes.load(corpus, options.pop("purpose", None), settings)
+    source = open_source(src)
+    tree = source.scan(recipe, lambda done, total: None).only(set(), limit)
+    run.preprocess(tree, recipe, source, folder, run.Workers(1), SetOptions(**options), lambda done, total: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -72,7 +87,17 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def plan(corpus: str, src: Path, *options: object) -> dict[str, Any]:
-    """Return the plan that a dry run makes."""
+    """Return the plan that a dry run makes, as `plan_of` returns one."""
     answer = dare("preprocess", corpus, "--src", src, "--dry-run", "--json", *options)
     assert answer.status == 0, answer.err
-    return json.loads(answer.out)["plan"]
+    return _with_flat_rows(json.loads(answer.out)["plan"])
+
+
+def plan_of(folder: Path) -> dict[str, Any]:
+    """Return the plan of a set, all that it says of a recording in one table."""
+    return _with_flat_rows(json.loads((folder / "plan.json").read_text()))
+
+
+def _with_flat_rows(plan: dict[str, Any]) -> dict[str, Any]:
+    rows = [row | row["scanned"] | row["scanned"]["raw"] for row in plan["recordings"]]
+    return plan | {"recordings": [row | {"reason": text([Note(**one) for one in row["notes"]])} for row in rows]}

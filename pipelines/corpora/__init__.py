@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from manifests.errors import DareError
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.corpora.bcic2a import Bcic2a
@@ -25,7 +26,6 @@ from pipelines.corpora.tueg import Tueg
 from pipelines.corpora.tuev import Tuev
 from pipelines.corpora.tusl import Tusl
 from pipelines.corpora.tusz import Tusz
-from pipelines.source import Source
 
 CORPORA: dict[str, Corpus] = {
     "bcic2a": Bcic2a(),
@@ -74,7 +74,7 @@ def settled(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"options": options.model_dump(mode="json", exclude_defaults=True)})
 
 
-def find(src: Path, paths: list[str], recipe: Recipe) -> list[Source]:
+def find(src: Path, paths: list[str], recipe: Recipe) -> list[RawRecording]:
     """Return the recordings of the recipe's corpus among all paths below ``src``, by name and by the table beside them.
 
     Raises DareError where a layout matches none of them, or its table cannot be read.

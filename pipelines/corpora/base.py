@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from manifests.errors import DareError
 from manifests.notes import Note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from manifests.records import fault
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue
 
 
@@ -77,17 +77,17 @@ class Corpus(ABC):
         return self.RELEASE
 
     @abstractmethod
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return the recordings of this corpus among all paths below --src, by name alone."""
 
-    def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+    def told(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the recordings with what tables below ``src``, among all its ``paths``, say of each.
 
         Raises DareError where a table cannot be read.
         """
-        return sources
+        return recordings
 
-    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
         """Return how a file of bare arrays (MAT) holds its signal, None where the file says so itself."""
         return None
 
@@ -95,13 +95,15 @@ class Corpus(ABC):
         """Return whether an event of this text can tell a class; others may be free text."""
         return False
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return (the labelled moments of a recording, notes on events that are not used).
 
-        Asked only where the whole recording has no one label. ``labels`` is the content of ``source.label_file``.
+        Asked only where the whole recording has no one label. ``labels`` is the content of ``raw.label_file``.
         Raises DareError where labels do not fit the events.
         """
-        raise DareError(f"{source.path}: its name or folder tells no class")
+        raise DareError(f"{raw.path}: its name or folder tells no class")
 
     def totals(self, version: str) -> Totals | None:
         """Return what the release that a tree looks like is known to hold, None where that is not known.

@@ -11,12 +11,12 @@ from typing import ClassVar
 from manifests.electrodes import canonical
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.formats import matlab
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue
 
 _UNKNOWN_CUE = "783"
@@ -29,7 +29,7 @@ class Graz(Corpus):
 
     ``GDF`` and ``BNCI`` match the names of the files, with groups subject and session (and in ``GDF`` stem, the name
     of the file of labels); a session ends in T (training) or E (evaluation, its cues unknown). ``COLUMNS`` are the
-    channels of a BNCI recording, whose trials begin ``CUE_S`` before the cue; ``MONTAGE`` as in `Source`.
+    channels of a BNCI recording, whose trials begin ``CUE_S`` before the cue; ``MONTAGE`` as in `RawRecording`.
     """
 
     GDF: ClassVar[re.Pattern[str]]
@@ -42,7 +42,7 @@ class Graz(Corpus):
         """Return 2008 where there are GDF sessions, as in the competition, else BNCI."""
         return "2008" if any(map(self.GDF.search, paths)) else "BNCI"
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every session; the evaluation sessions (E) are test, and in GDF need their labels from a .mat file."""
         mats = {PurePosixPath(path).stem.upper(): path for path in reversed(paths) if path.lower().endswith(".mat")}
         sessions = [self._session(path, match, mats, recipe) for path in paths if (match := self.GDF.search(path))]
@@ -55,9 +55,9 @@ class Graz(Corpus):
         ]
         return sorted(sessions + others, key=lambda one: one.path)
 
-    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
         """Return how a BNCI file holds its runs: an array of structs, each with signal, trials and their labels."""
-        if not self.BNCI.search(source.path):
+        if not self.BNCI.search(raw.path):
             return None
         return Arrays("data", "time channel", self.COLUMNS, _SFREQ_HZ, field="X", onsets="trial", codes="y")
 
@@ -66,40 +66,41 @@ class Graz(Corpus):
         codes = {str(first + label) for first in (1, _FIRST_CUE) for label in range(len(self.CLASSES))}
         return text in codes | {_UNKNOWN_CUE}
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return every cue with its class, rejected trials kept as in the published results.
 
         Labels of a GDF session come from the .mat where there is one, and must then agree with the cues in number
         and, in training sessions, one by one.
         """
-        if self.BNCI.search(source.path):
-            return self._bnci_cues(source, recording), []
+        if self.BNCI.search(raw.path):
+            return self._bnci_cues(raw, recording), []
         codes = {str(_FIRST_CUE + label): 1 + label for label in range(len(self.CLASSES))}
         events = [event for event in recording.events if event.text in (*codes, _UNKNOWN_CUE)]
         told = [codes.get(event.text, 0) for event in events]
         truth = told
-        if source.label_file:
-            truth = matlab.whole_numbers(source.label_file, labels, "data.y", "classlabel")
+        if raw.label_file:
+            truth = matlab.whole_numbers(raw.label_file, labels, "data.y", "classlabel")
         if len(truth) != len(events):
             raise DareError(
-                f"{source.path}: {len(events)} cues but {len(truth)} labels in {source.label_file}; "
-                "get both files again"
+                f"{raw.path}: {len(events)} cues but {len(truth)} labels in {raw.label_file}; get both files again"
             )
         if not events:
-            raise DareError(f"{source.path}: holds no cue ({', '.join(codes)} or {_UNKNOWN_CUE}); get the file again")
+            raise DareError(f"{raw.path}: holds no cue ({', '.join(codes)} or {_UNKNOWN_CUE}); get the file again")
         for event, label, code in zip(events, truth, told, strict=True):
             if label not in codes.values() or code not in (0, label):
                 raise DareError(
-                    f"{source.path}: the cue at {event.onset_s:.3f} s is {event.text}, its label {label}; "
-                    f"check that {source.label_file or 'the file'} belongs to this session"
+                    f"{raw.path}: the cue at {event.onset_s:.3f} s is {event.text}, its label {label}; "
+                    f"check that {raw.label_file or 'the file'} belongs to this session"
                 )
         return [Cue(event.onset_s, label - 1) for event, label in zip(events, truth, strict=True)], []
 
-    def _session(self, path: str, match: re.Match[str], mats: dict[str, str], recipe: Recipe) -> Source:
+    def _session(self, path: str, match: re.Match[str], mats: dict[str, str], recipe: Recipe) -> RawRecording:
         stem, session = match["stem"].upper(), match["session"].upper()
         evaluation = session.endswith("E")
         unknown = note("no labels", "true labels: there is no {names} below --src", [f"{stem}.mat"])
-        return Source(
+        return RawRecording(
             path=path,
             subject=f"{recipe.namespace}:{match['subject'].upper()}",
             session=session,
@@ -109,11 +110,13 @@ class Graz(Corpus):
             montage=tuple(map(canonical, self.MONTAGE)),
         )
 
-    def _bnci_session(self, path: str, match: re.Match[str], taken: set[tuple[str, bool]], recipe: Recipe) -> Source:
+    def _bnci_session(
+        self, path: str, match: re.Match[str], taken: set[tuple[str, bool]], recipe: Recipe
+    ) -> RawRecording:
         name, session = match["subject"].upper(), match["session"].upper()
         subject, evaluation = f"{recipe.namespace}:{name}", session == "E"
         elsewhere = note("read from GDF", f"{{names}} is read from its GDF sessions ({session})", [name])
-        return Source(
+        return RawRecording(
             path=path,
             subject=subject,
             session=session,
@@ -121,9 +124,9 @@ class Graz(Corpus):
             skip=elsewhere if (subject, evaluation) in taken else None,
         )
 
-    def _bnci_cues(self, source: Source, recording: Recording) -> list[Cue]:
+    def _bnci_cues(self, raw: RawRecording, recording: Recording) -> list[Cue]:
         labels = {str(1 + label): label for label in range(len(self.CLASSES))}
         trials = [event for event in recording.events if event.text in labels]
         if not trials:
-            raise DareError(f"{source.path}: holds no trial of the classes 1 to {len(labels)}; get the file again")
+            raise DareError(f"{raw.path}: holds no trial of the classes 1 to {len(labels)}; get the file again")
         return [Cue(event.onset_s + self.CUE_S, labels[event.text]) for event in trials]

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from manifests.errors import DareError
+from manifests.plan import RawRecording
 from pipelines.corpora import tables
 from pipelines.formats.registry import formats
-from pipelines.source import Source
 
 _PATH = re.compile(
     r"sub-(?P<subject>[^/_]+)/(?:ses-(?P<session>[^/_]+)/)?eeg/"
@@ -33,7 +33,7 @@ def stem(path: str) -> str:
     return _SUFFIX.sub("", path)
 
 
-def with_channels(sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+def with_channels(recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
     """Return the recordings with the channels that their ``channels.tsv`` says are bad or no EEG.
 
     Raises DareError where such a table cannot be read or names no channels.
@@ -43,10 +43,10 @@ def with_channels(sources: list[Source], src: Path, paths: list[str]) -> list[So
         if path.endswith("_channels.tsv"):
             there[PurePosixPath(path).parent].append(PurePosixPath(path))
     unused = cache(lambda table: _unused(src / table))  # a table higher up is that of many recordings
-    found = [None if source.skip else _inherited(PurePosixPath(source.path), there) for source in sources]
+    found = [None if raw.skip else _inherited(PurePosixPath(raw.path), there) for raw in recordings]
     return [
         one.model_copy(update={"unused": unused(table)}) if table else one
-        for one, table in zip(sources, found, strict=True)
+        for one, table in zip(recordings, found, strict=True)
     ]
 
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, by_overlap
 
 _PATH = re.compile(r"(?:^|/)(?P<name>chb(?P<case>\d\d)[a-z]?_\d\d\+?)\.(?i:edf)$")
@@ -29,16 +29,18 @@ class ChbMit(Corpus):
     RELEASE = "1.0.0"
     TOTALS: ClassVar = {"": Totals(recordings=686)}  # 664 of the first 23 cases and 22 of the one added in 2010
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every recording with the summary of its case."""
         summaries = {match["case"]: path for path in reversed(paths) if (match := _SUMMARY.search(path))}
         return [_source(path, match, summaries, recipe) for path in paths if (match := _PATH.search(path))]
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
         background, seizure = (recipe.classes.index(name) for name in self.CLASSES)
-        name = PurePosixPath(source.path).with_suffix(".edf").name
-        seizures = _seizures(name, source.label_file, labels.decode("latin-1"))
+        name = PurePosixPath(raw.path).with_suffix(".edf").name
+        seizures = _seizures(name, raw.label_file, labels.decode("latin-1"))
         end_s = max(
             segment.onset_s + (segment.stop - segment.start) / recording.sfreq for segment in recording.segments
         )
@@ -46,10 +48,10 @@ class ChbMit(Corpus):
         return by_overlap(spans, end_s, background, recipe), []
 
 
-def _source(path: str, match: re.Match[str], summaries: dict[str, str], recipe: Recipe) -> Source:
+def _source(path: str, match: re.Match[str], summaries: dict[str, str], recipe: Recipe) -> RawRecording:
     case = match["case"]
     unknown = note("no labels", "seizures: there is no {names} below --src", [f"chb{case}-summary.txt"])
-    return Source(
+    return RawRecording(
         path=path,
         subject=f"{recipe.namespace}:{_SAME_CHILD.get(case, case)}",
         session=match["name"],

@@ -3,9 +3,9 @@
 import re
 from typing import ClassVar
 
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
-from pipelines.source import Source
 
 _PATH = re.compile(
     r"(?:^|/)(?P<subject>sub-\d\d)/ses-(?P<session>S\d)/eeg/"
@@ -20,10 +20,10 @@ class CogBci(Corpus):
     RELEASE = "2023"
     TOTALS: ClassVar = {"": Totals(recordings=1044)}
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every recording, all tasks alike."""
         return [
-            Source(
+            RawRecording(
                 path=path, subject=f"{recipe.namespace}:{match['subject'].lower()}", session=match["session"].upper()
             )
             for path in paths

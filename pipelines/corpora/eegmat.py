@@ -3,9 +3,9 @@
 import re
 from typing import ClassVar
 
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
-from pipelines.source import Source
 
 _PATH = re.compile(r"(?:^|/)(?P<subject>Subject\d\d)_(?P<task>[12])\.(?i:edf)$")
 
@@ -17,10 +17,10 @@ class EegMat(Corpus):
     RELEASE = "1.0.0"
     TOTALS: ClassVar = {"": Totals(recordings=72)}
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every recording: two a subject, rest recorded before arithmetic."""
         return [
-            Source(
+            RawRecording(
                 path=path,
                 subject=f"{recipe.namespace}:{match['subject']}",
                 session=match["task"],

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.notes import Note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue
 
 _PATH = re.compile(r"(?:^|/)(?P<split>train|test)/(?P<subject>[1-9]|1[0-4])\.(?i:edf)$")
@@ -21,10 +21,10 @@ class HighGamma(Corpus):
     RELEASE = "2017"
     TOTALS: ClassVar = {"": Totals(recordings=28)}
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every recording: train/7.edf and test/7.edf are of one subject."""
         return [
-            Source(
+            RawRecording(
                 path=path,
                 subject=f"{recipe.namespace}:{match['subject']}",
                 session=match["split"],
@@ -38,9 +38,11 @@ class HighGamma(Corpus):
         """Return whether an event is named after a movement."""
         return text in self.CLASSES
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return the onset of every movement, which is annotated by name."""
         events = [event for event in recording.events if event.text in recipe.classes]
         if not events:
-            raise DareError(f"{source.path}: holds no annotation {', '.join(recipe.classes)}; get the file again")
+            raise DareError(f"{raw.path}: holds no annotation {', '.join(recipe.classes)}; get the file again")
         return [Cue(event.onset_s, recipe.classes.index(event.text)) for event in events], []

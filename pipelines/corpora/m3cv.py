@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from manifests.errors import DareError
 from manifests.notes import note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
-from pipelines.source import Source
 
 LABELS: tuple[str, ...] = tuple(
     """FP1 FP2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T7 T8 P7 P8 FZ CZ PZ FC1 FC2 CP1 CP2 FC5 FC6 CP5 CP6 FT9 FT10 TP9 TP10
@@ -28,10 +28,10 @@ class M3cv(Corpus):
 
     RELEASE = "2022"
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every epoch, of no use until `told` knows whose it is: it could land on two sides of a split."""
         return [
-            Source(
+            RawRecording(
                 path=path,
                 subject=f"{recipe.namespace}:unknown",
                 session="",
@@ -41,27 +41,27 @@ class M3cv(Corpus):
             if (match := _PATH.search(path))
         ]
 
-    def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+    def told(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the epochs with the subject and the session that the tables among ``paths`` below ``src`` give them.
 
         The subjects of some test epochs are withheld: those stay skipped. Raises DareError where a table cannot be read
         or has no column of epochs or of subjects.
         """
         tables = {path: _rows(src / path) for path in paths if _TABLE.search(path)}
-        return [_enrolled(source, tables) for source in sources]
+        return [_enrolled(raw, tables) for raw in recordings]
 
-    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
         """Return the layout of an epoch."""
         return Arrays(variables="epoch_data", axes="channel time", labels=LABELS, sfreq=250.0)
 
 
-def _enrolled(source: Source, tables: dict[str, dict[str, tuple[str, str]]]) -> Source:
-    path = PurePosixPath(source.path)
+def _enrolled(raw: RawRecording, tables: dict[str, dict[str, tuple[str, str]]]) -> RawRecording:
+    path = PurePosixPath(raw.path)
     subject, session = tables.get(f"{path.parent}_Info.csv", {}).get(path.stem, ("", ""))
     if not _SUBJECT.fullmatch(subject):
-        return source
-    namespace = source.subject.partition(":")[0]
-    return source.model_copy(update={"subject": f"{namespace}:{subject}", "session": session, "skip": None})
+        return raw
+    namespace = raw.subject.partition(":")[0]
+    return raw.model_copy(update={"subject": f"{namespace}:{subject}", "session": session, "skip": None})
 
 
 def _rows(path: Path) -> dict[str, tuple[str, str]]:

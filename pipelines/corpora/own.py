@@ -7,12 +7,12 @@ from pathlib import Path
 from manifests.errors import DareError
 from manifests.layout import Layout, Recordings
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import bids, tables
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, happened, within
 
 _NOT_AVAILABLE = ("", "n/a")
@@ -25,12 +25,12 @@ class Own(Corpus):
         self.CLASSES = classes
         self._layout = layout
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return the recordings by path, with the label that their name tells where labels are in names."""
         there = set(paths)
         return [self._source(path, found, there, recipe) for path in paths if (found := self._match(path)) is not None]
 
-    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
         """Return how a file of bare arrays holds its signal, as the layout says."""
         stated = self._layout.arrays
         if stated is None:
@@ -42,10 +42,12 @@ class Own(Corpus):
         """Return whether an annotation stands for a class, where annotations are what labels are in."""
         return self._layout.labels == "annotations" and self._layout.class_of(text) in self.CLASSES
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
         from_table = self._layout.labels == "events"
-        events = self._events(source, recording, labels) if from_table else recording.events
+        events = self._events(raw, recording, labels) if from_table else recording.events
         found, lost = [], Counter[str]()
         short = f"{{count}} of {{total}} events are shorter than a window of {recipe.window_s:g} s: not used"
         for event in events:
@@ -61,23 +63,23 @@ class Own(Corpus):
         notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
         return found, happened(*notes)
 
-    def told(self, sources: list[Source], src: Path, paths: list[str]) -> list[Source]:
+    def told(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the recordings with what tables say of each: label, split and subject, and in BIDS its channels.
 
         Raises DareError where none of the paths is a recording, and where a table cannot be read, lacks a column or
         contradicts itself.
         """
-        if not sources:
+        if not recordings:
             wanted = self._layout.files or "a BIDS tree, sub-*/eeg/*_eeg.*"
             raise DareError(
                 f"{src}: none of its {len(paths)} files, such as {paths[0]}, lies as the layout says: {wanted}"
             )
         if self._layout.bids:
-            sources = bids.with_channels(sources, src, paths)
+            recordings = bids.with_channels(recordings, src, paths)
         table = self._layout.recordings
         has_label = bool(self.CLASSES) and self._layout.labels == "recordings"
         if table is None or not (has_label or table.split or (table.path and table.subject)):
-            return sources
+            return recordings
         path = src / table.file
         try:
             content = path.read_bytes()
@@ -87,7 +89,7 @@ class Own(Corpus):
             ) from None
         columns = [*tables.key_columns(table), *[table.label] * has_label, *filter(None, [table.split])]
         grouped = tables.by_recording(tables.rows(str(path), content, columns), table)
-        return [self._told(source, tables.rows_of(source, grouped, table), table, has_label) for source in sources]
+        return [self._told(raw, tables.rows_of(raw, grouped, table), table, has_label) for raw in recordings]
 
     def _match(self, path: str) -> dict[str, str] | None:
         """Return what a path says of a recording; None where it is none."""
@@ -95,63 +97,63 @@ class Own(Corpus):
         named = self._layout.match(path) if self._layout.files else {}
         return None if entities is None or named is None else entities | named
 
-    def _source(self, path: str, found: dict[str, str], there: set[str], recipe: Recipe) -> Source:
-        source = Source(
+    def _source(self, path: str, found: dict[str, str], there: set[str], recipe: Recipe) -> RawRecording:
+        raw = RawRecording(
             path=path,
             subject=f"{recipe.namespace}:{found.get('subject', '')}",
             session=found.get("session", ""),
             test=found.get("split") in self._layout.test,
         )
         if not recipe.classes:
-            return source
+            return raw
         if self._layout.labels == "name":
-            return self._labelled(source, found["label"])
+            return self._labelled(raw, found["label"])
         if self._layout.labels != "events":
-            return source
+            return raw
         stem = bids.stem(path) if self._layout.bids else path.rpartition(".")[0]
-        file = self._layout.events.file_of(stem, found.get("subject", ""), source.session)
+        file = self._layout.events.file_of(stem, found.get("subject", ""), raw.session)
         if file in there:
-            return source.model_copy(update={"label_file": file})
+            return raw.model_copy(update={"label_file": file})
         lacking = note("no labels", "labels: there is no {names}", [file])
-        return source.model_copy(update={"skip" if self._layout.bids else "lacks": lacking})
+        return raw.model_copy(update={"skip" if self._layout.bids else "lacks": lacking})
 
-    def _labelled(self, source: Source, text: str) -> Source:
+    def _labelled(self, raw: RawRecording, text: str) -> RawRecording:
         name = self._layout.class_of(text)
         if name in self.CLASSES:
-            return source.model_copy(update={"label": name})
+            return raw.model_copy(update={"label": name})
         other = f"its label {{names}} stands for none of {', '.join(self.CLASSES)}"
-        return source.model_copy(update={"skip": note("other label", other, [repr(text)])})
+        return raw.model_copy(update={"skip": note("other label", other, [repr(text)])})
 
-    def _told(self, source: Source, found: list[tables.Row], table: Recordings, has_label: bool) -> Source:
+    def _told(self, raw: RawRecording, found: list[tables.Row], table: Recordings, has_label: bool) -> RawRecording:
         if not found:
             missing = note("no row", "there is no row of it in {names}", [table.file])
-            return source.model_copy(update={"skip": missing})
+            return raw.model_copy(update={"skip": missing})
         first = found[0]
         if other := next((row for row in found if row | {"line": first["line"]} != first), None):
-            raise DareError(f"{table.file}: lines {first['line']} and {other['line']} say two things of {source.path}")
+            raise DareError(f"{table.file}: lines {first['line']} and {other['line']} say two things of {raw.path}")
         if table.path and table.subject and not first[table.subject]:
             nobody = note("no subject", "its row in {names} names no subject", [table.file])
-            return source.model_copy(update={"skip": nobody})
+            return raw.model_copy(update={"skip": nobody})
         told: dict[str, object] = {}
         if table.path and table.subject:
-            told["subject"] = f"{source.subject.partition(':')[0]}:{first[table.subject]}"
+            told["subject"] = f"{raw.subject.partition(':')[0]}:{first[table.subject]}"
         if table.path and table.session:
             told["session"] = first[table.session]
         if table.split:
             told["test"] = first[table.split] in self._layout.test
-        source = source.model_copy(update=told)
-        return self._labelled(source, first[table.label]) if has_label and not source.skip else source
+        raw = raw.model_copy(update=told)
+        return self._labelled(raw, first[table.label]) if has_label and not raw.skip else raw
 
-    def _events(self, source: Source, recording: Recording, content: bytes) -> list[Event]:
+    def _events(self, raw: RawRecording, recording: Recording, content: bytes) -> list[Event]:
         """Return what the table of a recording's events holds about it, in seconds of true time.
 
         Raises DareError where the table lacks a column or a time is no number.
         """
-        table, name = self._layout.events, source.label_file
+        table, name = self._layout.events, raw.label_file
         timed = [table.onset, *[table.duration] * self._layout.spans]
         rows = tables.rows(name, content, [*tables.key_columns(table), table.label, *timed])
         events = []
-        for row in tables.rows_of(source, tables.by_recording(rows, table), table):
+        for row in tables.rows_of(raw, tables.by_recording(rows, table), table):
             onset = _number(row, table.onset, name)
             has_duration = self._layout.spans and row[table.duration] not in _NOT_AVAILABLE
             duration = _number(row, table.duration, name) if has_duration else 0.0

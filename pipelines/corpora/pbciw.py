@@ -4,9 +4,9 @@ import re
 from typing import ClassVar
 
 from manifests.notes import note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
-from pipelines.source import Source
 
 _PATH = re.compile(
     r"(?:^|/)P(?P<subject>\d\d)/S(?P<session>\d)/eeg/"
@@ -23,10 +23,10 @@ class PassiveBci(Corpus):
     RELEASE = "2021"
     TOTALS: ClassVar = {"": Totals(recordings=120)}
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every file of epochs, rest skipped where classes are asked for; ``RSraw`` is the same rest, uncut."""
         return [
-            Source(
+            RawRecording(
                 path=path,
                 subject=f"{recipe.namespace}:P{match['subject']}",
                 session=f"S{match['session']}",

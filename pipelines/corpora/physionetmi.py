@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue
 
 _PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d\d)\.edf$", re.IGNORECASE)
@@ -31,11 +31,11 @@ class PhysionetMi(Corpus):
     TOTALS: ClassVar = {"": Totals(recordings=1526)}
     OPTIONS = RunsOptions
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every recording; runs that the recipe does not name are skipped."""
         runs = RunsOptions.of(recipe).runs
         return [
-            Source(
+            RawRecording(
                 path=path,
                 subject=f"{recipe.namespace}:{match['subject'].upper()}",
                 session=f"R{match['run']}",
@@ -49,12 +49,14 @@ class PhysionetMi(Corpus):
         """Return whether an event is rest or one of the two tasks of its run."""
         return text in ("T0", "T1", "T2")
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
-        meaning = _classes(int(source.session.removeprefix("R")))
+        meaning = _classes(int(raw.session.removeprefix("R")))
         events = [event for event in recording.events if event.text in meaning]
         if not events:
-            raise DareError(f"{source.path}: holds no T1 or T2 annotation; get the file again")
+            raise DareError(f"{raw.path}: holds no T1 or T2 annotation; get the file again")
         return [Cue(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], []
 
 

@@ -3,10 +3,10 @@
 import re
 from typing import ClassVar
 
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Totals
 from pipelines.corpora.sjtu import Sjtu
-from pipelines.source import Source
 
 FILMS: dict[str, str] = {
     "1": "123020010121112322330303",
@@ -25,14 +25,14 @@ class SeedIv(Sjtu):
     RELEASE = "2019"
     TOTALS: ClassVar = {"": Totals(recordings=45)}
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every session; features and eye movements beside them have the same names."""
         return [
-            Source(path=path, subject=f"{recipe.namespace}:{int(match['subject'])}", session=match["session"])
+            RawRecording(path=path, subject=f"{recipe.namespace}:{int(match['subject'])}", session=match["session"])
             for path in paths
             if (match := _PATH.search(path))
         ]
 
-    def films(self, source: Source, labels: bytes) -> list[int]:
+    def films(self, raw: RawRecording, labels: bytes) -> list[int]:
         """Return the class of every film, which no file says."""
-        return [int(digit) for digit in FILMS[source.session]]
+        return [int(digit) for digit in FILMS[raw.session]]

@@ -5,11 +5,11 @@ from abc import abstractmethod
 
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, within
 
 LABELS: tuple[str, ...] = tuple(
@@ -25,7 +25,7 @@ _FILM = re.compile(r"_eeg(\d+)$")
 class Sjtu(Corpus):
     """A corpus whose files hold a variable a film, named by the subject's initials and the film's number."""
 
-    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
         """Return the layout of a session."""
         return Arrays(variables=r"\w+_eeg\d+", axes="channel time", labels=LABELS, sfreq=200.0)
 
@@ -34,20 +34,22 @@ class Sjtu(Corpus):
         return _FILM.search(text) is not None
 
     @abstractmethod
-    def films(self, source: Source, labels: bytes) -> list[int]:
+    def films(self, raw: RawRecording, labels: bytes) -> list[int]:
         """Return the class of every film of a session, in the order of their numbers."""
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window that fits into a film.
 
         Raises DareError where a film's number is not one of 1 to the number of labels, or there twice.
         """
-        truth = self.films(source, labels)
+        truth = self.films(raw, labels)
         films = {event: int(match[1]) for event in recording.events if (match := _FILM.search(event.text))}
         numbers, known = sorted(films.values()), range(1, len(truth) + 1)
         if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(known):
             raise DareError(
-                f"{source.path}: holds films {', '.join(map(str, numbers)) or 'none'}, where 1 to {len(truth)} have "
+                f"{raw.path}: holds films {', '.join(map(str, numbers)) or 'none'}, where 1 to {len(truth)} have "
                 "labels; get the file again"
             )
         cues = [

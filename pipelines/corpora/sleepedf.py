@@ -9,10 +9,10 @@ from pydantic import Field
 
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, happened, within
 
 _PSG = re.compile(r"(?:^|/)(?P<study>SC4|ST7)(?P<subject>\d\d)(?P<night>\d)[A-Z]0-PSG\.(?i:edf)$")
@@ -48,19 +48,21 @@ class SleepEdf(Corpus):
     TOTALS: ClassVar = {"": Totals(recordings=197)}
     OPTIONS = WakeOptions
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every night with its hypnogram; the subjects of one study (SC, ST) are none of the other."""
         hypnograms = {_night(path): path for path in reversed(paths) if _HYPNOGRAM.search(path)}
         return [_source(path, match, hypnograms, recipe) for path in paths if (match := _PSG.search(path))]
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
 
         Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages
         that end before the signal are told of.
         """
         margin_s = WakeOptions.of(recipe).wake_margin_s
-        stages = _stages(source.label_file, labels)
+        stages = _stages(raw.label_file, labels)
         asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
         first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - margin_s
         last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + margin_s
@@ -91,10 +93,10 @@ class SleepEdf(Corpus):
         return found, notes
 
 
-def _source(path: str, match: re.Match[str], hypnograms: dict[str, str], recipe: Recipe) -> Source:
+def _source(path: str, match: re.Match[str], hypnograms: dict[str, str], recipe: Recipe) -> RawRecording:
     night = _night(path)
     unknown = note("no labels", "stages: there is no {names} below --src", [f"{night}?-Hypnogram.edf"])
-    return Source(
+    return RawRecording(
         path=path,
         subject=f"{recipe.namespace}:{match['study'][:2]}{match['subject']}",
         session=f"N{match['night']}",

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from manifests.errors import DareError
 from manifests.layout import Table
-from pipelines.source import Source
+from manifests.plan import RawRecording
 
 Row = dict[str, str]
 """A line of a table: by column, and under "line" its number."""
@@ -59,14 +59,14 @@ def by_recording(found: list[Row], table: Table) -> dict[tuple[str, ...], list[R
     return dict(grouped)
 
 
-def rows_of(source: Source, grouped: dict[tuple[str, ...], list[Row]], table: Table) -> list[Row]:
+def rows_of(raw: RawRecording, grouped: dict[tuple[str, ...], list[Row]], table: Table) -> list[Row]:
     """Return the rows about one recording, by its path where the table has one, else by subject and session."""
     if table.path:
-        path = PurePosixPath(source.path)
+        path = PurePosixPath(raw.path)
         keys = [(name,) for name in (str(path), str(path.with_suffix("")), path.name, path.stem)]
     else:
-        session = (_bare(source.session),) if table.session else ()
-        keys = [(_bare(source.subject.partition(":")[2]), *session) if table.subject else ()]
+        session = (_bare(raw.session),) if table.session else ()
+        keys = [(_bare(raw.subject.partition(":")[2]), *session) if table.subject else ()]
     return next((grouped[key] for key in keys if key in grouped), [])
 
 

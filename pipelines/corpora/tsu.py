@@ -3,10 +3,10 @@
 import re
 from typing import ClassVar
 
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.formats.arrays import Arrays
-from pipelines.source import Source
 
 LABELS: tuple[str, ...] = tuple(
     """FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8
@@ -24,14 +24,14 @@ class Tsu(Corpus):
     RELEASE = "2016"
     TOTALS: ClassVar = {"": Totals(recordings=35)}
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return the file of every subject, which some mirrors name ``S01``."""
         return [
-            Source(path=path, subject=f"{recipe.namespace}:S{int(match['subject']):02d}", session="1")
+            RawRecording(path=path, subject=f"{recipe.namespace}:S{int(match['subject']):02d}", session="1")
             for path in paths
             if (match := _PATH.search(path))
         ]
 
-    def arrays(self, source: Source, recipe: Recipe) -> Arrays | None:
+    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
         """Return the layout of a subject's trials."""
         return Arrays(variables="data", axes="channel time target block", labels=LABELS, sfreq=250.0)

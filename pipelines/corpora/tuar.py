@@ -10,11 +10,11 @@ from collections import Counter, defaultdict
 from typing import ClassVar
 
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, by_overlap, happened
 
 _KIND_OF = {"eybl": "eyem", "elpp": "elec", "elst": "elec"}
@@ -31,11 +31,13 @@ class Tuar(tuh.Temple):
     PATH = re.compile(rf"(?:^|/)edf/{tuh.MONTAGE}/{tuh.SUBJECT}_s(?P<session>\d{{3}})(?:_t\d{{3}})?\.(?i:edf)$")
     TABLES = (".csv",)
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window of the grid, and how many windows hold several kinds of artifact."""
         spans: defaultdict[str, list[Span]] = defaultdict(list)
         others = Counter[str]()
-        for row in tuh.annotations(source.label_file, labels):
+        for row in tuh.annotations(raw.label_file, labels):
             kinds = {_KIND_OF.get(part, part) for part in row.label.split("_")}.intersection(self.CLASSES[1:])
             for kind in kinds:
                 spans[kind].append((row.onset_s, row.end_s, self.CLASSES.index(kind)))

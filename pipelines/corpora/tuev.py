@@ -9,11 +9,11 @@ from typing import ClassVar, TypeVar
 
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, happened
 
 _BACKGROUND = "bckg"
@@ -38,13 +38,15 @@ class Tuev(tuh.Temple):
     EVAL = re.compile(r"(?:^|/)eval/(?P<index>\d{3})/(?P<event>[a-z]{4})_(?P=index)_a_(?P<run>\d*)\.(?i:edf)$")
     TABLES = (".rec",)
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return one cue a .rec row (``events = "rows"``), a moment (``deduplicated``) or a second (``merged``).
 
         The same event is listed for many channels, and again a tenth of a second later. Of what its channels say of one
         time, background yields to an event, and time with two kinds of event is dropped and counted.
         """
-        rows = _rows(source.label_file, labels, len(recipe.classes))
+        rows = _rows(raw.label_file, labels, len(recipe.classes))
         if recipe.events == "rows":
             return [Cue(start_s, label) for start_s, label in rows], []
         background = recipe.classes.index(_BACKGROUND)
@@ -53,10 +55,10 @@ class Tuev(tuh.Temple):
     def _match(self, path: str) -> re.Match[str] | None:
         return self.PATH.search(path) or self.EVAL.search(path)
 
-    def _source(self, match: re.Match[str], recipe: Recipe) -> Source:
+    def _source(self, match: re.Match[str], recipe: Recipe) -> RawRecording:
         if match.re is self.EVAL:
             session = f"{match['event']}{match['run']}"
-            return Source(path=match.string, subject=f"tueveval:{match['index']}", session=session, test=True)
+            return RawRecording(path=match.string, subject=f"tueveval:{match['index']}", session=session, test=True)
         return super()._source(match, recipe).model_copy(update={"session": match["session"]})
 
 

@@ -8,10 +8,10 @@ from typing import ClassVar, NamedTuple
 
 from manifests.errors import DareError
 from manifests.notes import note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.recording import Recording
-from pipelines.source import Source
 
 SUBJECT = r"(?P<subject>[a-z]{8}|\d{8})"
 SESSION = r"s\d{3}_\d{4}(?:_\d\d_\d\d)?"
@@ -54,7 +54,7 @@ class Temple(Corpus):
         subjects = (subject for match in matches if (subject := match.groupdict().get("subject")))
         return next((self.NUMBERED if subject.isdigit() else self.LETTERED for subject in subjects), "")
 
-    def find(self, paths: list[str], recipe: Recipe) -> list[Source]:
+    def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return every recording, with the best of the tables beside it."""
         there = set(paths)
         return [self._tabled(self._source(match, recipe), there) for path in paths if (match := self._match(path))]
@@ -62,9 +62,9 @@ class Temple(Corpus):
     def _match(self, path: str) -> re.Match[str] | None:
         return self.PATH.search(path)
 
-    def _source(self, match: re.Match[str], recipe: Recipe) -> Source:
+    def _source(self, match: re.Match[str], recipe: Recipe) -> RawRecording:
         named = match.groupdict()
-        return Source(
+        return RawRecording(
             path=match.string,
             subject=f"{recipe.namespace}:{match['subject']}",
             session=f"s{match['session']}",
@@ -72,13 +72,13 @@ class Temple(Corpus):
             label=named.get("label", ""),
         )
 
-    def _tabled(self, source: Source, there: set[str]) -> Source:
-        tables = [source.path.rpartition(".")[0] + ending for ending in self.TABLES]
+    def _tabled(self, raw: RawRecording, there: set[str]) -> RawRecording:
+        tables = [raw.path.rpartition(".")[0] + ending for ending in self.TABLES]
         if found := next((table for table in tables if table in there), ""):
-            return source.model_copy(update={"label_file": found})
+            return raw.model_copy(update={"label_file": found})
         if tables:
-            return source.model_copy(update={"lacks": note("no labels", "labels: there is no {names}", tables[:1])})
-        return source
+            return raw.model_copy(update={"lacks": note("no labels", "labels: there is no {names}", tables[:1])})
+        return raw
 
 
 def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[Row]:

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, happened, within
 
 
@@ -22,14 +22,16 @@ class Tusl(tuh.Temple):
     PATH = re.compile(rf"(?:^|/)edf/{tuh.SUBJECT}/{tuh.SESSION}/{tuh.MONTAGE}/{tuh.STEM}")
     TABLES = (".csv", ".tse_agg")
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window that fits into a labelled stretch, one a moment.
 
         A stretch is listed for many channels; a moment with two labels is dropped and counted.
         """
-        rows = tuh.annotations(source.label_file, labels, self.CLASSES)
+        rows = tuh.annotations(raw.label_file, labels, self.CLASSES)
         if not rows:
-            raise DareError(f"{source.label_file}: holds no annotation; get the file again")
+            raise DareError(f"{raw.label_file}: holds no annotation; get the file again")
         moments: defaultdict[float, set[int]] = defaultdict(set)
         num_short = num_repeated = 0
         for row in rows:

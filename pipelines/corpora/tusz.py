@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from manifests.errors import DareError
 from manifests.notes import Note, note
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.source import Source
 from pipelines.windows import Cue, by_overlap, happened
 
 
@@ -28,11 +28,13 @@ class Tusz(tuh.Temple):
     )
     TABLES = (".csv_bi", ".tse_bi")
 
-    def cues(self, source: Source, recording: Recording, labels: bytes, recipe: Recipe) -> tuple[list[Cue], list[Note]]:
+    def cues(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each window of the grid: seizure where one touches it (Tang 2022), else background."""
-        rows = tuh.annotations(source.label_file, labels, self.CLASSES)
+        rows = tuh.annotations(raw.label_file, labels, self.CLASSES)
         if not rows:
-            raise DareError(f"{source.label_file}: holds no annotation; get the file again")
+            raise DareError(f"{raw.label_file}: holds no annotation; get the file again")
         seizures = [(row.onset_s, row.end_s, self.CLASSES.index("seiz")) for row in rows if row.label == "seiz"]
         found = by_overlap(seizures, tuh.duration_s(recording), self.CLASSES.index("bckg"), recipe)
         end_s = found[-1].onset_s + recipe.window_s if found else 0.0

@@ -12,16 +12,22 @@ import numpy as np
 
 from manifests.durable import sha256_file
 from manifests.errors import DareError
+from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
-from pipelines import corpora, reading
 from pipelines import plan as planning
+from pipelines import reading
+from pipelines.conditioned import ConditionedRecording
 from pipelines.doctor import prospect
 from pipelines.doctor.measure import MAINS_HZ, STANDS_OUT_DB, Measures, measure
 from pipelines.doctor.prospect import Facts
 from pipelines.formats.registry import files_of
-from pipelines.recording import SEGMENTS, UNIT_UNKNOWN, Recording, Segment
-from pipelines.scan import Scanned, Tree
-from pipelines.windows import count_on_a_grid
+from pipelines.piece import windows_of
+from pipelines.plan import SetOptions
+from pipelines.recording import SEGMENTS, UNIT_UNKNOWN, Channel, Recording, Segment
+from pipelines.scan import Tree
+from pipelines.signal import Conditioned
+from pipelines.sources import Source
+from pipelines.windows import Stretch
 
 STRETCH_S = 20.0
 """Seconds of the first, the middle and the last stretch that are read of every recording."""
@@ -35,23 +41,20 @@ CLIPPED_SHARE = 0.001
 _ONE_PROCESS = 48  # recordings that are read sooner than other processes have started
 
 
-def examine(tree: Tree, recipe: Recipe, src: Path, workers: int, progress: Callable[[int, int], None]) -> Facts:
+def examine(tree: Tree, recipe: Recipe, source: Source, workers: int, progress: Callable[[int, int], None]) -> Facts:
     """Return the facts and findings of every recording of a tree, the choices that matter for it, and its plan.
 
     Stretches are read by ``workers`` processes; what cannot be read is a finding. ``progress`` is called with
     (done, total).
     """
-    plan = planning.make(tree, recipe)
-    limits = {row["path"]: row["max_windows"] for row in plan["recordings"]}
-    splits = {row["path"]: row["split"] for row in plan["recordings"]}
+    src = source.raw_folder("--dry-run")
+    plan = planning.make(tree, recipe, SetOptions())
     same = _same_bytes(tree, src)
     first_of = {path: paths[0] for paths in same for path in paths[1:]}
     rows = []
-    for scanned, sampled in zip(tree.recordings, _sampled(tree, recipe, src, workers), strict=True):
-        row = _row(scanned, sampled, recipe) | {"split": splits[scanned.source.path]}
-        if 0 <= (limit := limits[scanned.source.path]) < row["windows"]:
-            row["windows"] = limit
-        if first := first_of.get(scanned.source.path):
+    for planned, sampled in zip(plan.recordings, _sampled(plan.recordings, recipe, src, workers), strict=True):
+        row = _row(planned, tree.channels.get(planned.path, ()), sampled, recipe)
+        if first := first_of.get(planned.path):
             row["findings"].append(_finding("duplicate", f"holds the same bytes as {first}: leave one of them out"))
         rows.append(row)
         progress(len(rows), len(tree.recordings))
@@ -65,7 +68,7 @@ def examine(tree: Tree, recipe: Recipe, src: Path, workers: int, progress: Calla
         "duplicates": same,
         "choices": prospect.choices(tree, rows, recipe),
         "expected": prospect.expected(tree, rows, recipe, src, workers),
-        "plan": plan,
+        "plan": plan.as_json(),
     }
 
 
@@ -90,39 +93,39 @@ def _finding(kind: str, text: str) -> dict[str, str]:
 # --- samples ----------------------------------------------------------------------------------------------------------
 
 
-def _sampled(tree: Tree, recipe: Recipe, src: Path, workers: int) -> Iterator[Facts]:
+def _sampled(recordings: list[PlannedRecording], recipe: Recipe, src: Path, workers: int) -> Iterator[Facts]:
     """Yield what stretches of each recording show, in order; processes share the work where there is much of it."""
     look = partial(_look, recipe=recipe, src=src)
-    num_processes = min(workers, len(tree.recordings) // _ONE_PROCESS)
+    num_processes = min(workers, len(recordings) // _ONE_PROCESS)
     if num_processes < 2:
-        yield from map(look, tree.recordings)
+        yield from map(look, recordings)
         return
     with ProcessPoolExecutor(num_processes, get_context("spawn")) as processes:
-        yield from processes.map(look, tree.recordings, chunksize=8)
+        yield from processes.map(look, recordings, chunksize=8)
 
 
-def _look(scanned: Scanned, recipe: Recipe, src: Path) -> Facts:
+def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     """Return what stretches of a recording show, nothing of one that is not to be used, why where it cannot be read."""
+    scanned = planned.scanned
     if scanned.outcome:
         return {}
-    path = src / scanned.source.path
+    path = src / scanned.path
     try:
-        stretches = [reading.read(src, scanned.source, recipe, *span) for span in _spans(scanned.duration_s)]
+        stretches = [reading.read(src, scanned.raw, recipe, *span) for span in _spans(scanned.duration_s)]
         measures = measure(stretches)
-        windows = _num_windows(scanned, stretches[0], recipe, src)
+        windows = _num_windows(planned, stretches[0], recipe, src)
     except (DareError, OSError) as problem:
         return {"fault": str(problem).removeprefix(f"{path}: ")}
     except Exception as problem:
         return {"fault": f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"}
     notes = {note.text: note for stretch in stretches for note in stretch.notes}.values()
-    units = [note for note in notes if note.kind == UNIT_UNKNOWN][:1]
-    others = [note for note in notes if note.kind not in (UNIT_UNKNOWN, SEGMENTS)]
     return {
         "measures": measures,
         "gap_s": _gap_s(stretches[-1]),
         "windows": windows,
-        "unit": units,
-        "notes": others,
+        # Each stretch guesses the unit for itself, and has segments of its own.
+        "unit": [note for note in notes if note.kind == UNIT_UNKNOWN][:1],
+        "notes": [note for note in notes if note.kind not in (UNIT_UNKNOWN, SEGMENTS)],
     }
 
 
@@ -142,54 +145,56 @@ def _gap_s(last: Recording) -> float:
     return max(0.0, round(end.onset_s - (last.first_sample + end.start) / last.sfreq, 3))
 
 
-def _num_windows(scanned: Scanned, stretch: Recording, recipe: Recipe, src: Path) -> int:
-    """Return how many windows a recording without gaps or rejected windows gives."""
-    source = scanned.source
-    if source.label or not recipe.classes:
-        return count_on_a_grid(scanned.duration_s, recipe)
-    # Labels are asked of the whole recording, so a silent one as long as the file stands for it.
-    num_samples = round(scanned.duration_s * stretch.sfreq)
-    silence = np.broadcast_to(np.float32(0), (len(stretch.electrodes), num_samples))
-    whole = replace(stretch, data_uv=silence, segments=(Segment(0, num_samples, 0.0),), first_sample=0)
-    labels = (src / source.label_file).read_bytes() if source.label_file else b""
-    cues, _ = corpora.of(recipe).cues(source, whole, labels, recipe)
-    if recipe.edges != "drop":
-        return len(cues)
-    starts = [cue.onset_s + recipe.offset_s for cue in cues]
-    return sum(start >= 0 and start + recipe.window_s <= scanned.duration_s + 1e-6 for start in starts)
+def _num_windows(planned: PlannedRecording, stretch: Recording, recipe: Recipe, src: Path) -> int:
+    """Return how many windows a recording without gaps or rejected windows gives: silence as long is cut as it is."""
+    scanned = planned.scanned
+    silence = np.broadcast_to(np.float32(0), (len(stretch.electrodes), round(scanned.duration_s * stretch.sfreq)))
+    whole = (Segment(0, silence.shape[1], 0.0),)
+    recording = replace(stretch, data_uv=silence, segments=whole, notes=(), first_sample=0)
+    num_samples = int(scanned.duration_s * recipe.sfreq_hz + 1e-6)
+    counts = np.broadcast_to(np.int16(0), (len(recipe.electrodes), num_samples))
+    present = np.ones(len(recipe.electrodes), np.bool_)
+    conditioned = Conditioned([Stretch(0.0, counts, range(num_samples))], present, (), 0.0, ())
+    labels = (src / scanned.raw.label_file).read_bytes() if scanned.raw.label_file else b""
+    at_once = Piece(recording=planned.model_copy(update={"piece_s": 0.0, "pieces": 1}), number=0)
+    return len(windows_of(ConditionedRecording(recording, conditioned, labels), at_once, recipe).windows)
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
 
 
-def _row(scanned: Scanned, sampled: Facts, recipe: Recipe) -> Facts:
+def _row(planned: PlannedRecording, channels: tuple[Channel, ...], sampled: Facts, recipe: Recipe) -> Facts:
     """Return what is known of a recording; a fault in its samples makes it one that a run would lose."""
-    labels = scanned.channel_map or {}
+    scanned = planned.scanned
+    labels = scanned.channel_map
     fault = sampled.get("fault", "")
     measures: Measures | None = sampled.get("measures")
     return {
-        "path": scanned.source.path,
-        "subject": scanned.source.subject,
-        "session": scanned.source.session,
+        "path": scanned.path,
+        "subject": scanned.raw.subject,
+        "session": scanned.raw.session,
+        "split": planned.split,
         "bytes": scanned.bytes,
         "outcome": "failed" if fault else scanned.outcome or "ok",
         "reason": fault or scanned.reason,
         "sfreq": scanned.sfreq,
-        "rates": sorted({channel.sfreq for channel in scanned.channels}),
-        "units": sorted({channel.unit for channel in scanned.channels if channel.label in labels.values()}),
+        "rates": sorted({channel.sfreq for channel in channels}),
+        "units": sorted({channel.unit for channel in channels if channel.label in labels.values()}),
         "duration_s": round(scanned.duration_s, 6),
         "gap_s": sampled.get("gap_s", 0.0),
         "channel_map": labels,
         "renamed": _renamed(labels),
-        "missing": [name for name in recipe.electrodes if name not in labels] if scanned.channels else [],
+        "missing": [name for name in recipe.electrodes if name not in labels] if channels else [],
         "mains_db": {str(line): _rounded(measures.mains_db[line]) if measures else None for line in MAINS_HZ},
         "sd_uv": _rounded(measures.sd_uv) if measures else None,
         "windows": sampled.get("windows", 0),
-        "findings": [] if measures is None else _findings(scanned, sampled, measures, recipe),
+        "findings": [] if measures is None else _findings(channels, sampled, measures, recipe),
     }
 
 
-def _findings(scanned: Scanned, sampled: Facts, measures: Measures, recipe: Recipe) -> list[dict[str, str]]:
+def _findings(
+    channels: tuple[Channel, ...], sampled: Facts, measures: Measures, recipe: Recipe
+) -> list[dict[str, str]]:
     """Return what is worth a look in a recording that can be read, each with the way out where there is one."""
     found = [_finding(note.kind, note.text) for note in sampled["notes"]]
     if sampled["gap_s"]:
@@ -208,7 +213,7 @@ def _findings(scanned: Scanned, sampled: Facts, measures: Measures, recipe: Reci
     low, high = PLAUSIBLE_SD_UV
     found += [_finding(note.kind, note.text) for note in sampled["unit"]]
     if measures.sd_uv is not None and not low <= measures.sd_uv <= high:
-        units = ", ".join(sorted({repr(channel.unit) for channel in scanned.channels}))
+        units = ", ".join(sorted({repr(channel.unit) for channel in channels}))
         found.append(
             _finding("unit", f"median sd {measures.sd_uv:.3g} µV, outside {low:g} to {high:g}: is the unit {units}?")
         )
@@ -243,7 +248,7 @@ def _same_bytes(tree: Tree, src: Path) -> list[list[str]]:
     alike: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
     for scanned in tree.recordings:
         if scanned.bytes:
-            alike[scanned.bytes, scanned.fingerprint].append(scanned.source.path)
+            alike[scanned.bytes, scanned.fingerprint].append(scanned.path)
     equal: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in (path for paths in alike.values() if len(paths) > 1 for path in paths):
         try:

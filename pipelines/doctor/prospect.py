@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import DareError
+from manifests.plan import ScannedRecording
 from manifests.recipe import Recipe
 from manifests.shard_format import NPY_HEADER, member_size
 from pipelines import channels, corpora, reading
 from pipelines.doctor.measure import DIPS_DB, MAINS_HZ, STANDS_OUT_DB
-from pipelines.scan import Scanned, Tree
+from pipelines.scan import Tree
 from pipelines.signal import condition
 
 Facts = dict[str, Any]
@@ -37,8 +38,9 @@ def choices(tree: Tree, rows: list[Facts], recipe: Recipe) -> Facts:
 
     ``rows`` are those of `pipelines.doctor.examine.examine`.
     """
-    kinds = {id(one.channels): one.channels for one in tree.recordings if one.channels}
-    counts = Counter(id(one.channels) for one in tree.recordings if one.channels)
+    headers = [held for one in tree.recordings if (held := tree.channels.get(one.path, ()))]
+    kinds = {id(held): held for held in headers}
+    counts = Counter(map(id, headers))
 
     def would_skip(field: str, values: tuple[str, ...]) -> dict[str, int]:
         others = {value: recipe.model_copy(update={field: value}) for value in values}
@@ -99,11 +101,11 @@ def _possible(recipe: Recipe) -> bool:
     return True
 
 
-def _num_samples(scanned: Scanned, duration_s: float) -> float:
-    return max(1.0, duration_s * scanned.sfreq * len(scanned.channel_map or {}))
+def _num_samples(scanned: ScannedRecording, duration_s: float) -> float:
+    return max(1.0, duration_s * scanned.sfreq * len(scanned.channel_map))
 
 
-def _pace_s(usable: list[Scanned], recipe: Recipe, src: Path) -> float:
+def _pace_s(usable: list[ScannedRecording], recipe: Recipe, src: Path) -> float:
     """Return the seconds that reading and conditioning take here for a sample of a channel.
 
     A short, a middling and a long recording are timed; the first goes once before, for what is prepared only once.
@@ -114,7 +116,7 @@ def _pace_s(usable: list[Scanned], recipe: Recipe, src: Path) -> float:
     for number, scanned in enumerate([*chosen[:1], *chosen]):
         begun_s = time.perf_counter()
         try:
-            condition(reading.read(src, scanned.source, recipe, 0.0, _TIMED_S), recipe)
+            condition(reading.read(src, scanned.raw, recipe, 0.0, _TIMED_S), recipe)
         except (DareError, OSError):
             continue  # a run tells what the stretches did not show
         if number:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manifests.manifest import Manifest, ShardEntry, SplitEntry, dump
+from manifests.manifest import OUTCOMES, Manifest, ShardEntry, SplitEntry, dump
 from manifests.recipe import Recipe
 from manifests.shard_format import Index
 from tests.commands import dare
@@ -79,7 +79,8 @@ def write_set(
         recordings_sha256="", versions={},
         electrodes=list(electrodes), sfreq=sfreq, window_samples=recipe.window_samples,
         splits={split: _split(folder, split, splits.get(split, [])) for split in ("train", "valid", "test")},
-        signal={}, outcomes={"ok": {}, "skipped": {}, "failed": {}}, choices={}, notes=[],
+        signal={}, recordings=dict.fromkeys(OUTCOMES, 0), outcomes={outcome: {} for outcome in OUTCOMES},
+        code_versions={}, choices={}, notes=[],
     )  # fmt: skip
     (folder / "manifest.json").write_bytes(dump(whole))
     return folder

@@ -201,6 +201,7 @@ def test_a_run_that_is_not_there_is_not_resumed(four_electrodes: Path, tmp_path:
     assert not (tmp_path / "none" / "config.toml").exists()
 
 
+@pytest.mark.slow
 def test_what_a_run_exports_does_not_depend_on_where_it_was_stopped(four_electrodes: Path, tmp_path: Path) -> None:
     rate = ("--lr", 0.02)  # at which the valid loss falls and rises again
     run = pretrained(four_electrodes, tmp_path / "run", *PLAN, *rate, "--stop-after", 2)

@@ -105,6 +105,7 @@ def test_recordings_with_windows_of_two_classes_have_none() -> None:
     assert by_recording(np.array([0, 1, 1]), told, np.array(["a", "a", "b"]), np.array(["S", "S", "T"])) is None
 
 
+@pytest.mark.slow
 def test_interval_holds_the_score_and_narrows_with_people() -> None:
     widths = []
     for people in (8, 80):
@@ -121,6 +122,7 @@ def test_interval_holds_the_score_and_narrows_with_people() -> None:
     assert widths[1] < widths[0] / 2
 
 
+@pytest.mark.slow
 def test_interval_is_over_people_however_many_windows_they_have() -> None:
     labels, told = predictions(2, 20, seed=4)
     subjects = np.array([f"s{number % 10}" for number in range(20)])
@@ -130,6 +132,7 @@ def test_interval_is_over_people_however_many_windows_they_have() -> None:
         assert thrice[name] == pytest.approx(once[name])
 
 
+@pytest.mark.slow
 def test_interval_is_the_same_each_time_and_none_for_one_person() -> None:
     labels, told = predictions(2, 40, seed=5)
     subjects = np.array([f"s{number % 7}" for number in range(40)])

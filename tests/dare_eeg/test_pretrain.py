@@ -80,6 +80,7 @@ def test_encoder_is_the_momentum_encoder_of_the_checkpoint(run: Path) -> None:
     assert any(not torch.equal(tensor, module[f"encoder.{name}"]) for name, tensor in encoder.items())
 
 
+@pytest.mark.slow
 def test_encoder_is_that_of_the_best_valid_loss(four_electrodes: Path, tmp_path: Path) -> None:
     plan = ("--steps", 8, "--checkpoint-every", 1, "--lr", 0.02)  # at which the valid loss falls and rises again
     run = pretrained(four_electrodes, tmp_path / "run", *plan)
@@ -193,6 +194,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(tmp_p
     assert [len(batch) for batch in told["finite"]] == [4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_ends_the_run_after_the_step_that_it_falls_in(
     run: Path, four_electrodes: Path, tmp_path: Path, number: int

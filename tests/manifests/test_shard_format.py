@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import tarfile
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
     lambda name: name not in (".", "..")
 )
 PATHS = st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size=1, max_size=12, unique=True)
-ARRAY_FIELDS = tuple(Index.__dataclass_fields__)
+ARRAY_FIELDS = tuple(column.name for column in fields(Index))
 
 
 @pytest.fixture

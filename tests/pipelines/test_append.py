@@ -1,6 +1,5 @@
 """A set that grows: new recordings become new shards, the old ones stay byte for byte what they were."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from manifests import recipe as recipes
 from manifests.errors import DareError
-from pipelines import run, scan, synth
-from pipelines.run import Workers
-from tests.commands import contents, dare, manifest, recordings
+from pipelines import synth
+from tests.commands import contents, dare, manifest, plan_of, preprocess_by_hand, recordings
 from tests.judges import samples
 from tests.pipelines.processes import HOUSE, committed
 
@@ -41,16 +38,13 @@ def grown(raw: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             shutil.copyfile(path, src / path.relative_to(raw))
         settings = options.pop("settings", SETTINGS)
         preprocess(src, tmp_path / out, settings, append=append, **options)
-        return json.loads((tmp_path / out / "plan.json").read_text())
+        return plan_of(tmp_path / out)
 
     return grow
 
 
 def preprocess(src: Path, folder: Path, settings: tuple[str, ...] = SETTINGS, **options: Any) -> None:
-    recipe = recipes.load("tuab", settings=settings)
-    tree = scan.scan(src, recipe, lambda done, total: None)
-    limit = options.pop("limit", None)
-    run.preprocess(tree.only(set(), limit), recipe, src, folder, Workers(1), lambda done, total: None, **options)
+    preprocess_by_hand("tuab", src, folder, settings, **options)
 
 
 def paths_of(raw: Path) -> list[Path]:
@@ -90,8 +84,7 @@ def test_appended_set_has_the_windows_and_splits_of_one_made_at_once(
 
 
 def plan_rows(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "plan.json"
-    return json.loads(path.read_text())["recordings"] if path.exists() else []
+    return plan_of(folder)["recordings"] if (folder / "plan.json").exists() else []
 
 
 def test_splits_of_the_hash_are_those_of_a_set_made_at_once(

@@ -10,8 +10,12 @@ import pytest
 import zarr
 
 from manifests import recipe as recipes
-from pipelines import corpora, plan
-from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
+from manifests.recipe import Recipe
+from pipelines import corpora
+from pipelines.recording import Recording, Segment
+from pipelines.signal import condition
+from pipelines.sources.archive import SIGNAL_FIELDS
+from tests.commands import contents, dare, manifest, preprocess, preprocess_by_hand, recordings, unusable
 from tests.corpora_fixtures import SIZES
 from tests.judges import noise_uv, samples, write_edf
 from tests.pipelines.raw_bytes import EdfChannel, edf_bytes, noise, tals
@@ -199,20 +203,24 @@ def test_signal_shorter_than_the_archive_s_windows_is_kept(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_long_recordings_are_archived_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_edf(tmp_path / "raw" / "Subject91_1.edf", noise_uv(SCALP, 173, 500), 500)
-    write_edf(tmp_path / "raw" / "Subject92_1.edf", noise_uv(SCALP, 30, 500, seed=1), 500)
-    monkeypatch.setattr(plan, "PIECE_SAMPLES", len(SCALP) * 500 * 47)
-    monkeypatch.setattr(plan, "MINUTE_S", 20.0)
-    command = ("eegmat", tmp_path / "raw")
-    archive = preprocess(*command, tmp_path / "archive", "--for", "pretrain", "--format", "zarr")
+def test_long_recordings_are_archived_in_pieces(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    write_edf(raw / "Subject91_1.edf", noise_uv(SCALP, 173, 500), 500)
+    write_edf(raw / "Subject92_1.edf", noise_uv(SCALP, 30, 500, seed=1), 500)
+
+    def made(src: Path, name: str, *settings: str, format: str = "webdataset") -> Path:
+        in_pieces = {"piece_samples": len(SCALP) * 500 * 47, "piece_grid_s": 20.0}
+        folder = tmp_path / name
+        preprocess_by_hand("eegmat", src, folder, settings, purpose="pretrain", format=format, **in_pieces)
+        return folder
+
+    archive = made(raw, "archive", format="zarr")
     names = sorted(path.name for path in (archive / "zarr").glob("*/*.zarr"))
     assert names == [*(f"Subject91_1.{piece:03d}.zarr" for piece in range(4)), "Subject92_1.zarr"]
-    for fields in ("stride_s=10", "window_s=5 stride_s=20", "window_s=4 stride_s=4"):
-        said = ("--for", "pretrain", *options(fields))
-        from_raw = preprocess(*command, tmp_path / f"raw {fields}", *said)
-        assert contents(preprocess("eegmat", archive, tmp_path / fields, *said)) == contents(from_raw)
-    other = preprocess("eegmat", archive, tmp_path / "other", "--for", "pretrain", *options("stride_s=15"))
+    for settings in (("stride_s=10",), ("window_s=5", "stride_s=20"), ("window_s=4", "stride_s=4")):
+        from_raw = made(raw, f"raw {settings}", *settings)
+        assert contents(made(archive, f"{settings}", *settings)) == contents(from_raw)
+    other = made(archive, "other", "stride_s=15")
     row = recordings(other)["Subject91_1.edf"]
     assert row["outcome"] == "failed"
     assert "was archived in pieces of 40 s" in row["reason"]
@@ -300,3 +308,33 @@ def test_damaged_store_fails_and_the_others_are_cut(archives: Path, tmp_path: Pa
     assert {path for path, row in rows.items() if row["outcome"] != "ok"} == {spoilt}
     assert store.name in rows[spoilt]["reason"]
     assert "dare verify" in rows[spoilt]["reason"]
+
+
+OTHER_VALUES = {
+    "electrodes": ("C3", "C4"), "missing": "interpolate", "reference": "average", "sfreq_hz": 100.0,
+    "band_hz": (1.0, 30.0), "notch_hz": 50.0, "quantum_uv": 0.125, "namespace": "other", "corpus": "tuev",
+    "purpose": "pretrain", "classes": (), "window_s": 4.0, "stride_s": 2.0, "offset_s": 1.0, "edges": "pad",
+    "events": "merged", "reject_uv": 90.0, "balance": True, "valid_share": 0.5, "split_seed": 3,
+    "protocol": "loso", "shard_mb": 1.0, "options": {"runs": [4]}, "layout": None,
+}  # fmt: skip
+
+
+def test_archive_refuses_whatever_shapes_its_signal() -> None:
+    labels = ["FP1", "FP2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "A1", "A2"]
+    recipe = recipes.load("tuab")
+    assert OTHER_VALUES.keys() == Recipe.model_fields.keys()
+    signal_uv = np.stack(list(noise_uv(labels, 20, 250).values())).astype(np.float32)
+    recording = Recording(tuple(labels), signal_uv, 250.0, (), (Segment(0, signal_uv.shape[1], 0.0),), ())
+
+    def conditioned(recipe: Recipe) -> tuple[bytes, ...]:
+        found = condition(recording, recipe)
+        parts = [stretch.counts for stretch in found.stretches]
+        return (*(part.tobytes() for part in parts), str([part.shape for part in parts]).encode(), bytes(found.present))
+
+    shaping = {
+        name
+        for name, value in OTHER_VALUES.items()
+        if conditioned(recipe.model_copy(update={name: value})) != conditioned(recipe)
+    }
+    # The namespace is no part of the signal, but of the subjects that an archive names.
+    assert shaping | {"namespace"} == set(SIGNAL_FIELDS)

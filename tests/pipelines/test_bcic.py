@@ -12,12 +12,12 @@ from scipy.io import loadmat
 from scipy.signal import welch
 
 from manifests import recipe as recipes
+from manifests.plan import RawRecording
 from pipelines import synth
 from pipelines.corpora import CORPORA
 from pipelines.formats import readers
 from pipelines.montage import named
 from pipelines.recording import describe_channel
-from pipelines.source import Source
 from pipelines.synth.bcic import SET_2A
 from pipelines.synth.gdf_writer import Event, write_gdf
 from tests.commands import preprocess, recordings
@@ -35,7 +35,7 @@ AS_RECORDED = ("--set", "band_hz=0,125")
 """With the whole band nothing is filtered, and of a run only its mean is taken off."""
 
 
-def find(corpus: str, *paths: str) -> list[Source]:
+def find(corpus: str, *paths: str) -> list[RawRecording]:
     return CORPORA[corpus].find(sorted(paths), recipes.load(corpus))
 
 

@@ -317,7 +317,7 @@ def test_plan_from_before_marks_were_read_holds_where_there_are_none(rest: Path,
     folder = made(rest, tmp_path, "bids = true", "", *ON_HEAD)
     before = windows(folder)
     old = json.loads((folder / "plan.json").read_text())
-    assert [row.pop("unused") for row in old["recordings"]] == [{}]
+    assert [row["scanned"]["raw"].pop("unused") for row in old["recordings"]] == [{}]
     shutil.rmtree(folder)
     folder.mkdir()
     (folder / "plan.json").write_text(json.dumps(old))
@@ -330,7 +330,7 @@ def test_plan_from_before_marks_were_read_holds_where_there_are_none(rest: Path,
 def test_archive_from_before_marks_were_read_is_as_good(rest: Path, shards: Callable[..., Path]) -> None:
     archive = shards(rest, "--format", "zarr")
     plan = json.loads((archive / "plan.json").read_text())
-    assert [row.pop("unused") for row in plan["recordings"]] == [{}]
+    assert [row["scanned"]["raw"].pop("unused") for row in plan["recordings"]] == [{}]
     (archive / "plan.json").write_text(json.dumps(plan))
     assert contents(shards(archive)) == contents(shards(rest))
 

@@ -10,11 +10,11 @@ from scipy.signal import welch
 
 from manifests import recipe as recipes
 from manifests.errors import DareError
-from pipelines import plan, synth
+from manifests.plan import RawRecording
+from pipelines import synth
 from pipelines.corpora import CORPORA
 from pipelines.recording import Recording, Segment
-from pipelines.source import Source
-from tests.commands import dare, preprocess, recordings
+from tests.commands import dare, preprocess, preprocess_by_hand, recordings
 from tests.commands import plan as planned
 from tests.judges import conditioned_uv, noise_uv, of_recording, samples, seconds, write_edf
 
@@ -52,7 +52,7 @@ def listed(raw: Path) -> dict[str, list[tuple[int, int]]]:
 def seizures(text: str, name: str = "chb05_01.edf") -> list[float]:
     """Return the starts of the windows of an hour that a summary makes seizures."""
     recording = Recording(("FZ",), np.zeros((1, 0), np.float32), 256.0, (), (Segment(0, 3600 * 256, 0.0),), ())
-    source = Source(path=f"chb05/{name}", subject="chbmit:05", session="05_01", label_file="chb05-summary.txt")
+    source = RawRecording(path=f"chb05/{name}", subject="chbmit:05", session="05_01", label_file="chb05-summary.txt")
     cues, _ = CORPORA["chbmit"].cues(source, recording, text.encode(), recipes.load("chbmit"))
     assert [cue.onset_s for cue in cues] == [10.0 * number for number in range(360)]
     return [cue.onset_s for cue in cues if cue.label == 1]
@@ -182,12 +182,10 @@ def test_case_without_a_summary_fails_and_the_others_go_on(raw: Path, tmp_path: 
     assert "there is no chb02-summary.txt" in outcomes["chb02/chb02_01.edf"][1]
 
 
-def test_recording_read_in_pieces_gives_the_same_windows(
-    raw: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "PIECE_SAMPLES", 16 * 256 * 25)
-    monkeypatch.setattr(plan, "MINUTE_S", 10.0)
-    found, expected = samples(preprocess("chbmit", raw, tmp_path)), samples(shards)
+def test_recording_read_in_pieces_gives_the_same_windows(raw: Path, shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in pieces"
+    preprocess_by_hand("chbmit", raw, folder, piece_samples=16 * 256 * 25, piece_grid_s=10.0)
+    found, expected = samples(folder), samples(shards)
     assert [(key, one.label_name) for key, one in found.items()] == [
         (key, one.label_name) for key, one in expected.items()
     ]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
 from manifests import recipe as recipes
+from manifests.plan import RawRecording
 from pipelines.corpora import CORPORA
-from pipelines.source import Source
 from tests.commands import dare, plan, preprocess, recordings
 from tests.judges import noise_uv, of_recording, samples, write_edf
 from tests.pipelines.mat_files import save_5, save_hdf
@@ -59,7 +59,7 @@ MISLEADING = st.lists(
 CUE_CODES = ("769", "770", "783")
 
 
-def find(corpus: str, paths: list[str]) -> list[Source]:
+def find(corpus: str, paths: list[str]) -> list[RawRecording]:
     return CORPORA[corpus].find(sorted(paths), recipes.load(corpus))
 
 

@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from manifests import recipe as recipes
-from pipelines import run, scan, synth
+from pipelines import run, synth
+from pipelines.plan import SetOptions
 from pipelines.run import Workers
+from pipelines.sources import open_source
 from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
 from tests.conftest import only_on
 from tests.pipelines.processes import HOUSE, ONE_EACH, Running, committed, midway, receipts
@@ -257,8 +259,9 @@ def test_recording_that_is_harmed_during_the_run_is_named_and_the_others_go_on(
         if done == 1:
             harm(victim)
 
-    tree = scan.scan(src, recipe, lambda done, total: None)
-    found = run.preprocess(tree, recipe, src, tmp_path / "tuab", Workers(1), progress)
+    source = open_source(src)
+    tree = source.scan(recipe, lambda done, total: None)
+    found = run.preprocess(tree, recipe, source, tmp_path / "tuab", Workers(1), SetOptions(), progress)
     assert found is not None
     rows = recordings(tmp_path / "tuab")
     name = victim.relative_to(src).as_posix()

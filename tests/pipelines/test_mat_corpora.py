@@ -13,10 +13,10 @@ from scipy.signal import welch
 from manifests import recipe as recipes
 from manifests.errors import DareError
 from manifests.notes import text
+from manifests.plan import RawRecording
 from pipelines import corpora
 from pipelines.corpora import CORPORA
 from pipelines.recording import Event, Recording, Segment
-from pipelines.source import Source
 from pipelines.windows import Cue
 from tests.commands import plan, preprocess, recordings
 from tests.judges import Sample, of_recording, samples
@@ -59,7 +59,7 @@ FILMS_OF_SEED_IV = {
 }
 
 
-def find(corpus: str, paths: list[str], purpose: Any = None) -> dict[str, Source]:
+def find(corpus: str, paths: list[str], purpose: Any = None) -> dict[str, RawRecording]:
     return {one.path: one for one in CORPORA[corpus].find(sorted(paths), recipes.load(corpus, purpose))}
 
 
@@ -137,7 +137,7 @@ def test_films_of_seed_have_the_labels_of_the_file(tmp_path: Path) -> None:
     labels = label_mat(tmp_path, FILMS_OF_SEED)
     durations_s = [4.0 + number for number in range(15)]
     cues, notes = CORPORA["seed"].cues(
-        Source(path="a.mat", subject="seed:1", session="1"), films(durations_s), labels, recipe
+        RawRecording(path="a.mat", subject="seed:1", session="1"), films(durations_s), labels, recipe
     )
     expected, onset_s = [], 0.0
     for duration_s, label in zip(durations_s, FILMS_OF_SEED, strict=True):
@@ -149,14 +149,14 @@ def test_films_of_seed_have_the_labels_of_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("session", [1, 2, 3])
 def test_films_of_seediv_have_the_labels_of_their_session(session: int) -> None:
-    source = Source(path="a.mat", subject="seediv:1", session=str(session))
+    source = RawRecording(path="a.mat", subject="seediv:1", session=str(session))
     cues, _ = CORPORA["seediv"].cues(source, films([4.0] * 24), b"", recipes.load("seediv", "probe"))
     assert [cue.label for cue in cues] == FILMS_OF_SEED_IV[session]
     assert set(Counter(cue.label for cue in cues).values()) == {6}
 
 
 def test_a_film_is_known_by_its_number_and_not_by_its_place() -> None:
-    source, recipe = Source(path="a.mat", subject="seediv:1", session="1"), recipes.load("seediv", "probe")
+    source, recipe = RawRecording(path="a.mat", subject="seediv:1", session="1"), recipes.load("seediv", "probe")
     cues, notes = CORPORA["seediv"].cues(source, films([4.0] * 2, ["cz_eeg10", "cz_eeg2"]), b"", recipe)
     assert [cue.label for cue in cues] == [FILMS_OF_SEED_IV[1][9], FILMS_OF_SEED_IV[1][1]]
     assert text(notes).startswith("films 1, 3, 4, 5, 6, 7, 8, 9, 11, ")
@@ -164,20 +164,20 @@ def test_a_film_is_known_by_its_number_and_not_by_its_place() -> None:
 
 @pytest.mark.parametrize("texts", [["a_eeg25"], ["a_eeg0"], ["a_eeg1", "a_eeg1"], ["baseline"]])
 def test_films_that_no_label_is_for_are_refused(texts: list[str]) -> None:
-    source, recipe = Source(path="a.mat", subject="seediv:1", session="1"), recipes.load("seediv", "probe")
+    source, recipe = RawRecording(path="a.mat", subject="seediv:1", session="1"), recipes.load("seediv", "probe")
     recording = films([4.0] * len(texts), texts)
     assert_refused(lambda: CORPORA["seediv"].cues(source, recording, b"", recipe), "a.mat", "1 to 24", "again")
 
 
 @pytest.mark.parametrize("content", [b"", b"labels", b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM\x09\x09"])
 def test_label_file_that_cannot_be_read_is_named(content: bytes) -> None:
-    source = Source(path="a.mat", subject="seed:1", session="1", label_file="x/label.mat")
+    source = RawRecording(path="a.mat", subject="seed:1", session="1", label_file="x/label.mat")
     recipe = recipes.load("seed", "probe")
     assert_refused(lambda: CORPORA["seed"].cues(source, films([4.0]), content, recipe), "x/label.mat", "holds no label")
 
 
 def test_label_of_no_feeling_is_refused(tmp_path: Path) -> None:
-    source = Source(path="a.mat", subject="seed:1", session="1", label_file="x/label.mat")
+    source = RawRecording(path="a.mat", subject="seed:1", session="1", label_file="x/label.mat")
     labels, recipe = label_mat(tmp_path, [1, 0, 2]), recipes.load("seed", "probe")
     assert_refused(lambda: CORPORA["seed"].cues(source, films([4.0] * 3), labels, recipe), "x/label.mat", "label 2")
 

@@ -8,10 +8,10 @@ import pytest
 
 from manifests import recipe as recipes
 from manifests.layout import Layout
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines import corpora, synth
 from pipelines.recording import Recording, Segment
-from pipelines.source import Source
 from tests.commands import dare, manifest, preprocess, recordings
 from tests.judges import samples
 from tests.pipelines.own_trees import (
@@ -160,7 +160,7 @@ def test_samples_of_a_table_are_counted_in_the_file_and_gaps_are_not(first_sampl
         corpus="mine", purpose="probe", electrodes=["C3"], notch_hz=0, classes=["soft", "loud"], layout=layout
     )
     cues, notes = corpora.of(stated).cues(
-        Source(path="S1.edf", subject="mine:S1", session="", label_file="all.csv"), recording, content, stated
+        RawRecording(path="S1.edf", subject="mine:S1", session="", label_file="all.csv"), recording, content, stated
     )
     assert [cue.onset_s for cue in cues] == [700 / 128, 1279 / 128, 20.0, 21.0]
     assert ([cue.label for cue in cues], notes) == ([1, 0, 1, 0], [])

@@ -1,14 +1,11 @@
 """A recording too long to be read at once gives the windows it would give whole."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from pipelines import plan
-from tests.commands import preprocess, recordings
+from tests.commands import plan_of, preprocess_by_hand, recordings
 from tests.judges import noise_uv, samples, write_edf
 
 pytest_plugins = ["tests.corpora_fixtures"]
@@ -17,21 +14,20 @@ QUANTUM_UV = 2**-5
 LABELS = [f"EEG {name}" for name in "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz".split()]
 
 
-ODD_RATE = ("--set", "sfreq_hz=250.02", "--set", "window_s=50", "--set", "stride_s=50")
+ODD_RATE = ("sfreq_hz=250.02", "window_s=50", "stride_s=50")
 """Against 500 Hz its samples coincide only every 50 s, longer than a filter looks."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--set", "stride_s=2.5"), ("--set", "sfreq_hz=250"), ODD_RATE])
-def test_pieces_together_are_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("settings", [(), ("stride_s=2.5",), ("sfreq_hz=250",), ODD_RATE])
+def test_pieces_together_are_the_whole(tmp_path: Path, settings: tuple[str, ...]) -> None:
     write_edf(tmp_path / "raw" / "Subject91_1.edf", noise_uv(LABELS, 173, 500), 500)
-    command = ("eegmat", tmp_path / "raw")
-    whole = preprocess(*command, tmp_path / "whole", "--for", "pretrain", *options)
-    monkeypatch.setattr(plan, "PIECE_SAMPLES", len(LABELS) * 500 * 47)
-    monkeypatch.setattr(plan, "MINUTE_S", 10.0)
-    pieces = preprocess(*command, tmp_path / "pieces", "--for", "pretrain", "--set", "shard_mb=0.2", *options)
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    preprocess_by_hand("eegmat", tmp_path / "raw", whole, settings, purpose="pretrain")
+    preprocess_by_hand(
+        "eegmat", tmp_path / "raw", pieces, ("shard_mb=0.2", *settings), purpose="pretrain",
+        piece_samples=len(LABELS) * 500 * 47, piece_grid_s=10.0,
+    )  # fmt: skip
     expected, found = samples(whole), samples(pieces)
     assert len(list(pieces.rglob("*.tar"))) > 1
     assert sorted(found) == sorted(expected)
@@ -45,14 +41,11 @@ def test_pieces_together_are_the_whole(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("edges", ["drop", "pad"])
-def test_pieces_share_the_events_without_loss(
-    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edges: str
-) -> None:
-    command, options = ("tuev", raw / "tuev"), ("--set", "events=rows", "--set", f"edges={edges}")
-    whole = preprocess(*command, tmp_path / "whole", *options)
-    monkeypatch.setattr(plan, "PIECE_SAMPLES", 23 * 250 * 13)
-    monkeypatch.setattr(plan, "MINUTE_S", 5.0)
-    pieces = preprocess(*command, tmp_path / "pieces", "--set", "shard_mb=0.05", *options)
+def test_pieces_share_the_events_without_loss(raw: Path, tmp_path: Path, edges: str) -> None:
+    settings, whole, pieces = ("events=rows", f"edges={edges}"), tmp_path / "whole", tmp_path / "pieces"
+    preprocess_by_hand("tuev", raw / "tuev", whole, settings)
+    in_pieces = {"piece_samples": 23 * 250 * 13, "piece_grid_s": 5.0}
+    preprocess_by_hand("tuev", raw / "tuev", pieces, ("shard_mb=0.05", *settings), **in_pieces)
     expected, found = samples(whole), samples(pieces)
     assert len(list(pieces.rglob("*.tar"))) > len(list(whole.rglob("*.tar")))
     assert sorted(found) == sorted(expected)
@@ -65,20 +58,13 @@ def test_pieces_share_the_events_without_loss(
         assert "gives no window" not in found_row["reason"]
 
 
-def test_event_after_the_last_whole_window_belongs_to_the_last_piece(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_event_after_the_last_whole_window_belongs_to_the_last_piece(tmp_path: Path) -> None:
     name = "edf/train/aaaaaaaa/aaaaaaaa_00000001"
     edf = write_edf(tmp_path / f"raw/{name}.edf", noise_uv(LABELS, 151, 250), 250)
     edf.with_suffix(".rec").write_text("0,12.0,13.0,1\n0,150.0,151.0,6\n")
-    command, options = ("tuev", tmp_path / "raw"), ("--set", "edges=pad")
-    whole = preprocess(*command, tmp_path / "whole", *options)
-    monkeypatch.setattr(plan, "PIECE_SAMPLES", len(LABELS) * 250 * 75)
-    pieces = preprocess(*command, tmp_path / "pieces", *options)
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    preprocess_by_hand("tuev", tmp_path / "raw", whole, ("edges=pad",))
+    preprocess_by_hand("tuev", tmp_path / "raw", pieces, ("edges=pad",), piece_samples=len(LABELS) * 250 * 75)
     assert plan_of(pieces)["recordings"][0]["pieces"] == 2
     assert {one.start_s for one in samples(pieces).values()} == {10.0, 148.0}
     assert samples(pieces).keys() == samples(whole).keys()
-
-
-def plan_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "plan.json").read_text())

@@ -18,9 +18,9 @@ import webdataset
 from scipy.io import loadmat
 
 from manifests import recipe as recipes
-from pipelines.plan import make
-from pipelines.scan import Scanned, Tree
-from pipelines.source import Source
+from manifests.plan import RawRecording, ScannedRecording
+from pipelines.plan import SetOptions, make
+from pipelines.scan import Tree
 from tests.commands import contents, dare, manifest, preprocess, recordings
 from tests.judges import members, samples, seconds
 
@@ -91,7 +91,7 @@ def test_every_raw_recording_has_a_row_with_the_facts_of_the_file(raw: Path, sha
     suffix = ".gdf" if corpus == "bcic2b" else ".edf"
     files = {path.relative_to(raw / corpus).as_posix() for path in (raw / corpus).rglob(f"*{suffix}")}
     assert set(rows) == files
-    fields = "path bytes sha256 subject session split channel_map sfreq duration_s windows outcome reason"
+    fields = "path bytes sha256 subject session split channel_map sfreq duration_s windows outcome notes reason"
     for path, row in rows.items():
         content = (raw / corpus / path).read_bytes()
         assert set(row) == set(fields.split())
@@ -214,10 +214,13 @@ def test_manifest_counts_what_the_shards_hold(shards: Path, corpus: str) -> None
         assert said["labels"] == Counter(one.label_name for one in found)
         assert said["recordings"] == len({one.fields["recording"] for one in found})
         assert said["hours"] == pytest.approx(len(found) * whole["recipe"]["window_s"] / 3600, abs=1e-6)
-    assert whole["outcomes"] == {
-        outcome: Counter(row["reason"] for row in rows.values() if row["outcome"] == outcome)
-        for outcome in ("ok", "skipped", "failed")
-    }
+    for outcome in ("ok", "skipped", "failed"):
+        ended = [row for row in rows.values() if row["outcome"] == outcome]
+        assert whole["recordings"][outcome] == len(ended)
+        kinds = Counter(
+            kind for row in ended for kind in {(note["kind"], note["says"]) for note in row["notes"]} or {""}
+        )
+        assert sorted(whole["outcomes"][outcome].values()) == sorted(kinds.values())
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
@@ -261,13 +264,17 @@ def test_official_test_is_kept(shards: Path) -> None:
 def sides(numbers: Iterable[int]) -> dict[str, str]:
     """Return the side of each of these subjects, of whom the plan knows nothing but names."""
     found = [
-        Scanned(
-            Source(path=f"{number}.edf", subject=f"eegmat:{number}", session="1", label="rest"), 1, "", 500.0, 60.0, {}
+        ScannedRecording(
+            raw=RawRecording(path=f"{number}.edf", subject=f"eegmat:{number}", session="1", label="rest"),
+            bytes=1,
+            fingerprint="",
+            sfreq=500.0,
+            duration_s=60.0,
         )
         for number in numbers
     ]
-    rows = make(Tree(found, "", 0), recipes.load("eegmat", "pretrain"))["recordings"]
-    return {row["subject"]: row["split"] for row in rows}
+    planned = make(Tree(found, "", 0), recipes.load("eegmat", "pretrain"), SetOptions())
+    return {one.raw.subject: one.split for one in planned.recordings}
 
 
 def test_subject_stays_on_its_side_when_others_come() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 
+from manifests.notes import prose
 from tests.commands import contents, dare, manifest, preprocess
 
 pytest_plugins = ["tests.corpora_fixtures"]
@@ -179,7 +180,8 @@ def test_failed_recording_is_built_again_when_mended(raw: Path, tmp_path: Path, 
     folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
     path, *_ = sorted(folder.glob("*/*.json"))
     receipt = json.loads(path.read_text())
-    receipt["recordings"][0] |= {"outcome": "failed", "reason": "the disk was away", "windows": 0}
+    away = [note.as_json() for note in prose("the disk was away")]
+    receipt["recordings"][0] |= {"outcome": "failed", "reason": "the disk was away", "notes": away, "windows": 0}
     path.write_text(json.dumps(receipt))
     said = manifest(preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS))["outcomes"]["failed"]
     assert said == {"the disk was away": 1}

@@ -13,10 +13,11 @@ import pytest
 from manifests import recipe as recipes
 from manifests.electrodes import TCP_22, TEN_TWENTY_19
 from manifests.errors import DareError
+from manifests.plan import ScannedRecording
 from pipelines.corpora import CORPORA
 from pipelines.formats import readers
 from pipelines.formats.registry import files_of
-from pipelines.scan import Scanned, Tree, list_files, scan
+from pipelines.scan import Tree, list_files, scan
 from tests.judges import noise_uv, write_edf
 
 OLD_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
@@ -38,7 +39,7 @@ def scanned(src: Path, *settings: str, corpus: str = "tuab") -> Tree:
     return scan(src, recipes.load(corpus, None, settings), lambda done, total: None)
 
 
-def only(src: Path, channels: Sequence[str], *settings: str) -> Scanned:
+def only(src: Path, channels: Sequence[str], *settings: str) -> ScannedRecording:
     """Return what a scan says of a recording with these channels."""
     write_edf(place(src), noise_uv(channels, 10, 200), 200)
     (one,) = scanned(src, *settings).recordings
@@ -51,16 +52,16 @@ def only(src: Path, channels: Sequence[str], *settings: str) -> Scanned:
 def test_electrodes_are_found_by_their_modern_names(tmp_path: Path) -> None:
     one = only(tmp_path, [*SPARE, *labels(TUAB_23)])
     assert one.outcome == ""
-    assert one.channel_map == {name: f"EEG {OLD_NAMES.get(name, name)}-REF" for name in one.channel_map or {}}
-    assert set(one.channel_map or {}) == set(TUAB_23)
+    assert one.channel_map == {name: f"EEG {OLD_NAMES.get(name, name)}-REF" for name in one.channel_map}
+    assert set(one.channel_map) == set(TUAB_23)
 
 
 def test_derivation_is_made_of_two_channels_of_one_reference(tmp_path: Path) -> None:
     one = only(tmp_path, labels(TUAB_23), "reference=bipolar tcp")
     assert one.outcome == ""
-    assert set(one.channel_map or {}) == set(TCP_22)
-    assert (one.channel_map or {})["FP1-F7"] == "EEG FP1-REF - EEG F7-REF"
-    assert (one.channel_map or {})["F7-T7"] == "EEG F7-REF - EEG T3-REF"
+    assert set(one.channel_map) == set(TCP_22)
+    assert one.channel_map["FP1-F7"] == "EEG FP1-REF - EEG F7-REF"
+    assert one.channel_map["F7-T7"] == "EEG F7-REF - EEG T3-REF"
 
 
 def test_derivation_of_two_references_is_none(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_channels_of_several_rates_are_planned_as_they_are_read(
     (one,) = scanned(tmp_path).recordings
     read = readers.read(path, recipes.load("tuab").needed)
     assert (one.outcome, one.sfreq) == ("", read.sfreq)
-    assert set(one.channel_map or {}) == set(read.electrodes)
+    assert set(one.channel_map) == set(read.electrodes)
 
 
 # --- what a recording must have ---------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def test_channels_of_several_rates_are_planned_as_they_are_read(
 @pytest.mark.parametrize("missing", ["mask", "interpolate"])
 def test_recording_that_lacks_electrodes_is_kept(tmp_path: Path, missing: str) -> None:
     one = only(tmp_path, labels(TEN_TWENTY_19[:12]), f"missing={missing}")
-    assert (one.outcome, len(one.channel_map or {})) == ("", 12)
+    assert (one.outcome, len(one.channel_map)) == ("", 12)
 
 
 @pytest.mark.parametrize("missing", ["require", "published-strict"])
@@ -177,9 +178,10 @@ def test_linked_ears_need_the_ears_unless_the_file_has_them_already(tmp_path: Pa
 def test_recordings_of_equal_channels_share_them(tmp_path: Path) -> None:
     for name in ("aaaaaaaa", "aaaaaaab"):
         write_edf(place(tmp_path, name), noise_uv(labels(TUAB_23), 10, 200), 200)
-    one, other = scanned(tmp_path).recordings
-    assert one.channels is other.channels
-    assert len(one.channels) == 23
+    tree = scanned(tmp_path)
+    one, other = (tree.channels[recording.path] for recording in tree.recordings)
+    assert one is other
+    assert len(one) == 23
 
 
 def test_tree_remembers_how_many_it_found(tmp_path: Path) -> None:
@@ -291,7 +293,7 @@ def test_companion_that_changes_changes_the_fingerprint(real: Path, tmp_path: Pa
     )
     recipe = recipes.load("own", None, (), own)
 
-    def scan_it() -> Scanned:
+    def scan_it() -> ScannedRecording:
         (one,) = scan(tmp_path, recipe, lambda done, total: None).recordings
         return one
 

@@ -11,9 +11,9 @@ from scipy.signal import welch
 
 from manifests import recipe as recipes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY, canonical
+from manifests.plan import RawRecording
 from pipelines import synth
 from pipelines.corpora import CORPORA
-from pipelines.source import Source
 from pipelines.synth.eeglab_writer import Mark, write_continuous
 from tests.commands import preprocess, recordings
 from tests.judges import of_recording, samples
@@ -39,7 +39,7 @@ NEIGHBOURS = [
 TASKS = {"MATBeasy": "easy", "MATBmed": "medium", "MATBdiff": "difficult"}
 
 
-def find(corpus: str, paths: list[str], purpose: str) -> dict[str, Source]:
+def find(corpus: str, paths: list[str], purpose: str) -> dict[str, RawRecording]:
     recipe = recipes.load(corpus, purpose)  # type: ignore[arg-type]
     return {one.path: one for one in CORPORA[corpus].find(sorted(paths), recipe)}
 

@@ -236,7 +236,7 @@ def test_electrode_that_is_not_finite_is_absent_and_named(bad: float) -> None:
     recording = Recording(("C3", "C4"), data_uv, 250.0, (), (Segment(0, 3000, 0.0),), ())
     conditioned = condition(recording, recipe)
     assert conditioned.present.tolist() == [True, False]
-    assert conditioned.note == "C4 is not finite: taken as absent"
+    assert [note.text for note in conditioned.notes] == ["C4 is not finite: taken as absent"]
     (stretch,) = conditioned.stretches
     assert stretch.counts[0].any()
     assert not stretch.counts[1].any()
@@ -248,7 +248,7 @@ def test_value_that_is_not_finite_in_a_gap_is_no_fault() -> None:
     data_uv[:, 3000:4000] = np.nan
     segments = (Segment(0, 3000, 0.0), Segment(4000, 10_000, 16.0))
     conditioned = condition(Recording(("C3",), data_uv, 250.0, (), segments, ()), recipe)
-    assert (conditioned.present.tolist(), conditioned.note) == ([True], "")
+    assert (conditioned.present.tolist(), conditioned.notes) == ([True], ())
     assert [stretch.onset_s for stretch in conditioned.stretches] == [0.0, 16.0]
 
 

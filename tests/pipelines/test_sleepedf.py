@@ -12,11 +12,11 @@ from scipy.signal import welch
 
 from manifests import recipe as recipes
 from manifests.notes import text
-from pipelines import plan, synth
+from manifests.plan import RawRecording
+from pipelines import synth
 from pipelines.corpora import CORPORA
 from pipelines.recording import Recording
-from pipelines.source import Source
-from tests.commands import manifest, preprocess, recordings
+from tests.commands import manifest, plan_of, preprocess, preprocess_by_hand, recordings
 from tests.judges import of_recording, samples
 
 STAGES = {"W": "W", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "R": "R"}
@@ -92,7 +92,7 @@ def test_only_wake_near_sleep_is_kept_and_the_rest_is_counted(
 
 def test_real_hypnogram_gives_the_published_number_of_epochs(real: Path) -> None:
     path = real / "formats" / "SC4001EC-Hypnogram.edf"
-    source = Source(path="SC4001E0-PSG.edf", subject="sleepedf:SC00", session="N1", label_file=path.name)
+    source = RawRecording(path="SC4001E0-PSG.edf", subject="sleepedf:SC00", session="N1", label_file=path.name)
     recipe = recipes.load("sleepedf")
     cues, notes = CORPORA["sleepedf"].cues(source, NOTHING, path.read_bytes(), recipe)
     assert Counter(recipe.classes[one.label] for one in cues) == {"W": 188, "N1": 58, "N2": 250, "N3": 220, "R": 125}
@@ -112,12 +112,11 @@ def test_hypnogram_that_ends_before_the_night_is_told_of(raw: Path, tmp_path: Pa
     assert {Path(path).name[:7] for path in told} == {scored.name[:7]}
 
 
-def test_night_read_in_pieces_gives_the_same_windows(
-    raw: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "PIECE_SAMPLES", 2 * 100 * 450)
-    folder = preprocess("sleepedf", raw, tmp_path, "--subjects", "SC00,SC01")
+def test_night_read_in_pieces_gives_the_same_windows(raw: Path, shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in pieces"
+    preprocess_by_hand("sleepedf", raw, folder, limit=4, piece_samples=2 * 100 * 450)
     kept = recordings(folder)
+    assert any(row["pieces"] > 1 for row in plan_of(folder)["recordings"])
     expected = {key: one for key, one in samples(shards).items() if one.fields["recording"] in kept}
     found = samples(folder)
     assert [(key, one.start_s, one.label_name) for key, one in found.items()] == [

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests import recipe as recipes
+from manifests.plan import RawRecording
 from pipelines.corpora import CORPORA
 from pipelines.recording import Recording, Segment
-from pipelines.source import Source
 from tests.commands import preprocess, recordings
 from tests.judges import conditioned_uv, noise_uv, samples, write_edf
 
@@ -86,7 +86,7 @@ def test_rows_that_overlap_or_abut_are_one_event_with_a_window_a_second(tmp_path
 def test_merged_windows_share_no_time_and_hold_nothing_but_their_class(rows: list[tuple[int, str, int]]) -> None:
     table = "".join(f"{channel},{t / 10:.1f},{t / 10 + 1:.1f},{CODES[name]}\n" for t, name, channel in rows)
     recipe = recipes.load("tuev", settings=("events=merged",))
-    source = Source(path="a.edf", subject="tuh:aaaaaaaa", session="1", label_file="a.rec")
+    source = RawRecording(path="a.edf", subject="tuh:aaaaaaaa", session="1", label_file="a.rec")
     still = Recording(("CZ",), np.zeros((1, 2000), np.float32), 100, (), (Segment(0, 2000, 0.0),), ())
     cues, _ = CORPORA["tuev"].cues(source, still, table.encode(), recipe)
     kinds = np.zeros((170, len(recipe.classes)), bool)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from manifests import recipe as recipes
 from manifests.electrodes import TEN_TWENTY_19
 from manifests.notes import counted, text
+from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import CORPORA
 from pipelines.recording import Recording, Segment
-from pipelines.source import Source
 from tests.commands import dare, plan, preprocess, recordings, unusable
 from tests.judges import noise_uv, samples, write_edf
 
@@ -53,7 +53,7 @@ MISLEADING = st.lists(
 TABLES = {"tusz": (".csv_bi", ".tse_bi"), "tuar": (".csv",), "tusl": (".csv", ".tse_agg")}
 
 
-def find(corpus: str, paths: list[str]) -> list[Source]:
+def find(corpus: str, paths: list[str]) -> list[RawRecording]:
     return CORPORA[corpus].find(sorted(paths), recipes.load(corpus))
 
 
@@ -189,7 +189,7 @@ LENGTH_S = 60
 def told(corpus: str, table: str, name: str = "a.csv", *settings: str) -> tuple[list[tuple[float, str]], str]:
     """Return (onset and class of every cue, the note) for a table and a recording of a minute."""
     recipe = recipes.load(corpus, settings=settings)
-    source = Source(path="a.edf", subject="tuh:aaaaaaaa", session="s001", label_file=name)
+    source = RawRecording(path="a.edf", subject="tuh:aaaaaaaa", session="s001", label_file=name)
     still = Recording(("CZ",), np.zeros((1, LENGTH_S * 10), np.float32), 10, (), (Segment(0, LENGTH_S * 10, 0.0),), ())
     cues, notes = CORPORA[corpus].cues(source, still, table.encode(), recipe)
     return [(cue.onset_s, recipe.classes[cue.label]) for cue in cues], text(notes)

@@ -1,0 +1,123 @@
+"""Piece: one recording, or a piece of it, and a recipe -> labelled windows."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import DareError
+from manifests.notes import Note, note
+from manifests.plan import Piece, PlannedRecording, RawRecording
+from manifests.recipe import Recipe
+from pipelines import corpora, scan
+from pipelines.conditioned import ConditionedRecording
+from pipelines.plan import SetOptions, cut_into_pieces
+from pipelines.recording import Recording
+from pipelines.signal import is_notched
+from pipelines.sources.raw import RawTree
+from pipelines.windows import Window, at_cues, on_a_grid, quiet, thin
+
+CLIPPED_SHARE = 0.001
+"""Share of clipped samples above which a recording is reported."""
+
+Changes = dict[str, int]
+"""How many windows of a recording each choice of the recipe made other than the raw file alone would."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a recording, or a piece of one, gives under a recipe.
+
+    The counts of ``windows`` are int16, electrodes × samples; ``scale`` is µV per count of each electrode, 0 where the
+    recording does not have it. ``changes`` says how many windows each choice of the recipe changed.
+    """
+
+    windows: list[Window]
+    scale: NDArray[np.float32]
+    notes: tuple[Note, ...]
+    changes: Changes
+
+
+def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
+    """Yield the windows of any raw file, whatever tree it lies in, in order of time: at once, or piece by piece.
+
+    Labels are those that the recipe's corpus finds in the file and its name alone; a recipe without classes needs none.
+    Raises DareError where the file cannot be read, gives nothing under this recipe, or tells no labels.
+    """
+    path = Path(path)
+    source, corpus = RawTree(path.parent), scan.corpus_of(recipe)
+    nameless = RawRecording(path=path.name, subject=f"{recipe.namespace}:", session="")
+    raw = next(iter(corpus.find([path.name], recipe)), nameless)
+    scanned = scan.Headers(source.folder, recipe).scanned(raw)
+    if scanned.outcome:
+        raise DareError(f"{path}: {scanned.reason}")
+    piece_s, num_pieces = cut_into_pieces(scanned, recipe, SetOptions())
+    planned = PlannedRecording(
+        scanned=scanned, slug=path.stem, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
+    )
+    for piece in (Piece(recording=planned, number=number) for number in range(num_pieces)):
+        try:
+            yield windows_of(source.read(piece, recipe), piece, recipe)
+        except DareError as problem:
+            raise DareError(f"{path}: {str(problem).removeprefix(f'{path}: ')}") from problem
+
+
+def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
+    """Return the windows of a conditioned recording, or of a piece of one; DareError where labels do not fit it."""
+    corpus, raw, scanned = corpora.of(recipe), piece.recording.raw, piece.recording.scanned
+    recording, conditioned = held.recording, held.conditioned
+    notes = [*recording.notes, *conditioned.notes]
+    changes: Counter[str] = Counter()
+    if raw.label or not recipe.classes:
+        label = recipe.classes.index(raw.label) if recipe.classes else -1
+        first = piece.number * round(piece.recording.piece_s / min(recipe.stride_s, recipe.window_s))
+        windows = on_a_grid(conditioned.stretches, label, recipe, first)
+    else:
+        cues, unused = corpus.cues(raw, recording, held.labels, recipe)
+        span_s = _true_s(recording, piece.start_s), _true_s(recording, piece.stop_s)
+        windows, lost, changes["edges"] = at_cues(conditioned.stretches, cues, span_s, recipe)
+        notes += [*unused, *lost]
+        if recipe.events != "rows":
+            rows, _ = corpus.cues(raw, recording, held.labels, recipe.model_copy(update={"events": "rows"}))
+            changes["events"] = abs(len(rows) - len(cues))
+    kept = quiet(windows, recipe)
+    changes["reject_uv"] = len(windows) - len(kept)
+    if changes["reject_uv"]:
+        says = "{count} of {total} windows reach {limit_uv:g} µV: rejected"
+        figures = {"count": changes["reject_uv"], "total": len(windows), "limit_uv": recipe.reject_uv}
+        notes.append(note("rejected windows", says, **figures))
+    most = piece.recording.max_windows
+    if 0 <= most < len(kept):
+        says = "{count} of {total} windows kept to balance the classes"
+        notes.append(note("balanced windows", says, count=most, total=len(kept)))
+        changes["balance"] = len(kept) - most
+        kept = thin(kept, most)
+    if conditioned.clipped > CLIPPED_SHARE:
+        notes.append(_clipped(conditioned.clipped, recipe))
+    if conditioned.interpolated:
+        notes.append(note("interpolated", "interpolated: {names}", conditioned.interpolated))
+    changes["notch_hz"] = len(kept) * is_notched(scanned.sfreq, recipe)
+    changes["reference"] = len(kept) * (recipe.reference != "as recorded")
+    changes["missing"] = len(kept) * bool(conditioned.interpolated or not conditioned.present.all())
+    scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
+    return Cut(kept, scale, tuple(notes), dict(+changes))
+
+
+def _true_s(recording: Recording, signal_s: float) -> float:
+    """Return the time, gaps counted, of a time in the file's signal; an end of the file is beyond all time."""
+    sample = signal_s * recording.sfreq - recording.first_sample
+    if signal_s <= 0:
+        return -float("inf")
+    for segment in recording.segments:
+        if sample < segment.stop:
+            return segment.onset_s + max(0.0, sample - segment.start) / recording.sfreq
+    return float("inf")
+
+
+def _clipped(share: float, recipe: Recipe) -> Note:
+    says = "{share:.2%} of samples clipped at ±{top_uv:.0f} µV: widen with --set quantum_uv={wider_uv:g}"
+    top_uv, wider_uv = 32767 * recipe.quantum_uv, 4 * recipe.quantum_uv
+    return note("clipped", says, share=share, top_uv=top_uv, wider_uv=wider_uv)

@@ -1,0 +1,271 @@
+"""Archive: continuous recordings kept as zarr stores, and read again in the place of the raw ones."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from manifests import records
+from manifests.errors import DareError
+from manifests.manifest import RecordingRow, StoreEntry, load_rows, load_set
+from manifests.notes import Note, note
+from manifests.plan import Piece, Plan, PlannedRecording, ScannedRecording
+from manifests.recipe import Recipe
+from manifests.store import (
+    DAMAGE,
+    Store,
+    StoredRaw,
+    StoredRecording,
+    StoredStretch,
+    measure,
+    path_of,
+    write,
+)
+from pipelines import corpora
+from pipelines.conditioned import ConditionedRecording
+from pipelines.recording import Event, Recording, Segment
+from pipelines.scan import Tree, corpus_of, of_windows
+from pipelines.signal import Conditioned
+from pipelines.windows import Stretch, Window
+
+SIGNAL_FIELDS = (
+    "namespace",
+    "electrodes",
+    "missing",
+    "reference",
+    "sfreq_hz",
+    "band_hz",
+    "notch_hz",
+    "quantum_uv",
+)
+"""What a recipe says of the signal and not of windows: in an archive it is settled."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The recordings that a finished shard set keeps as stores."""
+
+    folder: Path
+
+    def scan(self, recipe: Recipe, progress: Callable[[int, int], None]) -> Tree:
+        """Return the recordings as the scan of the raw tree returned them when the archive was made.
+
+        Raises DareError where it is unfinished, holds no stores, or was made with another signal than the recipe's.
+        """
+        kept = _opened(self.folder)
+        _refuse_other_signal(kept.whole.recipe, recipe, self.folder)
+        recordings = [one.scanned for one in kept.plan.recordings]
+        paths = sorted({path for one in recordings for path in (one.path, one.raw.label_file) if path})
+        found = {raw.path: raw.skip for raw in corpus_of(recipe).find(paths, recipe)}
+        order = {path: number for number, path in enumerate(found)}
+        recordings.sort(key=lambda one: order.get(one.path, len(order)))  # what was appended lies among the others
+        scanned = [_scanned(one, kept.whole.recipe, recipe, found.get(one.path)) for one in recordings]
+        progress(len(scanned), len(scanned))
+        return Tree(scanned, kept.whole.corpus_version, 0, len(scanned) if kept.plan.whole else 0)
+
+    def read(self, piece: Piece, recipe: Recipe) -> ConditionedRecording:
+        """Return what the archive keeps of a planned recording, or of the piece that is meant.
+
+        Raises DareError where it has not got it, where reading it failed before, and where the store is damaged.
+        """
+        entry = _opened(self.folder).entries.get((piece.recording.path, piece.number))
+        if entry is None:
+            raise DareError("is not in the archive as a whole or in pieces like these; take it from its raw file")
+        if entry.failure:
+            raise DareError(entry.failure)
+        path, remedy = self.folder / entry.path, f"see dare verify {self.folder}, then make the archive again"
+        try:
+            is_whole = measure(path)[1] == entry.sha256
+            store = Store(path)
+            facts = store.facts()
+            stretches = [
+                Stretch(one.onset_s, store.read(one.start, one.stop), range(*one.core)) for one in facts.stretches
+            ]
+        except DareError:
+            raise
+        except DAMAGE as problem:
+            raise DareError(f"{path}: cannot be read ({problem}); {remedy}") from problem
+        if not is_whole:
+            raise DareError(f"{path}: its bytes are not those that were written; {remedy}")
+        if facts.piece_s != piece.recording.piece_s:
+            raise DareError(
+                f"was archived in pieces of {facts.piece_s:g} s, where these windows need "
+                f"{piece.recording.piece_s:g} s; take it from its raw file"
+            )
+        return _conditioned(facts, stretches)
+
+    def sha256(self, recording: PlannedRecording) -> str:
+        """Return the hash of the raw file that a recording was read from."""
+        return _opened(self.folder).rows[recording.path].sha256
+
+    def holds(self, path: str) -> bool:
+        """Return whether the archive was made of such a recording."""
+        return path in _opened(self.folder).rows
+
+    def is_as_read(self, row: RecordingRow, read_ns: int) -> bool:
+        """Return True: what an archive holds is checked whenever it is read."""
+        return True
+
+    def raw_folder(self, asked_by: str) -> Path:
+        """Raise DareError: raw files are not here."""
+        raise DareError(f"{asked_by}: looks at raw recordings, and {self.folder} is a set")
+
+
+def keep(out: Path, piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe) -> StoreEntry:
+    """Write what was read of a planned recording as its store below the set ``out``; ``sha256`` is the raw file's.
+
+    Raises DareError where it cannot be written.
+    """
+    recording = piece.recording
+    path = path_of(recording.split, recording.slug, piece.number, piece.is_cut)
+    parts = [stretch.counts for stretch in held.conditioned.stretches]
+    nothing = np.zeros((len(recipe.electrodes), 0), np.int16)
+    num_bytes, written = write(out / path, parts or [nothing], _facts(piece, held, sha256, recipe))
+    return StoreEntry(
+        recording=recording.path, piece=piece.number, path=path, bytes=num_bytes, sha256=written, failure=""
+    )
+
+
+def keep_failure(piece: Piece, reason: str) -> StoreEntry:
+    """Return the entry of a recording that has no store, which says why."""
+    return StoreEntry(recording=piece.recording.path, piece=piece.number, path="", bytes=0, sha256="", failure=reason)
+
+
+def place(stretches: list[Stretch], window: Window, recipe: Recipe) -> int:
+    """Return the sample of a store, which holds these stretches, that a window begins with.
+
+    Raises ValueError for a window that is not there as it is: padded, or wrapped about an end.
+    """
+    before = 0
+    for stretch in stretches:
+        start = round((window.start_s - stretch.onset_s) * recipe.sfreq_hz)
+        if start >= 0 and np.array_equal(stretch.counts[:, start : start + recipe.window_samples], window.counts):
+            return before + start
+        before += stretch.counts.shape[1]
+    raise ValueError(f"the window at {window.start_s:g} s is no part of the recording")
+
+
+class _Kept:
+    """A finished shard set that holds stores."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.whole = folder, load_set(folder)
+        if self.whole.format == "webdataset":
+            raise DareError(f"{folder}: is a shard set without an archive; make it with --format zarr or both")
+        self.entries = {(entry.recording, entry.piece): entry for entry in self.whole.stores}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan that it was made by."""
+        return records.load(Plan, self.folder / "plan.json", "make the archive again with dare preprocess")
+
+    @cached_property
+    def rows(self) -> dict[str, RecordingRow]:
+        """What became of every raw recording, by path."""
+        return {row.path: row for row in load_rows(self.folder)}
+
+
+def _opened(folder: Path) -> _Kept:
+    path = folder / "manifest.json"
+    return _opened_as_it_is(folder, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@lru_cache(maxsize=1)
+def _opened_as_it_is(folder: Path, mtime_ns: int) -> _Kept:
+    return _Kept(folder)
+
+
+def _refuse_other_signal(made: Recipe, recipe: Recipe, src: Path) -> None:
+    if made.corpus != recipe.corpus:
+        raise DareError(f"{src}: is an archive of {made.corpus}, not of {recipe.corpus}; name that corpus")
+    for name in SIGNAL_FIELDS:
+        theirs, ours = getattr(made, name), getattr(recipe, name)
+        if theirs != ours:
+            raise DareError(
+                f"{src}: was made with {name} {_told(theirs)}, the recipe has {_told(ours)}; "
+                f"--set {name}={_told(theirs)}, or start from the raw recordings"
+            )
+
+
+def _told(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_told, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _scanned(one: ScannedRecording, made: Recipe, recipe: Recipe, skip: Note | None) -> ScannedRecording:
+    """Return a recording with the verdict of today's recipe, or with that of the archive where it was left out."""
+    one = one.model_copy(update={"raw": one.raw.stated()}).stated()
+    if skip:
+        return ScannedRecording(
+            raw=one.raw, bytes=one.bytes, fingerprint=one.fingerprint, outcome="skipped", notes=(skip,)
+        )
+    if not one.outcome:
+        outcome, notes = of_windows(one.raw, one.duration_s, recipe)
+        return one.model_copy(update={"outcome": outcome, "notes": notes})
+    if made == recipe:
+        return one
+    return one.model_copy(update={"notes": (note("not archived", "not in the archive: {names}", [one.reason]),)})
+
+
+def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe) -> StoredRecording:
+    """Return the facts of a store: what the samples are, and what else cutting windows from them takes."""
+    recording, conditioned, planned = held.recording, held.conditioned, piece.recording
+    ends = np.cumsum([0, *(stretch.counts.shape[1] for stretch in conditioned.stretches)]).tolist()
+    return StoredRecording(
+        corpus=recipe.corpus,
+        recording=planned.path,
+        subject=planned.raw.subject,
+        session=planned.raw.session,
+        split=planned.split,
+        label=planned.raw.label,
+        label_file=planned.raw.label_file,
+        piece=piece.number,
+        piece_s=planned.piece_s,
+        duration_s=planned.scanned.duration_s,
+        channel_map=planned.scanned.channel_map,
+        electrodes=recipe.electrodes,
+        reference=recipe.reference,
+        sfreq=recipe.sfreq_hz,
+        scale=tuple(np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32).tolist()),
+        interpolated=conditioned.interpolated,
+        clipped=conditioned.clipped,
+        stretches=tuple(
+            StoredStretch(onset_s=one.onset_s, start=start, stop=stop, core=(one.core.start, one.core.stop))
+            for one, start, stop in zip(conditioned.stretches, ends[:-1], ends[1:], strict=True)
+        ),
+        labels=b64encode(held.labels).decode(),
+        events=tuple(
+            (event.onset_s, event.duration_s, event.text)
+            for event in recording.events
+            if corpora.of(recipe).understands(event.text, recipe)
+        ),
+        notes=recording.notes,
+        conditioning=conditioned.notes,
+        raw=StoredRaw(
+            bytes=planned.scanned.bytes,
+            sha256=sha256,
+            sfreq=recording.sfreq,
+            electrodes=recording.electrodes,
+            first_sample=recording.first_sample,
+            segments=tuple((one.start, one.stop, one.onset_s) for one in recording.segments),
+        ),
+    )
+
+
+def _conditioned(facts: StoredRecording, stretches: list[Stretch]) -> ConditionedRecording:
+    recording = Recording(
+        electrodes=facts.raw.electrodes,
+        data_uv=np.zeros((len(facts.raw.electrodes), 0), np.float32),
+        sfreq=facts.raw.sfreq,
+        events=tuple(Event(*event) for event in facts.events),
+        segments=tuple(Segment(*segment) for segment in facts.raw.segments),
+        notes=facts.notes,
+        first_sample=facts.raw.first_sample,
+    )
+    present = np.array(facts.scale) > 0
+    conditioned = Conditioned(stretches, present, facts.interpolated, facts.clipped, facts.conditioning)
+    return ConditionedRecording(recording, conditioned, b64decode(facts.labels))

@@ -1,0 +1,78 @@
+"""Raw: recordings below a folder, each in the files it was recorded into."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from manifests.durable import sha256_file
+from manifests.electrodes import split_reference
+from manifests.errors import DareError
+from manifests.manifest import RecordingRow
+from manifests.plan import Piece, PlannedRecording
+from manifests.recipe import Recipe
+from pipelines import reading, scan
+from pipelines.conditioned import ConditionedRecording
+from pipelines.formats.registry import files_of
+from pipelines.scan import Tree
+from pipelines.signal import condition, margin_s
+
+REACH_S = 60.0
+"""Seconds by which windows may reach beyond a piece, and more where a recipe's do: so that theirs change no sample."""
+
+
+@dataclass(frozen=True)
+class RawTree:
+    """The raw recordings below a folder."""
+
+    folder: Path
+
+    def scan(self, recipe: Recipe, progress: Callable[[int, int], None]) -> Tree:
+        """Return the recordings of the recipe's corpus, from names and headers alone."""
+        return scan.scan(self.folder, recipe, progress)
+
+    def read(self, piece: Piece, recipe: Recipe) -> ConditionedRecording:
+        """Return what a raw recording, or a piece of one, holds, conditioned."""
+        scanned = piece.recording.scanned
+        around_s = margin_s(scanned.sfreq, recipe) + max(REACH_S, recipe.window_s + abs(recipe.offset_s))
+        span_s = piece.start_s - around_s, piece.stop_s + around_s
+        recording = reading.read(self.folder, scanned.raw, recipe, *span_s)
+        as_referenced = _as_referenced(piece.recording, recipe)
+        conditioned = condition(recording, as_referenced, piece.start_s, piece.stop_s, scanned.channel_map)
+        labels = (self.folder / scanned.raw.label_file).read_bytes() if scanned.raw.label_file else b""
+        return ConditionedRecording(recording, conditioned, labels)
+
+    def sha256(self, recording: PlannedRecording) -> str:
+        """Return the hash of a recording's file; DareError where it is not as long as when it was planned."""
+        path = self.folder / recording.path
+        if sum(file.stat().st_size for file in files_of(path)) != recording.scanned.bytes:
+            raise DareError("has changed since it was scanned; run the same command again")
+        return _sha256(path, path.stat().st_mtime_ns)
+
+    def holds(self, path: str) -> bool:
+        """Return whether there is such a file."""
+        return (self.folder / path).exists()
+
+    def is_as_read(self, row: RecordingRow, read_ns: int) -> bool:
+        """Return whether a file holds what it held; one touched since is hashed."""
+        path = self.folder / row.path
+        was_touched = row.sha256 and path.exists() and path.stat().st_mtime_ns > read_ns
+        return not was_touched or sha256_file(path) == row.sha256
+
+    def raw_folder(self, asked_by: str) -> Path:
+        """Return the folder itself."""
+        return self.folder
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, mtime_ns: int) -> str:
+    """Return the hash of a raw file, taken once for all its pieces that a worker builds."""
+    return sha256_file(path)
+
+
+def _as_referenced(recording: PlannedRecording, recipe: Recipe) -> Recipe:
+    """Return the recipe, as recorded where a file's electrodes are referenced to linked ears as it wants them."""
+    references = {split_reference(label)[1] for label in recording.scanned.channel_map.values()}
+    if recipe.reference == "linked ears" and references == {"LE"}:
+        return recipe.model_copy(update={"reference": "as recorded"})
+    return recipe
