@@ -49,6 +49,29 @@ def test_no_room_imports_upward(room: str) -> None:
     assert upward == {}
 
 
+def rooms_imported(wing: str) -> dict[str, set[str]]:
+    """Return, by room of a wing (a file or a folder directly below it), the other rooms of it that it imports."""
+    found: dict[str, set[str]] = {}
+    for path in (HOUSE / wing).rglob("*.py"):
+        room = path.relative_to(HOUSE / wing).parts[0].removesuffix(".py")
+        named = {f"{node.module}.{alias.name}" for node in nodes(path) if isinstance(node, ast.ImportFrom)
+                 for alias in node.names}  # fmt: skip
+        named |= {alias.name for node in nodes(path) if isinstance(node, ast.Import) for alias in node.names}
+        others = {parts[1] for name in named if (parts := name.split("."))[0] == wing and len(parts) > 1}
+        found.setdefault(room, set()).update(others - {room})
+    found.pop("__init__", None)  # the door of the wing, which the rooms do not use
+    return {room: others & found.keys() for room, others in found.items()}
+
+
+@pytest.mark.parametrize("wing", ROOMS)
+def test_imports_run_one_way_within_a_wing(wing: str) -> None:
+    below = rooms_imported(wing)
+    assert sum(map(len, below.values())) > 10
+    while leaves := [room for room, others in below.items() if not others]:
+        below = {room: others - set(leaves) for room, others in below.items() if room not in leaves}
+    assert below == {}, "these rooms import each other in a circle"
+
+
 def test_imports_are_seen_wherever_they_stand() -> None:
     assert "dare_eeg" in imports(HOUSE / "cli.py")
     assert "mne" in imports(HOUSE / "pipelines" / "signal.py")
@@ -109,3 +132,17 @@ def test_data_files_travel_with_the_package() -> None:
     files = {path for room in ROOMS for path in (HOUSE / room).rglob("*") if path.is_file()}
     assert {path for path in files if "__pycache__" not in path.parts} - set(sources()) == installed
     assert len(installed) >= 20
+
+
+def test_no_function_has_more_than_seven_parameters() -> None:
+    many = {}
+    for path in sources():
+        for node in nodes(path):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            is_door = any("command" in ast.unparse(one) or "option" in ast.unparse(one) for one in node.decorator_list)
+            given = node.args
+            names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            if not is_door and len([name for name in names if name not in ("self", "cls")]) > 7:
+                many[f"{path.name}:{node.lineno} {node.name}"] = len(names)
+    assert many == {}
