@@ -84,14 +84,16 @@ class Schema:
             raise ValueError(f"schema_version {found!r} is no version of a schema")
         if found > self.version:
             raise OtherVersionError(
-                f"is a {self.kind} of schema {found}, written by dare-eeg {by}; this is {writer()}, which reads up to "
-                f"schema {self.version}: upgrade dare-eeg"
+                f"{self.kind} of schema {found}, written by dare-eeg {by}; this one, {writer()}, reads up to schema "
+                f"{self.version}: upgrade dare-eeg"
             )
         try:
             for older in range(found, self.version):
                 fields = self.upgrades[older](fields)
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
-            raise ValueError(f"is no {self.kind} of schema {found} ({type(problem).__name__}: {problem})") from problem
+            raise ValueError(
+                f"not the {self.kind} of schema {found} that it says to be ({type(problem).__name__}: {problem})"
+            ) from problem
         self.refuse_strange(fields, by)
         return fields
 
@@ -154,7 +156,7 @@ class Part(BaseModel):
         fields = cls._fields(stored, reading)
         lacked = schema.known - fields.keys()
         if unstated := sorted(lacked - schema.absent.keys()):
-            raise ValueError(f"lacks the field {unstated[0]!r} of a {schema.kind}, written by dare-eeg {reading.by}")
+            raise ValueError(f"lacks the field {unstated[0]!r}; it was written by dare-eeg {reading.by}")
         made = make(fields | {name: schema.absent[name] for name in lacked})
         made.__pydantic_fields_set__.difference_update(lacked)
         reading.by = around

@@ -83,7 +83,7 @@ def test_a_checkpoint_of_the_release_before_is_read(tmp_path: Path) -> None:
     shutil.copy(BEFORE / "checkpoints.json", tmp_path / "checkpoints")
     found = checkpoint.last(tmp_path)
     assert found is not None
-    assert without_head(found.model_dump(mode="json")) == json.loads((BEFORE / "checkpoints.json").read_text())
+    assert without_head(found.as_json()) == json.loads((BEFORE / "checkpoints.json").read_text())
     assert found.plan.world_size == 0
 
 
@@ -96,13 +96,13 @@ def test_metadata_of_the_release_before_are_read(tmp_path: Path, suffix: str) ->
         torch.save({"state_dict": prefixed, OURS: stored}, file)
     else:
         save_file(state, file, stored)
-    fields = without_head(load_encoder(file).provenance.model_dump(mode="json"))
+    fields = without_head(load_encoder(file).provenance.as_json())
     assert fields == {name: json.loads(value) for name, value in stored.items()}
 
 
 def test_results_of_the_release_before_are_read() -> None:
     found = records.load(Results, BEFORE / "results.json", "probe again")
-    assert without_head(found.model_dump(mode="json")) == json.loads((BEFORE / "results.json").read_text())
+    assert without_head(found.as_json()) == json.loads((BEFORE / "results.json").read_text())
 
 
 def test_a_config_by_hand_takes_what_it_does_not_say_from_today(tmp_path: Path) -> None:
@@ -119,12 +119,10 @@ def test_what_a_record_must_have_is_missed(stopped: Path, tmp_path: Path) -> Non
     run = shutil.copytree(stopped, tmp_path / "run")
     rewrite_config(run / "config.toml", lambda fields: {"schema_version": 1} | without(fields, "seed"))
     answer = dare("pretrain", "--config", run / "config.toml", "--resume")
-    unusable(
-        answer, f"dare: {run / 'config.toml'}: lacks the field 'seed' of a run config, written by dare-eeg 0.1.0; "
-    )
+    unusable(answer, f"dare: {run / 'config.toml'}: lacks the field 'seed'; it was written by dare-eeg 0.1.0; ")
     rewrite_metadata(run / "encoder.safetensors", lambda fields: without(fields, "heads"))
     answer = dare("export", "--encoder", run, "--to", "official", "--out", tmp_path / "out.ckpt")
-    unusable(answer, f"dare: {run / 'encoder.safetensors'}: lacks the field 'heads' of ", "give a run, ")
+    unusable(answer, f"dare: {run / 'encoder.safetensors'}: lacks the field 'heads'", "give a run, ")
 
 
 def refusal(kind: str, run: Path, shards: Path, change: Change) -> str:
