@@ -122,7 +122,7 @@ def test_two_processes_contrast_all_windows_as_one_does(tmp_path):
     loss = contrast(*whole, TEMPERATURE)
     loss.backward()
     given = (str(tmp_path / "store"), views, str(tmp_path / "rank"))
-    torch.multiprocessing.start_processes(_contrast_of_a_rank, given, nprocs=2, start_method="fork")
+    torch.multiprocessing.spawn(_contrast_of_a_rank, given, nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert float(sum(part for part, _ in ranks)) / 2 == pytest.approx(loss.item(), rel=1e-6)
     for rank, (_, gradient) in enumerate(ranks):
