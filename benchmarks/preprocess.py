@@ -31,9 +31,11 @@ from scipy.fft import irfft, rfft
 
 from manifests import recipe as recipes
 from manifests.durable import sha256_file
-from pipelines import build, scan, shard, signal
+from pipelines import build, shard, signal
 from pipelines import plan as planning
 from pipelines.formats import readers
+from pipelines.plan import SetOptions
+from pipelines.sources.raw import RawTree
 from pipelines.synth.edf_writer import Channel, write_edf
 from pipelines.workers import ENVIRONMENT
 
@@ -71,7 +73,8 @@ def measured(folder: Path) -> dict[str, Any]:
     """Return the seconds a recording that each way and stage took, in every round, and the memory ours needed."""
     src, out = folder / "raw", folder / "out"
     recipe = recipes.load("tuab")
-    tasks = planning.tasks(planning.make(scan.scan(src, recipe, quiet), recipe))
+    tree = RawTree(src).scan(recipe, quiet)
+    tasks = planning.tasks(planning.make(tree, recipe, SetOptions()))
     paths = sorted(src.rglob("*.edf"))
     ways: dict[str, list[float]] = {CHAIN: [], OURS: []}
     idle_mb = peak_mb = 0.0
@@ -83,7 +86,7 @@ def measured(folder: Path) -> dict[str, Any]:
         for way, seconds in took.items():
             ways[way] += [seconds / len(paths)] * bool(number)
     stages = [stage_times(path, recipe, out) for path in paths]
-    one = planning.tasks(planning.make(scan.scan(src, recipe, quiet).only(set(), 1), recipe))[0]
+    one = planning.tasks(planning.make(tree.only(set(), 1), recipe, SetOptions()))[0]
     idle_mb = resident_mb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     build.build(one, recipe, src, out)
@@ -111,7 +114,8 @@ def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, floa
     raw = timed(lambda: sha256_file(path))
     read = timed(lambda: readers.read(path, recipe.needed))
     whole = timed(lambda: signal.condition(recording, recipe))
-    samples = shard_samples(path, stretch.counts, conditioned.present, recipe)
+    scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
+    samples = shard_samples(path, stretch.counts, scale, recipe)
     written = timed(lambda: shard.write(out / "stage.tar", samples, recipe))
     transforms = (fft + inverse) * blocks * groups
     return {
@@ -124,7 +128,7 @@ def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, floa
     }
 
 
-def shard_samples(path: Path, counts: Any, present: Any, recipe: recipes.Recipe) -> list[Any]:
+def shard_samples(path: Path, counts: Any, scale: Any, recipe: recipes.Recipe) -> list[Any]:
     """Return the samples of one recording as a task gives them to its shard."""
     from manifests.manifest import RecordingRow
     from pipelines.windows import Stretch, on_a_grid
@@ -133,9 +137,9 @@ def shard_samples(path: Path, counts: Any, present: Any, recipe: recipes.Recipe)
     channel_map = {name: f"EEG {name}-REF" for name in recipe.electrodes}
     row = RecordingRow(
         path=path.name, bytes=1, sha256="", subject="tuh:a", session="s001", split="train", channel_map=channel_map,
-        sfreq=SFREQ_HZ, duration_s=1.0, windows=len(windows), outcome="ok", reason="",
+        sfreq=SFREQ_HZ, duration_s=1.0, windows=len(windows), outcome="ok", notes=(), reason="",
     )  # fmt: skip
-    samples = shard.Samples.of(row, path.stem, windows, present, recipe)
+    samples = shard.Samples.of(row, path.stem, windows, scale, recipe)
     return [(samples, window) for window in windows]
 
 

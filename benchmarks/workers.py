@@ -20,7 +20,9 @@ from pathlib import Path
 
 from benchmarks.preprocess import quiet, write_recording
 from manifests import recipe as recipes
-from pipelines import run, scan
+from pipelines import run
+from pipelines.plan import SetOptions
+from pipelines.sources.raw import RawTree
 from pipelines.workers import ENVIRONMENT, Workers
 
 WAYS = {
@@ -51,7 +53,7 @@ def main() -> None:
                 one = ["--one", folder, str(count), "--shard-mb", str(given.shard_mb)]
                 command = [sys.executable, "-m", "benchmarks.workers", *one]
                 done = subprocess.run(
-                    command, env=os.environ | {"OMP_NUM_THREADS": "1"} | variables, capture_output=True, check=True
+                    command, env=os.environ | {"OMP_NUM_THREADS": "1"} | variables, stdout=subprocess.PIPE, check=True
                 )
                 rates[way].append(json.loads(done.stdout))
     print(table(rates))
@@ -60,12 +62,15 @@ def main() -> None:
 def rate(src: Path, count: int, shard_mb: float) -> float:
     """Return the recordings a second that so many workers build."""
     recipe = recipes.load("tuab", settings=(f"shard_mb={shard_mb}",))
-    tree = scan.scan(src, recipe, quiet)
+    source = RawTree(src)
+    tree = source.scan(recipe, quiet)
     times_s: list[float] = []
     with tempfile.TemporaryDirectory(dir=src.parent) as out:
-        run.preprocess(
-            tree, recipe, src, Path(out), Workers(count), lambda done, total: times_s.append(time.perf_counter())
-        )
+
+        def noted(done: int, total: int) -> None:
+            times_s.append(time.perf_counter())
+
+        run.preprocess(tree, recipe, source, Path(out), Workers(count), SetOptions(), noted)
     a_shard = len(tree.recordings) / len(times_s)
     return a_shard * (len(times_s) - count) / (times_s[-1] - times_s[count - 1])
 
