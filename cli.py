@@ -10,6 +10,8 @@ from typing import Any, Literal, cast
 
 import click
 
+from manifests import __version__
+
 Folder = click.Path(file_okay=False, path_type=Path)
 File = click.Path(dir_okay=False, path_type=Path)
 
@@ -17,7 +19,7 @@ OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="dare-eeg", prog_name="dare")
+@click.version_option(__version__, prog_name="dare")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
 @click.option("--local_rank", type=int, hidden=True, help="Set by the deepspeed launcher.")
 def dare(verbose: bool, local_rank: int | None) -> None:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -26,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from manifests import __version__
 from manifests.durable import read_json
 from manifests.errors import DareError
 
@@ -35,12 +35,6 @@ _FIRST = "0.1.0"
 
 Fields = dict[str, Any]
 Upgrade = Callable[[Fields], Fields]
-
-
-@cache
-def writer() -> str:
-    """Return the version of this code, as records name what wrote them."""
-    return version("dare-eeg")
 
 
 def added(default: Any, *, absent: Any, **constraints: Any) -> Any:
@@ -70,7 +64,7 @@ class Schema:
 
     def head(self) -> Fields:
         """Return what each record of this kind says of itself."""
-        return {"schema_version": self.version, "written_by": writer()}
+        return {"schema_version": self.version, "written_by": __version__}
 
     def read(self, stored: Mapping[str, Any]) -> Fields:
         """Return the fields of today's schema that stored ones stand for, without those that say of what schema it is.
@@ -84,7 +78,7 @@ class Schema:
             raise ValueError(f"schema_version {found!r} is no version of a schema")
         if found > self.version:
             raise OtherVersionError(
-                f"{self.kind} of schema {found}, written by dare-eeg {by}; this one, {writer()}, reads up to schema "
+                f"{self.kind} of schema {found}, written by dare-eeg {by}; this one, {__version__}, reads up to schema "
                 f"{self.version}: upgrade dare-eeg"
             )
         try:
@@ -98,11 +92,13 @@ class Schema:
         return fields
 
     def refuse_strange(self, fields: Mapping[str, Any], by: str) -> None:
-        """Raise OtherVersionError for a field that this code does not know."""
+        """Raise OtherVersionError for a field that this code does not know, ValueError where it says to be its own."""
         if strange := sorted(fields.keys() - self.known):
+            if by == __version__:
+                raise ValueError(f"has the field {strange[0]!r}, which no version has")
             raise OtherVersionError(
-                f"has the field {strange[0]!r}, written by dare-eeg {by}, which this one, {writer()}, does not know: "
-                "upgrade dare-eeg"
+                f"has the field {strange[0]!r}, written by dare-eeg {by}, which this one, {__version__}, does not "
+                "know: upgrade dare-eeg"
             )
 
 

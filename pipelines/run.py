@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from manifests import manifest
+from manifests import __version__, manifest
 from manifests.durable import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
 from manifests.errors import DareError
 from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow, SplitEntry
@@ -88,7 +88,7 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
         recordings_sha256=sha256_bytes(table),
         versions={name: version(name) for name in _PACKAGES}
         | {
-            "dare-eeg": version("dare-eeg"),
+            "dare-eeg": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
         },

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from manifests import records
+from manifests import __version__, records
 from manifests.errors import DareError
 from manifests.records import Fields, Part, Record, Schema, added, option
 
@@ -65,7 +65,7 @@ WRITTEN: dict[str, Any] = {
 
 def test_new_record_says_its_schema_its_writer_and_every_field() -> None:
     made = Table(rows=[Row(name="a")]).as_json()
-    assert (made["schema_version"], made["written_by"]) == (2, records.writer())
+    assert (made["schema_version"], made["written_by"]) == (2, __version__)
     assert made["rows"] == [{"name": "a", "marks": {"new": "default"}}]
     assert (made["speed"], made["inner"]["width"]) == (5, 1.0)
 
@@ -128,6 +128,11 @@ def test_newer_schema_and_unknown_field_are_refused_by_the_version_that_wrote_th
     assert f"written by dare-eeg {writer}" in told
     assert "upgrade dare-eeg" in told
     assert "make it again" not in told
+
+
+def test_unknown_field_in_a_record_of_this_very_version_is_a_slip_of_somebodys() -> None:
+    told = refusal(WRITTEN | {"flavour": 1, "written_by": __version__})
+    assert told == "somewhere/table.json: has the field 'flavour', which no version has; make it again"
 
 
 @pytest.mark.parametrize(
