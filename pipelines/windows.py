@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from manifests.notes import Note, note
 from manifests.recipe import Recipe
 
-NO_WINDOW = "gives no window"
-"""How the reason begins for which a recording, or a piece of one, that could be read is left out."""
-
 _TINY_S = 1e-7  # below any time that a file can tell
 
 

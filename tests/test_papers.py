@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import cli
+from manifests import __version__
 from tests.test_house import HOUSE, ROOMS, rooms_imported
 
 PAPERS = ("CONTRIBUTING.md", "docs/architecture.md")
@@ -19,10 +20,6 @@ def told_as_code(paper: str) -> list[str]:
     found = re.findall(r"`([^`\n]+)`", (HOUSE / paper).read_text())
     assert len(found) > 50
     return found
-
-
-def version() -> str:
-    return tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]["version"]
 
 
 @pytest.mark.parametrize("paper", PAPERS)
@@ -59,9 +56,9 @@ def test_rooms_are_listed_in_the_order_in_which_they_import_each_other(wing: str
 def test_citation_is_of_this_version() -> None:
     citation = yaml.safe_load((HOUSE / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
-    assert citation["version"] == version()
+    assert citation["version"] == __version__
     assert citation["license"] == tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]["license"]
 
 
 def test_changelog_tells_of_this_version() -> None:
-    assert f"## {version()}" in (HOUSE / "CHANGELOG.md").read_text().splitlines()
+    assert f"## {__version__}" in (HOUSE / "CHANGELOG.md").read_text().splitlines()
