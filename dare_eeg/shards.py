@@ -188,14 +188,22 @@ def open_shards(path: str | Path, split: str | Collection[str] = "train") -> Win
 
     Raises DareError where there is no set, no such split, or a file is missing or damaged.
     """
+    windows = whole_splits(path, split)
+    _ = windows.labels  # every index is read for them, so that one that is damaged is named here
+    return windows
+
+
+def whole_splits(path: str | Path, split: str | Collection[str]) -> Windows:
+    """Return the windows of one or more splits, without a look at any index.
+
+    Raises DareError where there is no set, no such split, or a file is missing.
+    """
     folder = Path(path)
     whole = manifest.load_set(folder)
     splits = [split] if isinstance(split, str) else list(split)
     if strange := [name for name in splits if name not in whole.splits]:
         raise DareError(f"{folder}: has no split {strange[0]!r}, but {', '.join(whole.splits)}")
-    windows = Windows(folder, whole, splits)
-    _ = windows.labels  # every index is read for them, so that one that is damaged is named here
-    return windows
+    return Windows(folder, whole, splits)
 
 
 def training_sets(path: Path, exclude: tuple[str, ...] = ()) -> list[TrainingSet]:

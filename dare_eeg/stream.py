@@ -1,0 +1,73 @@
+"""Stream: the windows of a set as a pipeline of the webdataset library, for training loops of one's own."""
+
+from collections.abc import Collection, Iterator
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from tarfile import TarError
+from typing import Any
+
+import numpy as np
+import webdataset as wds
+from numpy.typing import NDArray
+
+from dare_eeg.shards import whole_splits
+from manifests.errors import DareError
+
+Sample = dict[str, Any]
+
+
+def webdataset(path: str | Path, split: str | Collection[str] = "train", shuffle: int = 0) -> wds.DataPipeline:
+    """Return the windows that `open_shards` has, in its order, as a pipeline that reads the tars from end to end.
+
+    It yields (µV, float32, electrodes × samples; label, -1 where there is none; key, the sample's name in its tar).
+    With ``shuffle`` the tars come in a new order each time, and windows are drawn from so many held in memory. Ranks,
+    and the workers of a DataLoader, share out the tars: each window comes once, and from one tar only one of them
+    gets any. Contents are not checked against their sums: `dare verify` does that.
+
+    Raises DareError where there is no set, no such split or no tar; as it is read, where a tar is cut short.
+    """
+    windows = whole_splits(path, split)
+    if strange := [entry.path for entry in windows.entries if not entry.path.endswith(".tar")]:
+        raise DareError(
+            f"{windows.folder / strange[0]}: webdataset reads tars, and this set has none; make it with dare "
+            "preprocess --format webdataset or both, or read it with open_shards"
+        )
+    sizes = {str(windows.folder.absolute() / entry.path): entry.samples for entry in windows.entries}
+    return wds.DataPipeline(
+        partial(_tars, list(sizes)),
+        wds.split_by_node,
+        wds.split_by_worker,
+        wds.shuffle(len(sizes)) if shuffle else None,
+        wds.tarfile_to_samples(),
+        partial(_complete, sizes),
+        wds.shuffle(shuffle) if shuffle else None,
+        wds.decode(only=["eeg.npy", "json"]),  # of anything else it might unpickle what it decodes
+        wds.map(_in_uv),
+    )
+
+
+def _tars(paths: list[str]) -> Iterator[Sample]:
+    """Yield tars as webdataset names them; its own list of shards may not be empty, as a split may."""
+    for path in paths:
+        yield {"url": path}
+
+
+def _complete(sizes: dict[str, int], samples: Iterator[Sample]) -> Iterator[Sample]:
+    """Pass samples on; DareError where a tar cannot be read, or ends early, which tarfile takes for its end."""
+    try:
+        for path, of_tar in groupby(samples, lambda sample: str(sample["__url__"])):
+            found = 0
+            for sample in of_tar:
+                yield sample
+                found += 1
+            if found != sizes[path]:
+                raise DareError(f"{path}: has {found} windows, the manifest says {sizes[path]}; see dare verify")
+    except TarError as problem:
+        raise DareError(f"{problem.args[-1]}: cannot be read ({problem.args[0]}); see dare verify") from problem
+
+
+def _in_uv(sample: Sample) -> tuple[NDArray[np.float32], int, str]:
+    facts = sample["json"]
+    scale = np.array(facts["scale"], np.float32)
+    return sample["eeg.npy"] * scale[:, None], int(facts["label"]), str(sample["__key__"])
