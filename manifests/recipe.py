@@ -149,7 +149,7 @@ def names() -> list[str]:
 
 
 def load(
-    corpus: str, purpose: Purpose | None = None, settings: tuple[str, ...] = (), file: Path | None = None
+    corpus: str, purpose: Purpose | None = None, settings: tuple[str, ...] = (), file: Path | str | None = None
 ) -> Recipe:
     """Return the recipe of a corpus, for pretraining where it says so or, unasked, has no classes.
 
@@ -157,7 +157,7 @@ def load(
     recipe's preset of that name holds; ``file`` is read instead of the recipe that comes with the package.
     Raises DareError naming the field, the reason and the choices.
     """
-    tables = _read(corpus, file)
+    tables = _read(corpus, Path(file) if file else None)
     presets = tables.pop("preset", {})
     labelled = bool(tables.get("classes"))
     own = (_NETWORK_WINDOWS if "layout" in tables else None) if labelled else {}

@@ -44,25 +44,30 @@ class Cut:
 def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     """Yield the windows of any raw file, whatever tree it lies in, in order of time: at once, or piece by piece.
 
-    Labels are those that the recipe's corpus finds in the file and its name alone; a recipe without classes needs none.
-    Raises DareError where the file cannot be read, gives nothing under this recipe, or tells no labels.
+    Labels are those that the recipe's corpus finds in the file, its path and what lies beside it; a recipe without
+    classes needs none. Raises DareError where the file cannot be read, gives nothing under this recipe, or tells no
+    labels.
     """
-    path = Path(path)
-    source, corpus = RawTree(path.parent), scan.corpus_of(recipe)
-    nameless = RawRecording(path=path.name, subject=f"{recipe.namespace}:", session="")
-    raw = next(iter(corpus.find([path.name], recipe)), nameless)
+    place = Path(path).absolute()
+    source, corpus = RawTree(Path(place.anchor)), scan.corpus_of(recipe)
+    # By its whole path, as the folders that it lies in may say what its name does not.
+    beside = [file.relative_to(place.anchor).as_posix() for file in (sorted(place.parent.glob("*")) or [place])]
+    own = place.relative_to(place.anchor).as_posix()
+    nameless = RawRecording(path=own, subject=f"{recipe.namespace}:", session="")
+    raw = next((one for one in corpus.find(beside, recipe) if one.path == own), nameless)
     scanned = scan.Headers(source.folder, recipe).scanned(raw)
     if scanned.outcome:
         raise DareError(f"{path}: {scanned.reason}")
     piece_s, num_pieces = cut_into_pieces(scanned, recipe, SetOptions())
     planned = PlannedRecording(
-        scanned=scanned, slug=path.stem, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
+        scanned=scanned, slug=place.stem, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
     )
     for piece in (Piece(recording=planned, number=number) for number in range(num_pieces)):
         try:
             yield windows_of(source.read(piece, recipe), piece, recipe)
         except DareError as problem:
-            raise DareError(f"{path}: {str(problem).removeprefix(f'{path}: ')}") from problem
+            told = str(problem).removeprefix(f"{place}: ").removeprefix(f"{own}: ")
+            raise DareError(f"{path}: {told}") from problem
 
 
 def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:

@@ -47,6 +47,10 @@ class Own(Corpus):
     ) -> tuple[list[Cue], list[Note]]:
         """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
         from_table = self._layout.labels == "events"
+        if from_table and not raw.label_file:
+            raise DareError(
+                f"{raw.path}: its labels are in a table, which is found only below --src: preprocess its tree"
+            )
         events = self._events(raw, recording, labels) if from_table else recording.events
         found, lost = [], Counter[str]()
         short = f"{{count}} of {{total}} events are shorter than a window of {recipe.window_s:g} s: not used"

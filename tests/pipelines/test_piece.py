@@ -92,6 +92,28 @@ def test_file_that_tells_no_class_is_refused_where_there_are_classes(tmp_path: P
         list(pipelines.cut(path, recipes.load("eegmat")))
 
 
+def test_labels_that_lie_beside_a_file_are_found(raw: Path, shards: Path) -> None:
+    path = next(raw.glob("tuev/**/train/**/*.edf"))
+    (cut,) = pipelines.cut(
+        path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path, recipes.load("tuev")
+    )
+    expected = of_recording(shards / "tuev", path.relative_to(raw / "tuev").as_posix())
+    assert [(one.start_s, one.label) for one in cut.windows] == [(one.start_s, one.fields["label"]) for one in expected]
+
+
+def test_labels_that_lie_in_a_table_of_the_tree_are_asked_for_in_vain(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN.replace('"annotations"', '"events"'))
+    path = write_edf(tmp_path / "a.edf", noise_uv(["C3", "Cz", "C4"], 12, 256), 256)
+    with pytest.raises(DareError, match=r"a\.edf: its labels are in a table, .*: preprocess its tree"):
+        list(pipelines.cut(path, recipes.load("mine", file=str(tmp_path / "mine.toml"))))
+
+
+@pytest.mark.parametrize("name", ["nowhere.edf", "."])
+def test_what_is_no_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DareError, match="cannot be "):
+        list(pipelines.cut(tmp_path / name, recipes.load("tuab", "pretrain")))
+
+
 def test_pipelines_is_light_until_something_is_cut() -> None:
     code = "import sys, pipelines; print({'scipy', 'mne'} & set(sys.modules)); pipelines.cut; pipelines.slice"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
