@@ -41,12 +41,15 @@ PUBLISHED: dict[str, Any] = {
 
 
 def share(global_batch: int, processes: int = 1) -> int:
-    """Return the micro-batch of a global one: its largest divisor up to `MICRO_BATCH`.
+    """Return the micro-batch of a global one: its largest divisor up to `MICRO_BATCH`, or the next if that is small.
 
-    If one can be, it is one by which several processes can share the global batch.
+    If one of two windows and more can be, it is one by which several processes can share the global batch: in a
+    micro-batch of one window nothing is contrasted.
     """
-    whole = [size for size in range(1, MICRO_BATCH + 1) if global_batch % size == 0]
-    return max([size for size in whole if global_batch % (size * processes) == 0] or whole)
+    whole = [size for size in range(1, global_batch + 1) if global_batch % size == 0]
+    shared = [size for size in whole if size > 1 and global_batch % (size * processes) == 0] or whole
+    fitting = max((size for size in shared if size <= MICRO_BATCH), default=shared[0])
+    return fitting if 2 * fitting >= min(MICRO_BATCH, shared[-1]) else min(size for size in shared if size > fitting)
 
 
 class Planned(Part):
@@ -105,7 +108,7 @@ class PretrainConfig(Planned, Record):
 
     def save(self, path: Path) -> None:
         """Write the config as TOML that `load` reads back."""
-        lines = [f"{name} = {json.dumps(value)}" for name, value in self.as_json().items()]
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in self.as_json().items()]
         write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
@@ -128,6 +131,8 @@ def load(file: Path | None, given: Mapping[str, Any], processes: int = 1) -> Pre
     fields |= (PUBLISHED if published else {}) | given
     if "shards" not in fields:
         raise DareError("give the set to train on: --shards SET, as in dare pretrain --shards shards/merged")
+    if not isinstance(fields["shards"], str):
+        raise DareError(f"shards: {fields['shards']!r} is no folder; give the set to train on: --shards SET")
     if "out" not in fields:
         fields["out"] = f"runs/{Path(fields['shards']).resolve().name}-{fields.get('size', 'base')}"
     try:

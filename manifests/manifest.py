@@ -265,7 +265,7 @@ def text(folder: Path, whole: Manifest) -> str:
         lines.append(f"  {outcome}: {whole.recordings[outcome]} recordings")
         lines += [f"    {count}: {reason}" for reason, count in reasons.items() if reason]
     for choice, changed in whole.choices.items():
-        value = getattr(whole.recipe, choice)
+        value = getattr(whole.recipe, choice, "as it was then")
         lines.append(f"  {choice} {value}: changes {changed['windows']} windows of {changed['recordings']} recordings")
     return "\n".join([*lines, *(f"  {note}" for note in whole.notes)])
 

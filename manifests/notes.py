@@ -1,5 +1,6 @@
 """Notes: what is worth knowing of a recording, kept as kind, figures and names; text is made where it is shown."""
 
+import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,6 +70,9 @@ def from_prose(row: Fields) -> Fields:
     return row | {"notes": [one.as_json() for one in prose(row["reason"])]}
 
 
+_FORM = re.compile(r"[+]?,?(?:\.\d)?[dfg%]?")
+
+
 class _Range:
     """The figures of one place in several notes, formatted as the place wants them: one, or from lowest to highest."""
 
@@ -76,11 +80,17 @@ class _Range:
         self._ends = min(figures), max(figures)
 
     def __format__(self, form: str) -> str:
+        if not _FORM.fullmatch(form):
+            raise ValueError(f"{form!r} is no form of a figure")
         return " to ".join(dict.fromkeys(format(end, form) for end in self._ends))
 
 
 class _Plain(string.Formatter):
     """Formats places that are plain names and looks into no object, as the text may come from anyone's disk."""
+
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        """Return the value as it is: no text may ask for what Python makes of an object."""
+        return value
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
         return kwargs[field_name], field_name
@@ -90,13 +100,14 @@ def _told(notes: Sequence[Note], most_names: int) -> str:
     """Return what notes of one kind say together."""
     first = notes[0]
     names = list(dict.fromkeys(name for one in notes for name in one.names))
-    if not (names or first.figures):
+    figures: dict[str, list[int | float]] = {}
+    for name, figure in (pair for one in notes for pair in one.figures.items()):
+        figures.setdefault(name, []).append(figure)
+    if not (names or figures):
         return first.says
     told = ", ".join(names[:most_names]) + (f" and {len(names) - most_names} more" if len(names) > most_names else "")
-    ranges = {
-        figure: _Range([one.figures[figure] for one in notes if figure in one.figures]) for figure in first.figures
-    }
     try:
+        ranges = {name: _Range(values) for name, values in figures.items()}
         return _Plain().vformat(first.says, (), ranges | {"names": told})
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return first.says

@@ -1,12 +1,13 @@
 """Plan: what plan.json holds: every recording as it was found, its split and shard, what each shard is made of."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from manifests.durable import canonical_json, sha256_bytes
-from manifests.manifest import Format, Split
+from manifests.manifest import SPLITS, Format, Split
 from manifests.notes import Note, from_prose, text
 from manifests.recipe import Recipe
 from manifests.records import Fields, Part, Record, added
@@ -69,7 +70,7 @@ class PlannedRecording(Part):
     """
 
     scanned: ScannedRecording
-    slug: str
+    slug: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     split: Split
     max_windows: int
     piece_s: float
@@ -157,9 +158,13 @@ def _from_1(fields: Fields) -> Fields:
 
 def _recording_from_1(row: Fields) -> Fields:
     row = from_prose(row) | {"test": row["split"] == "test"}
-    raw, scanned, planned = (set(one.model_fields) for one in (RawRecording, ScannedRecording, PlannedRecording))
-    split = {name: {key: row[key] for key in keys & row.keys()} for name, keys in (("raw", raw), ("scanned", scanned))}
-    return {key: row[key] for key in planned & row.keys()} | {"scanned": split["scanned"] | {"raw": split["raw"]}}
+    del row["reason"]
+    raw = {name: row.pop(name) for name in RawRecording.model_fields.keys() & row.keys()}
+    scanned = {name: row.pop(name) for name in ScannedRecording.model_fields.keys() & row.keys()}
+    return row | {"scanned": scanned | {"raw": raw}}
+
+
+_SHARD = re.compile(rf"({'|'.join(SPLITS)})/\d{{6,}}")
 
 
 class Plan(Record):
@@ -179,7 +184,13 @@ class Plan(Record):
     shards: dict[str, PlannedShard]
     notes: list[str]
 
-    @property
-    def code_versions(self) -> set[int]:
-        """The code versions that its shards were planned by."""
-        return {shard.code_version for shard in self.shards.values()}
+    @model_validator(mode="after")
+    def _shards_are_of_its_recordings(self) -> "Plan":
+        num_pieces = {one.path: one.pieces for one in self.recordings}
+        for name, shard in self.shards.items():
+            if not _SHARD.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a shard")
+            for path, number in shard.pieces:
+                if not 0 <= number < num_pieces.get(path, 0):
+                    raise ValueError(f"shard {name} is made of piece {number} of {path}, which is not planned")
+        return self

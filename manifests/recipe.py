@@ -15,7 +15,7 @@ from manifests.records import Fields, Record, fault, merged, option
 
 Purpose = Literal["probe", "pretrain"]
 Protocol = Literal["official", "kfold", "loso", "within"]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 _NETWORK_WINDOWS: Fields = {
@@ -40,7 +40,7 @@ def _with_options(fields: Fields) -> Fields:
         return fields
     rest = {name: value for name, value in fields.items() if name not in moved}
     told = {name: value for name, value in moved.items() if value != _NOW_OPTIONS[name]}
-    return rest | {"options": rest.get("options", {}) | told}
+    return merged(rest, {"options": told})
 
 
 class Recipe(Record):
@@ -200,6 +200,11 @@ def _read(corpus: str, file: Path | None) -> dict[str, Any]:
         raise DareError(f"{file}: not a recipe ({problem}); see the ones under manifests/recipes") from None
     if tables.get("corpus") != corpus:
         raise DareError(f"{file}: is a recipe of {tables.get('corpus')!r}, not of {corpus!r}; name that corpus")
+    presets = tables.get("preset", {})
+    inner = {"pretrain": tables.get("pretrain", {}), "preset": presets}
+    inner |= {f"preset.{name}": table for name, table in presets.items()} if isinstance(presets, dict) else {}
+    if strange := [name for name, table in inner.items() if not isinstance(table, dict)]:
+        raise DareError(f"{file}: {strange[0]} is no table; see the recipes under manifests/recipes")
     return _with_options(tables)
 
 

@@ -228,11 +228,11 @@ def option(text: str, example: str) -> Fields:
     is no key or no value.
     """
     key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise DareError(f"--set {text}: give KEY=VALUE, as in {example}")
     try:
         told = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = [part.strip() for part in value.split(",")] if "," in value else value
     for name in reversed(key.split(".")):
         told = {name: told}

@@ -62,9 +62,20 @@ def preprocess(
             presence.check()
         if not _all_done(tasks, folder):
             return None
-        whole = fold(folder, plan, recipe)
+        # Written anew, perhaps by newer code, the manifest would be another than sets and runs refer to.
+        whole = (None if todo else _folded(folder)) or fold(folder, plan, recipe)
     sweep(folder)
     return whole
+
+
+def _folded(folder: Path) -> Manifest | None:
+    """Return the manifest that a folder has, None where it has none of this plan and these recordings."""
+    try:
+        whole = manifest.load_set(folder)
+        written = (sha256_file(folder / name) for name in ("plan.json", "recordings.jsonl"))
+        return whole if (whole.plan_sha256, whole.recordings_sha256) == tuple(written) else None
+    except (DareError, OSError):
+        return None
 
 
 def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
@@ -83,7 +94,7 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
         corpus=recipe.corpus,
         corpus_version=plan.corpus_version,
         recipe=recipe,
-        recipe_sha256=plan.recipe_sha256,
+        recipe_sha256=recipe.sha256(),
         plan_sha256=sha256_file(folder / "plan.json"),
         recordings_sha256=sha256_bytes(table),
         versions={name: version(name) for name in _PACKAGES}
@@ -168,7 +179,7 @@ def _own_receipt(task: Task, folder: Path) -> Receipt:
     path = folder / f"{task.shard}.json"
     receipt = manifest.load_receipt(path)
     if receipt.identity != task.identity:
-        raise DareError(f"{path}: receipt of another plan; make the set again with --overwrite")
+        raise DareError(f"{path}: receipt of another plan; remove {folder} and make the set again")
     return receipt
 
 

@@ -137,13 +137,14 @@ def _replace(presence: Presence, text: bytes, new: Plan, keep: bool) -> None:
     """
     folder = presence.folder
     path, withdrawn = folder / "plan.json", folder / f"{_WITHDRAWN}{presence.owner}"
-    for stale in folder.glob(f"{_WITHDRAWN}*"):
-        if stale.name.removeprefix(_WITHDRAWN) not in presence.others():
-            stale.unlink(missing_ok=True)
     try:
         path.rename(withdrawn)
     except FileNotFoundError:
         return
+    # Only now, as one of them may have been the one plan there is.
+    for stale in folder.glob(f"{_WITHDRAWN}*"):
+        if stale != withdrawn and stale.name.removeprefix(_WITHDRAWN) not in presence.others():
+            stale.unlink(missing_ok=True)
     try:
         if withdrawn.read_bytes() != text:
             return

@@ -246,7 +246,19 @@ def test_the_micro_batch_follows_where_only_the_global_batch_is_given(four_elect
 
 @pytest.mark.parametrize(
     ("global_batch", "processes", "micro_batch"),
-    [(64, 1, 16), (8, 1, 8), (24, 1, 12), (17, 1, 1), (216, 1, 12), (64, 4, 16), (64, 8, 8), (24, 4, 6), (24, 5, 12)],
+    [
+        (64, 1, 16),
+        (8, 1, 8),
+        (24, 1, 12),
+        (17, 1, 17),
+        (34, 1, 17),
+        (216, 1, 12),
+        (64, 4, 16),
+        (64, 8, 8),
+        (24, 4, 6),
+        (24, 5, 12),
+        (2, 2, 2),
+    ],
 )
 def test_the_micro_batch_is_the_largest_that_the_processes_can_share(
     global_batch: int, processes: int, micro_batch: int

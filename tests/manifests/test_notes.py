@@ -47,6 +47,18 @@ def test_many_names_are_not_all_spelt_out_for_many_recordings() -> None:
     assert note("lacking", "there is no {names}", [f"{number}.csv" for number in range(9)]).text.count(".csv") == 9
 
 
-@pytest.mark.parametrize("says", ["{share.__class__}", "{0}", "{other}", "{share[0]}", "{", "{share:%Y}"])
+def test_order_of_recordings_changes_nothing_where_one_lacks_a_figure() -> None:
+    says = "{count} of {total} events"
+    some, more = [note("events", says, count=1)], [note("events", says, count=3, total=4)]
+    assert counted([some, more]) == counted([more, some]) == {"1 to 3 of 4 events": 2}
+
+
+def test_figure_that_no_float_holds_is_no_error() -> None:
+    assert note("odd", "{share:g}", share=10**400).text == "{share:g}"
+
+
+@pytest.mark.parametrize(
+    "says", ["{share:999999999}", "{share:c}", "{share.__class__}", "{0}", "{other}", "{share[0]}", "{", "{share:%Y}"]
+)
 def test_text_from_anyones_disk_looks_into_nothing(says: str) -> None:
     assert note("odd", says, share=1.0).text == says

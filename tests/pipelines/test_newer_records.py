@@ -122,3 +122,32 @@ def test_manifest_that_names_a_file_outside_its_set(folder: Path, where: str, co
     assert answer.status == 2
     assert answer.complaint.startswith(f"dare: {folder / 'manifest.json'}: splits.train.shards.0.path: ")
     assert "leads out of the set" in answer.complaint
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (
+            ("shards", "train/../../../evil/000000"),
+            {"identity": "a", "code_version": 3, "pieces": []},
+            "no name of a shard",
+        ),
+        (("shards", "train/000007"), {"identity": "a", "code_version": 3, "pieces": [["no.edf", 0]]}, "is not planned"),
+        (("recordings", 0, "slug"), "../../evil", "recordings.0.slug"),
+    ],
+)
+def test_plan_that_names_what_it_may_not(
+    raw: Path, folder: Path, place: tuple[str | int, ...], value: object, said: str
+) -> None:
+    plan = json.loads((folder / "plan.json").read_text())
+    part = plan
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    (folder / "plan.json").write_text(json.dumps(plan))
+    answer = dare(
+        "preprocess", "tuab", "--src", raw / "tuab", "--out", folder.parent, "--format", "both", "--workers", 1
+    )
+    assert answer.status == 2
+    assert answer.complaint.startswith(f"dare: {folder / 'plan.json'}: ")
+    assert said in answer.complaint

@@ -183,6 +183,7 @@ def test_failed_recording_is_built_again_when_mended(raw: Path, tmp_path: Path, 
     away = [note.as_json() for note in prose("the disk was away")]
     receipt["recordings"][0] |= {"outcome": "failed", "reason": "the disk was away", "notes": away, "windows": 0}
     path.write_text(json.dumps(receipt))
+    (folder / "manifest.json").unlink()
     said = manifest(preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS))["outcomes"]["failed"]
     assert said == {"the disk was away": 1}
     preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS, "--retry-failed")
