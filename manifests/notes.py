@@ -89,8 +89,8 @@ class _Plain(string.Formatter):
     """Formats places that are plain names and looks into no object, as the text may come from anyone's disk."""
 
     def convert_field(self, value: Any, conversion: str | None) -> Any:
-        """Return the value as it is: no text may ask for what Python makes of an object."""
-        return value
+        """Return names between quotes where the text wants them so, and all else as it is."""
+        return repr(value) if conversion == "r" and isinstance(value, str) else value
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
         return kwargs[field_name], field_name

@@ -53,6 +53,10 @@ def test_order_of_recordings_changes_nothing_where_one_lacks_a_figure() -> None:
     assert counted([some, more]) == counted([more, some]) == {"1 to 3 of 4 events": 2}
 
 
+def test_names_are_quoted_where_the_text_wants_them_so_and_figures_never() -> None:
+    assert note("odd", "{names!r} has {count!r}", ["C3 "], count=2).text == "'C3 ' has 2"
+
+
 def test_figure_that_no_float_holds_is_no_error() -> None:
     assert note("odd", "{share:g}", share=10**400).text == "{share:g}"
 
