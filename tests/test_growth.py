@@ -15,6 +15,8 @@ import pytest
 from tests.commands import Answer, contents, manifest
 from tests.test_release import COMMANDS, UNFINISHED, assert_near, elsewhere, losses, tars, without
 
+pytestmark = pytest.mark.slow
+
 HOUSE = Path(__file__).parents[1]
 
 RECIPE_FIELD = (

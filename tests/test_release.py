@@ -14,6 +14,8 @@ import torch
 import dare_eeg
 from tests.commands import contents, dare, manifest
 
+pytestmark = pytest.mark.slow
+
 RELEASE = Path(__file__).parent / "data" / "release_0_1_0"
 NEAR = 1e-6
 NEAR_OF_PROBABILITIES = 1e-3

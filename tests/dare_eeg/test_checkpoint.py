@@ -27,6 +27,8 @@ from tests.dare_eeg.sets import (
     write_set,
 )
 
+pytestmark = pytest.mark.slow
+
 STEPS = 8
 PLAN = ("--steps", STEPS, "--checkpoint-every", 4)
 CONFIG_OF = ("pretrain", "--config", "{}/config.toml", "--resume")

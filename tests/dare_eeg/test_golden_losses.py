@@ -21,6 +21,8 @@ from safetensors.numpy import load_file
 
 from tests.dare_eeg.sets import metrics_of, pretrained, recorded, write_set
 
+pytestmark = pytest.mark.slow
+
 RECORD = Path(__file__).parents[1] / "data" / "losses.json"
 STORE = "where that is meant, store them anew with python -m tests.dare_eeg.test_golden_losses"
 

@@ -21,6 +21,8 @@ from manifests.errors import DareError
 from tests import judges
 from tests.dare_eeg.sets import FOUR, QUANTUM_UV, Window, flip_byte, recorded, write_set
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

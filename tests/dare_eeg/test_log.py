@@ -16,6 +16,8 @@ from dare_eeg.shards import training_sets
 from tests.commands import Answer, dare, unusable
 from tests.dare_eeg.sets import NANO, metrics_of
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 TIMED = {"samples_per_s", "data_wait_s"}
 BLOCK, HEADER = 32768, 7

@@ -22,6 +22,8 @@ from manifests.durable import sha256_file
 from tests.commands import dare
 from tests.dare_eeg.sets import FOUR, NANO, Window, metrics_of, pretrained, recorded, tensors_of, write_set
 
+pytestmark = pytest.mark.slow
+
 PARTS = ("loss", "reconstruction", "anchor", "mask", "activation")
 HEALTH = ("target_variance", "effective_rank")
 STEPS = 6

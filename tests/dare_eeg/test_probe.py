@@ -22,6 +22,8 @@ from tests.commands import Answer, dare
 from tests.dare_eeg.sets import recorded, truncate, write_set
 from tests.dare_eeg.test_metrics import by_hand
 
+pytestmark = pytest.mark.slow
+
 MODES = {"linear": (), "conv-linear": ("--epochs", 2), "finetune": ("--epochs", 1)}
 RESAMPLES = 20
 """A few, as intervals are judged elsewhere."""

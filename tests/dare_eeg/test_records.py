@@ -25,6 +25,8 @@ from manifests.errors import DareError
 from tests.commands import dare, unusable
 from tests.dare_eeg.sets import NANO, metrics_of, pretrained
 
+pytestmark = pytest.mark.slow
+
 HOUSE = Path(__file__).parents[2]
 BEFORE = Path(__file__).with_name("written_by_0_1_0")
 PLAN = ("--steps", 4, "--checkpoint-every", 2)

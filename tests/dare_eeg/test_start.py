@@ -15,6 +15,8 @@ from dare_eeg.published import write_network
 from tests.commands import Answer, dare, unusable
 from tests.dare_eeg.sets import NANO, flip_byte, recorded, tensors_of, write_set
 
+pytestmark = pytest.mark.slow
+
 STILL = ("--steps", 1, "--lr", 1e-9)
 """One step that moves nothing but the momentum encoder, which goes a little towards the encoder."""
 

@@ -15,6 +15,8 @@ from manifests.errors import DareError
 from tests.commands import dare, preprocess
 from tests.dare_eeg.sets import Window, recorded, truncate, write_set
 
+pytestmark = pytest.mark.slow
+
 Sample = tuple[NDArray[np.float32], int, str]
 
 

@@ -16,6 +16,8 @@ from tests.commands import contents, dare, manifest, plan_of, preprocess_by_hand
 from tests.judges import samples
 from tests.pipelines.processes import HOUSE, committed
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ("shard_mb=0.05", "electrodes=C3,CZ,C4")
 
 

@@ -20,6 +20,8 @@ from tests.corpora_fixtures import SIZES
 from tests.judges import noise_uv, samples, write_edf
 from tests.pipelines.raw_bytes import EdfChannel, edf_bytes, noise, tals
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.corpora_fixtures"]
 
 SCALP = [f"EEG {name}" for name in "Fp1 Fp2 F3 F4 F7 F8 T3 T4 C3 C4 T5 T6 P3 P4 O1 O2 Fz Cz Pz".split()]

@@ -14,6 +14,8 @@ from tests.commands import contents, dare, recordings, unusable
 from tests.judges import Sample, noise_uv, read_raw, samples, write_edf
 from tests.pipelines.own_trees import assert_labels_fit_the_signal, labels, made, recipe, refused, starts, write_as
 
+pytestmark = pytest.mark.slow
+
 TASKS = [(4.0, 8.0, "loud"), (14.0, 8.0, "soft"), (24.0, 8.0, "loud")]
 EVENTS = "onset\tduration\ttrial_type\tvalue\n" + "".join(f"{at}\t{s}\t{what}\tx\n" for at, s, what in TASKS)
 CLASSES = 'classes = ["soft", "loud"]\nwindow_s = 2\n'

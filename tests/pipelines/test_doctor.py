@@ -16,6 +16,8 @@ from pipelines.corpora.tuab import Tuab
 from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
 from tests.pipelines.known import SFREQ, examined, line_uv, noise_uv, recorded, row_of, told
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.corpora_fixtures"]
 
 # --- recordings -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ import pytest
 from tests.judges import samples
 from tests.pipelines.own_trees import recipe
 
+pytestmark = pytest.mark.slow
+
 HOUSE = Path(__file__).parents[2]
 TOY = '''"""Toy: a line of text with the electrodes and the rate, and the samples in a file beside it."""
 

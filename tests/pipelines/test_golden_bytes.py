@@ -18,6 +18,8 @@ from manifests import recipe as recipes
 from pipelines.plan import CODE_VERSION
 from tests.commands import dare, preprocess
 
+pytestmark = pytest.mark.slow
+
 RECORD = Path(__file__).parents[1] / "data" / "tars.json"
 STORE = "store the sums anew with python -m tests.pipelines.test_golden_bytes"
 

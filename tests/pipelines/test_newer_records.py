@@ -11,6 +11,8 @@ import pytest
 
 from tests.commands import Answer, contents, dare, preprocess
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.corpora_fixtures"]
 
 Change = Callable[[dict[str, Any]], None]

@@ -27,6 +27,8 @@ from tests.pipelines.own_trees import (
     write_as,
 )
 
+pytestmark = pytest.mark.slow
+
 TASKS = [(4.0, 8.0, "loud"), (14.0, 8.0, "soft"), (24.0, 8.0, "loud")]
 CLASSES = 'classes = ["soft", "loud"]\nwindow_s = 2\n'
 BY_SUBJECT = 'files = "{subject}/{session}.edf"\n'

@@ -13,6 +13,8 @@ from distributed import LocalCluster
 from manifests.notes import prose
 from tests.commands import contents, dare, manifest, preprocess
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.corpora_fixtures"]
 
 MANY_SHARDS = ("--set", "shard_mb=0.05")

@@ -18,6 +18,8 @@ from pipelines import synth
 from pipelines.synth.gdf_writer import Event, write_gdf
 from tests.judges import read_raw, scalp_uv
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"tuab": (16, 40.0), "tuev": (5, 30.0), "bcic2b": (5, 64.0), "physionetmi": (3, 20.0)}
 SMALLEST = {
     "tuab": (4, 10.0),
