@@ -9,6 +9,8 @@ import pytest
 from tests.commands import Answer, dare
 from tests.dare_eeg.sets import NANO, metrics_of
 
+pytestmark = pytest.mark.slow
+
 
 def pretrain(shards: Path, run: Path, settings: Any, config: str = "", *options: object) -> Answer:
     files = run.parent / "deepspeed.json", run.parent / "config.toml"

@@ -22,6 +22,8 @@ from tests.conftest import relative_error
 from tests.dare_eeg.sets import recorded, write_set
 from tests.dare_eeg.test_probe import ask, probed
 
+pytestmark = pytest.mark.slow
+
 
 def classifier(golden: Path, folder: Path, as_published: bool) -> ProbeNetwork:
     """Return the published fine-tuned classifier of TUEV in a probe of ours, on an encoder that expects mV."""

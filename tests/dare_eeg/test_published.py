@@ -19,6 +19,8 @@ from tests.commands import dare
 from tests.conftest import relative_error
 from tests.dare_eeg.sets import metrics_of, pretrained, tensors_of
 
+pytestmark = pytest.mark.slow
+
 TINY = Size("custom", 32, 2, (1, 1, 1), 4)
 SMALL_BATCHES = ("--global-batch", 8, "--micro-batch", 4)
 

@@ -23,6 +23,8 @@ from pipelines.synth.gdf_writer import Event, write_gdf
 from tests.commands import preprocess, recordings
 from tests.judges import Sample, of_recording, read_raw, samples
 
+pytestmark = pytest.mark.slow
+
 MNE_NAMES = """
     FZ EEG-Fz, FC3 EEG-0, FC1 EEG-1, FCZ EEG-2, FC2 EEG-3, FC4 EEG-4, C5 EEG-5, C3 EEG-C3, C1 EEG-6, CZ EEG-Cz,
     C2 EEG-7, C4 EEG-C4, C6 EEG-8, CP3 EEG-9, CP1 EEG-10, CPZ EEG-11, CP2 EEG-12, CP4 EEG-13, P1 EEG-14, PZ EEG-Pz,

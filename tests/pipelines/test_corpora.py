@@ -18,6 +18,8 @@ from tests.commands import dare, plan, preprocess, recordings
 from tests.judges import noise_uv, of_recording, samples, write_edf
 from tests.pipelines.mat_files import save_5, save_hdf
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["tests.corpora_fixtures"]
 
 TREES = {

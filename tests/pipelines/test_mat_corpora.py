@@ -22,6 +22,8 @@ from tests.commands import plan, preprocess, recordings
 from tests.judges import Sample, of_recording, samples
 from tests.pipelines.conftest import assert_refused
 
+pytestmark = pytest.mark.slow
+
 SEED = [
     "SEED/Preprocessed_EEG/10_20131204.mat",
     "SEED/Preprocessed_EEG/10_20131130.mat",

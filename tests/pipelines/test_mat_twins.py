@@ -14,6 +14,8 @@ from pipelines import synth
 from tests.commands import plan, preprocess, recordings
 from tests.judges import of_recording
 
+pytestmark = pytest.mark.slow
+
 FILMS_OF_SEED = [1, 0, -1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 0, 1, -1]
 
 

@@ -18,6 +18,8 @@ from pipelines.synth.eeglab_writer import Mark, write_continuous
 from tests.commands import preprocess, recordings
 from tests.judges import of_recording, samples
 
+pytestmark = pytest.mark.slow
+
 PBCIW = [
     f"P{subject}/S{session}/eeg/alldata_sbj{subject}_sess{session}_{task}.set"
     for subject, session, task in [("01", 1, "RS"), ("01", 1, "MATBeasy"), ("15", 2, "MATBmed"), ("15", 2, "MATBdiff")]

@@ -19,6 +19,8 @@ from pipelines.recording import Recording
 from tests.commands import manifest, plan_of, preprocess, preprocess_by_hand, recordings
 from tests.judges import of_recording, samples
 
+pytestmark = pytest.mark.slow
+
 STAGES = {"W": "W", "1": "N1", "2": "N2", "3": "N3", "4": "N3", "R": "R"}
 NOTHING = Recording((), np.empty((0, 0), np.float32), 100.0, (), (), ())
 

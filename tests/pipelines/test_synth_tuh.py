@@ -21,6 +21,8 @@ from pipelines import synth
 from tests.commands import manifest, preprocess, recordings
 from tests.judges import read_raw, samples, scalp_uv
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"tusz": (8, 40.0), "tuar": (6, 60.0), "tusl": (8, 36.0), "tueg": (5, 20.0)}
 MONTAGE = r"0[1-4]_tcp_(?:ar|le)(?:_a)?"
 SESSION = r"s001_(?:\d{4}|\d{4}_\d\d_\d\d)"

@@ -18,6 +18,8 @@ from pipelines.recording import Recording, Segment
 from tests.commands import dare, plan, preprocess, recordings, unusable
 from tests.judges import noise_uv, samples, write_edf
 
+pytestmark = pytest.mark.slow
+
 TREES = {
     "tuab": [
         "edf/train/normal/01_tcp_ar/aaaaaaaq_s004_t000.edf",
