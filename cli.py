@@ -114,7 +114,7 @@ def preprocess(
     from manifests import manifest
     from manifests import recipe as recipes
     from pipelines import corpora, run
-    from pipelines.doctor import examine, page
+    from pipelines.doctor import page, scan_quality
     from pipelines.plan import SetOptions
     from pipelines.sources import open_source
 
@@ -129,11 +129,11 @@ def preprocess(
     tree = source.scan(recipe, _progress("scan", "recordings"))
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
     if dry_run:
-        facts = examine.examine(tree, recipe, source, workers, _progress("sample", "recordings"))
+        facts = scan_quality.scan_quality(tree, recipe, source, workers, _progress("sample", "recordings"))
         if html:
             page.write(html, facts)
         click.echo(json.dumps(facts, indent=1) if as_json else page.text(facts))
-        return SOME_FAILED if strict and examine.reasons(facts, "failed") else OK
+        return SOME_FAILED if strict and scan_quality.reasons(facts, "failed") else OK
     folder = out / recipe.set_name
     whole = run.preprocess(
         tree,

@@ -20,17 +20,17 @@ from typing import TypeVar
 
 from manifests import manifest
 from manifests import recipe as recipes
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.manifest import ChannelSums, Receipt
 from manifests.notes import prose
 from manifests.plan import RawRecording, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines import plan as planning
 from pipelines import run
+from pipelines.adopt_plan import adopt_plan
 from pipelines.plan import SetOptions, Task
-from pipelines.presence import at_work
+from pipelines.run_marker import mark_run
 from pipelines.scan import Tree
-from pipelines.settle import settle
 from pipelines.sources.raw import RawTree
 
 SKIPPED_SHARE = 7
@@ -72,9 +72,9 @@ def simulate(count: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "set"
         tree, source = simulated_tree(count, recipe), RawTree(Path(scratch))
-        with at_work(folder) as presence:
-            plan = timed("plan and settle", lambda: settle(presence, tree, recipe, source, SetOptions()))
-            timed("settle again", lambda: settle(presence, tree, recipe, source, SetOptions()))
+        with mark_run(folder) as marker:
+            plan = timed("plan and settle", lambda: adopt_plan(marker, tree, recipe, source, SetOptions()))
+            timed("settle again", lambda: adopt_plan(marker, tree, recipe, source, SetOptions()))
         tasks = timed("tasks", lambda: planning.tasks(plan))
         for task in tasks:
             write_bytes(folder / f"{task.shard}.json", manifest.dump(simulated_receipt(task, recipe)))

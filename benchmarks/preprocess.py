@@ -30,7 +30,7 @@ import numpy as np
 from scipy.fft import irfft, rfft
 
 from manifests import recipe as recipes
-from manifests.durable import sha256_file
+from manifests.atomic_io import sha256_file
 from pipelines import build, shard, signal
 from pipelines import plan as planning
 from pipelines.formats import readers
@@ -131,9 +131,9 @@ def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, floa
 def shard_samples(path: Path, counts: Any, scale: Any, recipe: recipes.Recipe) -> list[Any]:
     """Return the samples of one recording as a task gives them to its shard."""
     from manifests.manifest import RecordingRow
-    from pipelines.windows import Stretch, on_a_grid
+    from pipelines.windows import ConditionedSegment, on_a_grid
 
-    windows = on_a_grid([Stretch(0.0, counts, range(counts.shape[1]))], 0, recipe)
+    windows = on_a_grid([ConditionedSegment(0.0, counts, range(counts.shape[1]))], 0, recipe)
     channel_map = {name: f"EEG {name}-REF" for name in recipe.electrodes}
     row = RecordingRow(
         path=path.name, bytes=1, sha256="", subject="tuh:a", session="s001", split="train", channel_map=channel_map,

@@ -140,7 +140,7 @@ def plain_step(size: str, precision: str) -> Callable[[], None]:
         x_BCT = counts.to(device) * 2.0**-5 * 0.01
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             outputs = plain_forward(network, x_BCT, electrode_ids, masks)
-        measured = losses.measure(outputs, network.loss_mc.temperature)
+        measured = losses.signal_quality(outputs, network.loss_mc.temperature)
         loss = losses.total(measured)
         optimizer.zero_grad()
         loss.backward()

@@ -39,7 +39,7 @@ from dare_eeg.loader import Loader
 from dare_eeg.pretrain import make_plan
 from dare_eeg.shards import TrainingSet, training_sets
 from manifests import manifest
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.shard_format import Index
 
 BATCH = 64
@@ -77,11 +77,11 @@ def main() -> None:
         if given.wait:
             waits(make(folder, given.windows, 4))
         else:
-            measure(folder, given.windows)
+            signal_quality(folder, given.windows)
             plans(make(folder, given.windows, 4))
 
 
-def measure(folder: Path, windows: int) -> None:
+def signal_quality(folder: Path, windows: int) -> None:
     """Print windows a second by way of reading."""
     short, long = make(folder, windows, 4), make(folder, windows, 10)
     files = folder / "files"

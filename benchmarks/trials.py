@@ -26,7 +26,7 @@ from dare_eeg.loader import Loader, MicroBatch, valid_batches
 from dare_eeg.model import PATCH, SIZES, Network, Outputs, cut_patches
 from dare_eeg.pretrain import make_plan
 from dare_eeg.shards import TrainingSet, training_sets
-from manifests.durable import canonical_json, write_bytes
+from manifests.atomic_io import canonical_json, write_bytes
 
 COMMON = "--size nano --steps 500 --global-batch 32 --micro-batch 32 --precision fp32"
 
@@ -100,7 +100,7 @@ def trial(options: str, shards: Path, out: Path) -> dict[str, dict[str, Any]]:
     if not found.exists():
         resume = ["--resume"] if checkpoint.exists(out) else []
         dare("pretrain", "--shards", shards / "merged", *COMMON.split(), *options.split(), "--out", out, *resume)
-        measured = measure(out, training_sets(shards / "merged", ()))
+        measured = signal_quality(out, training_sets(shards / "merged", ()))
         write_bytes(found, canonical_json({"measured": measured, "probed": probe(str(out), shards, out / "probe")}))
     return json.loads(found.read_text())
 
@@ -116,7 +116,7 @@ def probe(encoder: str, shards: Path, out: Path, seeds: int = 1) -> dict[str, An
 
 
 @torch.no_grad()
-def measure(run: Path, sets: list[TrainingSet]) -> dict[str, float]:
+def signal_quality(run: Path, sets: list[TrainingSet]) -> dict[str, float]:
     """Return each part on the unseen subjects, of the network that a run ended with.
 
     Reconstruction is a share of the targets' power, apart for visible and hidden time patches, and the anchor a share

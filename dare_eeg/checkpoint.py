@@ -19,7 +19,7 @@ from dare_eeg.engine import Engine, library
 from dare_eeg.order import Identity, Plan
 from dare_eeg.weights import ENCODER_FILE, read_torch
 from manifests import records
-from manifests.durable import canonical_json, sha256_file, sync, write_bytes
+from manifests.atomic_io import canonical_json, sha256_file, sync, write_bytes
 from manifests.errors import DareError
 from manifests.manifest import ORDER_VERSION
 from manifests.records import Record, added

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 from manifests import records
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.errors import DareError
 from manifests.records import Part, Record
 

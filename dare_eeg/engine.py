@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dare_eeg.config import PretrainConfig
 from dare_eeg.pulse import Pulse
-from manifests.durable import read_json, sha256_bytes
+from manifests.atomic_io import read_json, sha256_bytes
 from manifests.errors import DareError
 
 PATIENCE = timedelta(minutes=5)

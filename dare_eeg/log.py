@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dare_eeg.config import PretrainConfig
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.errors import DareError
 
 Write = Callable[[dict[str, Any]], None]

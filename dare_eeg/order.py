@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import keyed
-from manifests.durable import canonical_json, sha256_bytes
+from manifests.atomic_io import canonical_json, sha256_bytes
 from manifests.errors import DareError
 
 CYCLE = 4096

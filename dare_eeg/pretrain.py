@@ -27,7 +27,7 @@ from dare_eeg.shards import TrainingSet
 from dare_eeg.start import start
 from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
 from manifests import manifest
-from manifests.durable import canonical_json, write_bytes
+from manifests.atomic_io import canonical_json, write_bytes
 from manifests.electrodes import VOCABULARY, in_vocabulary
 from manifests.errors import DareError
 

@@ -27,7 +27,7 @@ from dare_eeg.shards import Windows
 from dare_eeg.splits import Fold, Protocol, folds
 from dare_eeg.weights import ENCODER_FILE, Provenance
 from manifests import keyed, manifest
-from manifests.durable import canonical_json, sha256_file, write_bytes
+from manifests.atomic_io import canonical_json, sha256_file, write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DareError
 from manifests.manifest import SPLITS

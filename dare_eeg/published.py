@@ -20,7 +20,7 @@ from dare_eeg.weights import (
     save_encoder,
     size_of,
 )
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.errors import DareError
 
 _LIGHTNING = "2.6.6"

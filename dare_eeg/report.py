@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dare_eeg.results import Figure, Results
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 
 Curves = list[tuple[int, int, list[dict[str, float]]]]
 

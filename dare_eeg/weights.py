@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dare_eeg.model import PATCH, Encoder, Size, infer_size
 from manifests import records
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DareError
 from manifests.records import Record, added

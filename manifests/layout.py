@@ -61,7 +61,7 @@ class Recordings(Table):
         return self
 
 
-class Arrays(Part):
+class ArrayLayout(Part):
     """How MAT files hold a recording (see `pipelines.formats.arrays`); ``channels`` in the order of the file."""
 
     variables: str
@@ -99,7 +99,7 @@ class Layout(Part):
     events: Events = Field(default_factory=Events)
     recordings: Recordings | None = None
     test: tuple[str, ...] = ()
-    arrays: Arrays | None = None
+    arrays: ArrayLayout | None = None
 
     @model_validator(mode="before")
     @classmethod

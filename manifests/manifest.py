@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from manifests import records
-from manifests.durable import canonical_json, read_json, sha256_bytes
+from manifests.atomic_io import canonical_json, read_json, sha256_bytes
 from manifests.errors import DareError
 from manifests.notes import Note, counted, from_prose
 from manifests.recipe import Recipe

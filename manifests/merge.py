@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from manifests import manifest
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.errors import DareError
 from manifests.manifest import SPLITS, Manifest, Merged, MergedSource
 

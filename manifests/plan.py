@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from manifests.durable import canonical_json, sha256_bytes
+from manifests.atomic_io import canonical_json, sha256_bytes
 from manifests.manifest import SPLITS, Format, Split
 from manifests.notes import Note, from_prose, text
 from manifests.recipe import Recipe

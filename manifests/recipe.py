@@ -7,14 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal, get_origin
 
 from pydantic import Field, ValidationError, model_validator
 
-from manifests.durable import canonical_json, sha256_bytes
+from manifests.atomic_io import canonical_json, sha256_bytes
 from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
 from manifests.errors import DareError
 from manifests.layout import Layout
 from manifests.records import Fields, Record, fault, merged, option
 
 Purpose = Literal["probe", "pretrain"]
-Protocol = Literal["official", "kfold", "loso", "within"]
+EvaluationProtocol = Literal["official", "kfold", "loso", "within"]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -74,7 +74,7 @@ class Recipe(Record):
     balance: bool = False
     valid_share: Share = 0.1
     split_seed: int = 0
-    protocol: Protocol = "kfold"
+    protocol: EvaluationProtocol = "kfold"
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
     options: Fields = Field(default_factory=dict)

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from manifests import __version__
-from manifests.durable import read_json
+from manifests.atomic_io import read_json
 from manifests.errors import DareError
 
 _HEAD = ("schema_version", "written_by")

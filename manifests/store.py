@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import records
-from manifests.durable import atomic_folder, sha256_file
+from manifests.atomic_io import atomic_folder, sha256_file
 from manifests.manifest import Split
 from manifests.notes import Note, prose
 from manifests.records import Fields, Part, Record

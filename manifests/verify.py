@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from zlib_ng.zlib_ng import crc32
 
-from manifests.durable import PARTIAL, sha256_file
+from manifests.atomic_io import PARTIAL, sha256_file
 from manifests.errors import DareError
 from manifests.manifest import Manifest, Merged, MergedSource, ShardEntry, StoreEntry, load, sha256
 from manifests.shard_format import Index

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from manifests import keyed
-from manifests.durable import write_bytes
+from manifests.atomic_io import write_bytes
 from manifests.errors import DareError
 from manifests.manifest import Outcome, Receipt, RecordingRow, StoreEntry, dump
 from manifests.notes import Note, note, prose, text
@@ -16,7 +16,7 @@ from pipelines.piece import Changes, windows_of
 from pipelines.plan import Task
 from pipelines.shard import Samples
 from pipelines.sources import Source, archive, open_source
-from pipelines.windows import Stretch
+from pipelines.windows import ConditionedSegment
 
 NO_WINDOW = note("no window", "gives no window")
 """Why a recording, or a piece of one, that could be read is left out."""
@@ -28,7 +28,7 @@ class _Done:
 
     row: RecordingRow
     samples: Samples | None = None
-    stretches: list[Stretch] = field(default_factory=list)
+    stretches: list[ConditionedSegment] = field(default_factory=list)
     changes: Changes = field(default_factory=dict)
     store: StoreEntry | None = None
 

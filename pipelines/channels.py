@@ -97,7 +97,7 @@ def _says_unused(fault: str) -> str:
 
 
 @dataclass(frozen=True)
-class Fit:
+class ChannelFit:
     """What a file's channels are to a recipe: its label of each of the recipe's electrodes that it has.
 
     A derivation that is made of two channels has the labels of both, ``EEG FP1-REF - EEG F7-REF``. ``sfreq`` is the
@@ -110,14 +110,14 @@ class Fit:
     notes: tuple[Note, ...]
 
 
-def fit(channels: tuple[Channel, ...], recipe: Recipe) -> Fit:
+def fit(channels: tuple[Channel, ...], recipe: Recipe) -> ChannelFit:
     """Return what the channels of a file are to a recipe."""
     choice = choose(channels, recipe.needed)
     first = {channels[place].electrode: channels[place] for place in choice.places}
     made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
     labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}
     faults = _faults(channels, first, made_of, recipe)
-    return Fit(channels, labels, choice.sfreq, (*faults, *choice.unused) if faults else ())
+    return ChannelFit(channels, labels, choice.sfreq, (*faults, *choice.unused) if faults else ())
 
 
 def check(recipe: Recipe) -> None:

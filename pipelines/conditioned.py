@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipelines.conditioning import Conditioned
 from pipelines.recording import Recording
-from pipelines.signal import Conditioned
 
 
 @dataclass(frozen=True)

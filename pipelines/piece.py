@@ -14,9 +14,9 @@ from manifests.plan import Piece, PlannedRecording, RawRecording
 from manifests.recipe import Recipe
 from pipelines import corpora, scan
 from pipelines.conditioned import ConditionedRecording
+from pipelines.conditioning import is_notched
 from pipelines.plan import SetOptions, cut_into_pieces
 from pipelines.recording import Recording
-from pipelines.signal import is_notched
 from pipelines.sources.raw import RawTree
 from pipelines.windows import Window, at_cues, on_a_grid, quiet, thin
 

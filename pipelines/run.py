@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from manifests import __version__, manifest
-from manifests.durable import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
+from manifests.atomic_io import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
 from manifests.errors import DareError
 from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow, SplitEntry
 from manifests.notes import text
@@ -18,11 +18,11 @@ from manifests.plan import Plan
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines import plan as planning
+from pipelines.adopt_plan import adopt_plan, refuse_other_code
 from pipelines.build import NO_WINDOW
 from pipelines.plan import SetOptions, Task
-from pipelines.presence import at_work, sweep
+from pipelines.run_marker import mark_run, remove_abandoned
 from pipelines.scan import Tree
-from pipelines.settle import refuse_other_code, settle
 from pipelines.sources import Source
 from pipelines.workers import Workers, built
 
@@ -42,13 +42,13 @@ def preprocess(
 
     Any number of runs may do so at once, from any hosts: each builds its part, or what the others have left.
     Returns None where shards of other parts are still to come. Raises DareError where the folder holds another plan's
-    shards (see `pipelines.settle.settle`) or cannot be written, where shards are left to other code, and where no
-    recording gave a window.
+    shards (see `adopt_plan`) or cannot be written, where shards are left to other code, and where no recording gave a
+    window.
     """
     if folder.exists() and not folder.is_dir():
         raise DareError(f"{folder}: is a file; choose another --out")
-    with at_work(folder) as presence, _ended_by_sigterm():
-        plan = settle(presence, tree, recipe, source, options)
+    with mark_run(folder) as marker, _ended_by_sigterm():
+        plan = adopt_plan(marker, tree, recipe, source, options)
         tasks = planning.tasks(plan)
         index, parts = workers.part
         mine = [task for number, task in enumerate(tasks) if number % parts == index - 1]
@@ -59,12 +59,12 @@ def preprocess(
         for receipt in built(todo, recipe, source.folder.resolve(), folder.resolve(), workers):
             done.add(receipt.shard)
             progress(len(done), len(tasks))
-            presence.check()
+            marker.check()
         if not _all_done(tasks, folder):
             return None
         # Written anew, perhaps by newer code, the manifest would be another than sets and runs refer to.
         whole = (None if todo else _folded(folder)) or fold(folder, plan, recipe)
-    sweep(folder)
+    remove_abandoned(folder)
     return whole
 
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from manifests.durable import sha256_file
+from manifests.atomic_io import sha256_file
 from manifests.errors import DareError
 from manifests.notes import Note, note, prose
 from manifests.plan import RawRecording, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
-from pipelines.channels import Fit
+from pipelines.channels import ChannelFit
+from pipelines.conditioning import too_slow
 from pipelines.corpora import CORPORA, Corpus
 from pipelines.formats.registry import files_of, suffixes
 from pipelines.recording import Channel, Header
-from pipelines.signal import too_slow
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
 _FINGERPRINT_BYTES = 1 << 16
@@ -163,7 +163,7 @@ class Headers:
 
     def __init__(self, src: Path, recipe: Recipe) -> None:
         self._src, self._recipe = src, recipe
-        self._fits: dict[tuple[tuple[str, str, float, str, str], ...], Fit] = {}
+        self._fits: dict[tuple[tuple[str, str, float, str, str], ...], ChannelFit] = {}
         self.channels: dict[str, tuple[Channel, ...]] = {}
 
     def scanned(self, raw: RawRecording) -> ScannedRecording:
@@ -197,7 +197,7 @@ class Headers:
             notes=notes,
         )
 
-    def _fit(self, header: Header) -> Fit:
+    def _fit(self, header: Header) -> ChannelFit:
         kind = tuple((one.label, one.electrode, one.sfreq, one.unit, one.fault) for one in header.channels)
         if kind not in self._fits:
             self._fits[kind] = channels.fit(header.channels, self._recipe)
@@ -220,7 +220,7 @@ def _fingerprint(files: list[Path]) -> tuple[int, str]:
     return num_bytes, digest.hexdigest()[:32]
 
 
-def _verdict(raw: RawRecording, header: Header, fit: Fit, recipe: Recipe) -> Verdict:
+def _verdict(raw: RawRecording, header: Header, fit: ChannelFit, recipe: Recipe) -> Verdict:
     if not header.channels and header.notes:
         first, *others = header.notes
         more = [note("more notes", "and {count} more such notes", count=len(others))] * bool(others)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zlib_ng.zlib_ng import crc32
 
-from manifests.durable import atomic_write, begin_sync, sha256_bytes, write_bytes
+from manifests.atomic_io import atomic_write, begin_sync, sha256_bytes, write_bytes
 from manifests.electrodes import derivation, split_reference
 from manifests.manifest import ChannelSums, RecordingRow
 from manifests.recipe import Recipe

@@ -14,7 +14,7 @@ _TINY_S = 1e-7  # below any time that a file can tell
 
 
 @dataclass(frozen=True)
-class Cue:
+class LabelledOnset:
     """A labelled moment, in seconds from the recording's first sample; ``label`` counts into the recipe's classes."""
 
     onset_s: float
@@ -22,7 +22,7 @@ class Cue:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ConditionedSegment:
     """A gapless stretch of conditioned signal: int16 counts, electrodes × samples at the recipe's rate.
 
     Windows begin at, or are cued by, the samples of its ``core``; what lies around is there for them to reach into.
@@ -46,7 +46,7 @@ class Window:
     counts: NDArray[np.int16]
 
 
-def on_a_grid(stretches: list[Stretch], label: int, recipe: Recipe, first: int = 0) -> list[Window]:
+def on_a_grid(stretches: list[ConditionedSegment], label: int, recipe: Recipe, first: int = 0) -> list[Window]:
     """Return the windows of ``window_s`` that fit at every ``stride_s`` of each gapless stretch, numbered from first.
 
     Of windows that do not overlap none reaches beyond the core, where the next piece's grid begins.
@@ -65,7 +65,7 @@ def on_a_grid(stretches: list[Stretch], label: int, recipe: Recipe, first: int =
 
 
 def at_cues(
-    stretches: list[Stretch], cues: list[Cue], span_s: tuple[float, float], recipe: Recipe
+    stretches: list[ConditionedSegment], cues: list[LabelledOnset], span_s: tuple[float, float], recipe: Recipe
 ) -> tuple[list[Window], list[Note], int]:
     """Return (the windows ``offset_s`` from the cues in a span, notes on those without, how many leave the signal).
 
@@ -104,13 +104,15 @@ def happened(*notes: Note) -> list[Note]:
     return [one for one in notes if one.figures["count"]]
 
 
-def within(onset_s: float, duration_s: float, label: int, recipe: Recipe) -> list[Cue]:
+def within(onset_s: float, duration_s: float, label: int, recipe: Recipe) -> list[LabelledOnset]:
     """Return a cue for each window of ``window_s`` that fits, every ``stride_s``, into a span of one label."""
     count = math.floor((duration_s - recipe.window_s) / recipe.stride_s + 1e-6) + 1
-    return [Cue(onset_s + number * recipe.stride_s, label) for number in range(max(0, count))]
+    return [LabelledOnset(onset_s + number * recipe.stride_s, label) for number in range(max(0, count))]
 
 
-def by_overlap(spans: list[tuple[float, float, int]], duration_s: float, background: int, recipe: Recipe) -> list[Cue]:
+def by_overlap(
+    spans: list[tuple[float, float, int]], duration_s: float, background: int, recipe: Recipe
+) -> list[LabelledOnset]:
     """Return a cue for each window, every ``stride_s`` from the recording's start, that lies within ``duration_s``.
 
     A window has the label of the span, (onset in s, end in s, label), that covers most of it, ``background`` where
@@ -126,7 +128,7 @@ def by_overlap(spans: list[tuple[float, float, int]], duration_s: float, backgro
     for number, shares in covered.items():
         most, share_s = max(shares.items(), key=lambda one: (one[1], -one[0]))
         if share_s > 1e-6:
-            cues[number] = Cue(cues[number].onset_s, most)
+            cues[number] = LabelledOnset(cues[number].onset_s, most)
     return cues
 
 
@@ -149,7 +151,7 @@ def count_on_a_grid(duration_s: float, recipe: Recipe) -> int:
     return max(0, samples // round(recipe.stride_s * recipe.sfreq_hz) + 1) if samples >= 0 else 0
 
 
-def _holds(stretch: Stretch, onset_s: float, sfreq_hz: float) -> bool:
+def _holds(stretch: ConditionedSegment, onset_s: float, sfreq_hz: float) -> bool:
     return -_TINY_S <= onset_s - stretch.onset_s < stretch.counts.shape[1] / sfreq_hz - _TINY_S
 
 

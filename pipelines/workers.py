@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests import records
-from manifests.durable import partial_name
+from manifests.atomic_io import partial_name
 from manifests.errors import DareError
 from manifests.manifest import Receipt, load_receipt
 from manifests.plan import Piece, PlannedRecording
@@ -67,8 +67,8 @@ class Workers:
 def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: Workers) -> Iterator[Receipt]:
     """Yield receipts as shards get done: in this process where one worker is asked for, else on dask.
 
-    A task whose worker is killed goes to `survived` when all others are done. One worker alone is this process: what
-    kills it ends the run, and the same command with two gets past it.
+    A task whose worker is killed goes to `build_isolated` when all others are done. One worker alone is this process:
+    what kills it ends the run, and the same command with two gets past it.
     """
     if not tasks:
         return
@@ -90,7 +90,7 @@ def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: W
                     suspects.append(futures[future])
                 future.release()
             for task in suspects:
-                yield client.submit(survived, task, recipe, src, folder, pure=False).result()
+                yield client.submit(build_isolated, task, recipe, src, folder, pure=False).result()
         except KilledWorker:
             raise DareError(
                 f"{folder / task.shard}: killed every worker that built it, even in a process of its own; run the same "
@@ -111,7 +111,7 @@ def _keep_pages() -> None:
         mallopt(_M_MMAP_MAX, 0)
 
 
-def survived(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:
+def build_isolated(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:
     """Return the receipt of a task whose worker was killed, once it is built in a process of its own, come what may.
 
     Where that process is killed too, each recording is built in one, and the shard without those that kill theirs;

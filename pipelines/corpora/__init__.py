@@ -80,4 +80,4 @@ def find(src: Path, paths: list[str], recipe: Recipe) -> list[RawRecording]:
     Raises DareError where a layout matches none of them, or its table cannot be read.
     """
     corpus = of(recipe)
-    return corpus.told(corpus.find(paths, recipe), src, paths)
+    return corpus.apply_tables(corpus.find(paths, recipe), src, paths)

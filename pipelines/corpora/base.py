@@ -15,7 +15,7 @@ from manifests.recipe import Recipe
 from manifests.records import fault
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
-from pipelines.windows import Cue
+from pipelines.windows import LabelledOnset
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Corpus(ABC):
     def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return the recordings of this corpus among all paths below --src, by name alone."""
 
-    def told(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
+    def apply_tables(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the recordings with what tables below ``src``, among all its ``paths``, say of each.
 
         Raises DareError where a table cannot be read.
@@ -91,13 +91,13 @@ class Corpus(ABC):
         """Return how a file of bare arrays (MAT) holds its signal, None where the file says so itself."""
         return None
 
-    def understands(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str, recipe: Recipe) -> bool:
         """Return whether an event of this text can tell a class; others may be free text."""
         return False
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return (the labelled moments of a recording, notes on events that are not used).
 
         Asked only where the whole recording has no one label. ``labels`` is the content of ``raw.label_file``.

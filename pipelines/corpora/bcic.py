@@ -17,7 +17,7 @@ from pipelines.corpora.base import Corpus
 from pipelines.formats import matlab
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
-from pipelines.windows import Cue
+from pipelines.windows import LabelledOnset
 
 _UNKNOWN_CUE = "783"
 _FIRST_CUE = 769
@@ -61,14 +61,14 @@ class Graz(Corpus):
             return None
         return Arrays("data", "time channel", self.COLUMNS, _SFREQ_HZ, field="X", onsets="trial", codes="y")
 
-    def understands(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str, recipe: Recipe) -> bool:
         """Return whether an event is a cue, known or not, or a trial of the BNCI's."""
         codes = {str(first + label) for first in (1, _FIRST_CUE) for label in range(len(self.CLASSES))}
         return text in codes | {_UNKNOWN_CUE}
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return every cue with its class, rejected trials kept as in the published results.
 
         Labels of a GDF session come from the .mat where there is one, and must then agree with the cues in number
@@ -94,7 +94,7 @@ class Graz(Corpus):
                     f"{raw.path}: the cue at {event.onset_s:.3f} s is {event.text}, its label {label}; "
                     f"check that {raw.label_file or 'the file'} belongs to this session"
                 )
-        return [Cue(event.onset_s, label - 1) for event, label in zip(events, truth, strict=True)], []
+        return [LabelledOnset(event.onset_s, label - 1) for event, label in zip(events, truth, strict=True)], []
 
     def _session(self, path: str, match: re.Match[str], mats: dict[str, str], recipe: Recipe) -> RawRecording:
         stem, session = match["stem"].upper(), match["session"].upper()
@@ -124,9 +124,9 @@ class Graz(Corpus):
             skip=elsewhere if (subject, evaluation) in taken else None,
         )
 
-    def _bnci_cues(self, raw: RawRecording, recording: Recording) -> list[Cue]:
+    def _bnci_cues(self, raw: RawRecording, recording: Recording) -> list[LabelledOnset]:
         labels = {str(1 + label): label for label in range(len(self.CLASSES))}
         trials = [event for event in recording.events if event.text in labels]
         if not trials:
             raise DareError(f"{raw.path}: holds no trial of the classes 1 to {len(labels)}; get the file again")
-        return [Cue(event.onset_s + self.CUE_S, labels[event.text]) for event in trials]
+        return [LabelledOnset(event.onset_s + self.CUE_S, labels[event.text]) for event in trials]

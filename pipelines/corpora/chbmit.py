@@ -10,7 +10,7 @@ from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue, by_overlap
+from pipelines.windows import LabelledOnset, by_overlap
 
 _PATH = re.compile(r"(?:^|/)(?P<name>chb(?P<case>\d\d)[a-z]?_\d\d\+?)\.(?i:edf)$")
 _SUMMARY = re.compile(r"(?:^|/)chb(?P<case>\d\d)-summary\.txt$")
@@ -36,7 +36,7 @@ class ChbMit(Corpus):
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
         background, seizure = (recipe.classes.index(name) for name in self.CLASSES)
         name = PurePosixPath(raw.path).with_suffix(".edf").name

@@ -9,7 +9,7 @@ from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue
+from pipelines.windows import LabelledOnset
 
 _PATH = re.compile(r"(?:^|/)(?P<split>train|test)/(?P<subject>[1-9]|1[0-4])\.(?i:edf)$")
 
@@ -34,15 +34,15 @@ class HighGamma(Corpus):
             if (match := _PATH.search(path))
         ]
 
-    def understands(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str, recipe: Recipe) -> bool:
         """Return whether an event is named after a movement."""
         return text in self.CLASSES
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return the onset of every movement, which is annotated by name."""
         events = [event for event in recording.events if event.text in recipe.classes]
         if not events:
             raise DareError(f"{raw.path}: holds no annotation {', '.join(recipe.classes)}; get the file again")
-        return [Cue(event.onset_s, recipe.classes.index(event.text)) for event in events], []
+        return [LabelledOnset(event.onset_s, recipe.classes.index(event.text)) for event in events], []

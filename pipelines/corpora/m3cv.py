@@ -29,7 +29,7 @@ class M3cv(Corpus):
     RELEASE = "2022"
 
     def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
-        """Return every epoch, of no use until `told` knows whose it is: it could land on two sides of a split."""
+        """Return every epoch, unused until `apply_tables` knows whose it is: it could land on two sides."""
         return [
             RawRecording(
                 path=path,
@@ -41,7 +41,7 @@ class M3cv(Corpus):
             if (match := _PATH.search(path))
         ]
 
-    def told(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
+    def apply_tables(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the epochs with the subject and the session that the tables among ``paths`` below ``src`` give them.
 
         The subjects of some test epochs are withheld: those stay skipped. Raises DareError where a table cannot be read

@@ -13,7 +13,7 @@ from pipelines.corpora import bids, tables
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
-from pipelines.windows import Cue, happened, within
+from pipelines.windows import LabelledOnset, happened, within
 
 _NOT_AVAILABLE = ("", "n/a")
 
@@ -38,13 +38,13 @@ class Own(Corpus):
         fields = stated.model_dump(exclude={"channels", "sfreq_hz"})
         return Arrays(**fields, labels=stated.channels, sfreq=stated.sfreq_hz)
 
-    def understands(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str, recipe: Recipe) -> bool:
         """Return whether an annotation stands for a class, where annotations are what labels are in."""
         return self._layout.labels == "annotations" and self._layout.class_of(text) in self.CLASSES
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
         from_table = self._layout.labels == "events"
         if from_table and not raw.label_file:
@@ -63,11 +63,11 @@ class Own(Corpus):
                 lost[short] += not cues
                 found += cues
             else:
-                found.append(Cue(event.onset_s, recipe.classes.index(name)))
+                found.append(LabelledOnset(event.onset_s, recipe.classes.index(name)))
         notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
         return found, happened(*notes)
 
-    def told(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
+    def apply_tables(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the recordings with what tables say of each: label, split and subject, and in BIDS its channels.
 
         Raises DareError where none of the paths is a recording, and where a table cannot be read, lacks a column or

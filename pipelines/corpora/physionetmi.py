@@ -9,7 +9,7 @@ from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue
+from pipelines.windows import LabelledOnset
 
 _PATH = re.compile(r"(?:^|/)(?P<subject>S\d{3})R(?P<run>\d\d)\.edf$", re.IGNORECASE)
 _FIST_RUNS = (3, 4, 7, 8, 11, 12)
@@ -45,19 +45,19 @@ class PhysionetMi(Corpus):
             if (match := _PATH.search(path))
         ]
 
-    def understands(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str, recipe: Recipe) -> bool:
         """Return whether an event is rest or one of the two tasks of its run."""
         return text in ("T0", "T1", "T2")
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
         meaning = _classes(int(raw.session.removeprefix("R")))
         events = [event for event in recording.events if event.text in meaning]
         if not events:
             raise DareError(f"{raw.path}: holds no T1 or T2 annotation; get the file again")
-        return [Cue(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], []
+        return [LabelledOnset(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], []
 
 
 def _classes(run: int) -> dict[str, str]:

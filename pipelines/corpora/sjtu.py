@@ -10,7 +10,7 @@ from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
-from pipelines.windows import Cue, within
+from pipelines.windows import LabelledOnset, within
 
 LABELS: tuple[str, ...] = tuple(
     """FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8
@@ -29,7 +29,7 @@ class Sjtu(Corpus):
         """Return the layout of a session."""
         return Arrays(variables=r"\w+_eeg\d+", axes="channel time", labels=LABELS, sfreq=200.0)
 
-    def understands(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str, recipe: Recipe) -> bool:
         """Return whether an event is a film."""
         return _FILM.search(text) is not None
 
@@ -39,7 +39,7 @@ class Sjtu(Corpus):
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window that fits into a film.
 
         Raises DareError where a film's number is not one of 1 to the number of labels, or there twice.

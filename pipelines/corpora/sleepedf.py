@@ -13,7 +13,7 @@ from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Options, Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue, happened, within
+from pipelines.windows import LabelledOnset, happened, within
 
 _PSG = re.compile(r"(?:^|/)(?P<study>SC4|ST7)(?P<subject>\d\d)(?P<night>\d)[A-Z]0-PSG\.(?i:edf)$")
 _HYPNOGRAM = re.compile(r"(?:^|/)S[CT]\d{4}[A-Z]{2}-Hypnogram\.(?i:edf)$")
@@ -55,7 +55,7 @@ class SleepEdf(Corpus):
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
 
         Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages
@@ -66,7 +66,7 @@ class SleepEdf(Corpus):
         asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
         first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - margin_s
         last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + margin_s
-        found: list[Cue] = []
+        found: list[LabelledOnset] = []
         unstaged, num_far = Counter[str](), 0
         for onset_s, duration_s, text in stages:
             name = _CLASS_OF.get(text)

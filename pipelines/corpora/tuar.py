@@ -15,7 +15,7 @@ from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue, by_overlap, happened
+from pipelines.windows import LabelledOnset, by_overlap, happened
 
 _KIND_OF = {"eybl": "eyem", "elpp": "elec", "elst": "elec"}
 
@@ -33,7 +33,7 @@ class Tuar(tuh.Temple):
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window of the grid, and how many windows hold several kinds of artifact."""
         spans: defaultdict[str, list[Span]] = defaultdict(list)
         others = Counter[str]()
@@ -44,7 +44,7 @@ class Tuar(tuh.Temple):
             others[row.label] += not kinds
         united = [_united(group) for group in spans.values()]
 
-        def on_the_grid(chosen: list[Span]) -> list[Cue]:
+        def on_the_grid(chosen: list[Span]) -> list[LabelledOnset]:
             return by_overlap(chosen, tuh.duration_s(recording), self.CLASSES.index("clean"), recipe)
 
         found = on_the_grid([span for group in united for span in group])

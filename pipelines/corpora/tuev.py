@@ -14,7 +14,7 @@ from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue, happened
+from pipelines.windows import LabelledOnset, happened
 
 _BACKGROUND = "bckg"
 _TENTHS = 10
@@ -40,7 +40,7 @@ class Tuev(tuh.Temple):
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return one cue a .rec row (``events = "rows"``), a moment (``deduplicated``) or a second (``merged``).
 
         The same event is listed for many channels, and again a tenth of a second later. Of what its channels say of one
@@ -48,7 +48,7 @@ class Tuev(tuh.Temple):
         """
         rows = _rows(raw.label_file, labels, len(recipe.classes))
         if recipe.events == "rows":
-            return [Cue(start_s, label) for start_s, label in rows], []
+            return [LabelledOnset(start_s, label) for start_s, label in rows], []
         background = recipe.classes.index(_BACKGROUND)
         return (_merged if recipe.events == "merged" else _deduplicated)(rows, background)
 
@@ -62,19 +62,19 @@ class Tuev(tuh.Temple):
         return super()._source(match, recipe).model_copy(update={"session": match["session"]})
 
 
-def _deduplicated(rows: list[_Row], background: int) -> tuple[list[Cue], list[Note]]:
+def _deduplicated(rows: list[_Row], background: int) -> tuple[list[LabelledOnset], list[Note]]:
     """Return (one cue for each moment that rows start at, notes on what was lost)."""
     moments: defaultdict[float, set[int]] = defaultdict(set)
     for start_s, label in rows:
         moments[start_s].add(label)
-    agreed = [Cue(start_s, label) for start_s, label in _agreed(moments, background)]
+    agreed = [LabelledOnset(start_s, label) for start_s, label in _agreed(moments, background)]
     return agreed, happened(
         note("contradicting", "{count} moments carry contradicting events: dropped", count=len(moments) - len(agreed)),
         note("repeated", _REPEATED, count=len(rows) - len(moments)),
     )
 
 
-def _merged(rows: list[_Row], background: int) -> tuple[list[Cue], list[Note]]:
+def _merged(rows: list[_Row], background: int) -> tuple[list[LabelledOnset], list[Note]]:
     """Return (one cue for each whole second of each event, notes on what was lost).
 
     Rows of one class that overlap or abut are one event. No tenth of a second belongs to two cues.
@@ -85,11 +85,13 @@ def _merged(rows: list[_Row], background: int) -> tuple[list[Cue], list[Note]]:
         for tenth in range(first, first + _TENTHS):
             tenths[tenth].add(label)
     agreed = _agreed(tenths, background)
-    found: list[Cue] = []
+    found: list[LabelledOnset] = []
     # Within an event the tenths count up as their places in the list do.
     for (label, _), event in groupby(enumerate(agreed), lambda one: (one[1][1], one[1][0] - one[0])):
         starts = [tenth for _, (tenth, _) in event]
-        found += [Cue(starts[place] / _TENTHS, label) for place in range(0, len(starts) - _TENTHS + 1, _TENTHS)]
+        found += [
+            LabelledOnset(starts[place] / _TENTHS, label) for place in range(0, len(starts) - _TENTHS + 1, _TENTHS)
+        ]
     contradicting = "{count} tenths of a second carry contradicting events: dropped"
     left_over = "{count} tenths of a second follow the last whole second of their event: dropped"
     return found, happened(

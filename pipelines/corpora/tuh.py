@@ -23,7 +23,7 @@ _RELEASE = re.compile(r"(?:^|/)v(\d+\.\d+\.\d+)(?=/)")
 _TSE_COLUMNS = ["start_time", "stop_time", "label", "confidence"]
 
 
-class Row(NamedTuple):
+class AnnotationRow(NamedTuple):
     """One annotation, in seconds from the recording's first sample; ``channel`` is a TCP pair, or TERM for all."""
 
     channel: str
@@ -81,7 +81,7 @@ class Temple(Corpus):
         return raw
 
 
-def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[Row]:
+def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[AnnotationRow]:
     """Return the rows of a table in one of the two dialects, which its ending tells.
 
     ``.csv`` and ``.csv_bi`` have comments, then a line that names the columns; ``.tse``, ``.tse_bi`` and ``.tse_agg``
@@ -114,10 +114,10 @@ def duration_s(recording: Recording) -> float:
     return last.onset_s + (last.stop - last.start) / recording.sfreq
 
 
-def _row(cells: dict[str, str]) -> Row | None:
+def _row(cells: dict[str, str]) -> AnnotationRow | None:
     try:
         onset_s, end_s = float(cells["start_time"]), float(cells["stop_time"])
-        row = Row(cells.get("channel", "TERM"), onset_s, end_s, cells["label"].strip().lower())
+        row = AnnotationRow(cells.get("channel", "TERM"), onset_s, end_s, cells["label"].strip().lower())
     except (KeyError, ValueError):
         return None
     return row if row.label and 0 <= onset_s <= end_s < math.inf else None

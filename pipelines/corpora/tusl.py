@@ -11,7 +11,7 @@ from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue, happened, within
+from pipelines.windows import LabelledOnset, happened, within
 
 
 class Tusl(tuh.Temple):
@@ -24,7 +24,7 @@ class Tusl(tuh.Temple):
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window that fits into a labelled stretch, one a moment.
 
         A stretch is listed for many channels; a moment with two labels is dropped and counted.
@@ -40,7 +40,9 @@ class Tusl(tuh.Temple):
             for cue in fitting:
                 num_repeated += cue.onset_s in moments
                 moments[cue.onset_s].add(cue.label)
-        agreed = [Cue(onset_s, next(iter(kinds))) for onset_s, kinds in sorted(moments.items()) if len(kinds) == 1]
+        agreed = [
+            LabelledOnset(onset_s, next(iter(kinds))) for onset_s, kinds in sorted(moments.items()) if len(kinds) == 1
+        ]
         return agreed, happened(
             note("contradicting", "{count} moments carry two labels: dropped", count=len(moments) - len(agreed)),
             note("short", "{count} stretches are shorter than a window: dropped", count=num_short),

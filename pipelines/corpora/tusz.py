@@ -14,7 +14,7 @@ from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.windows import Cue, by_overlap, happened
+from pipelines.windows import LabelledOnset, by_overlap, happened
 
 
 class Tusz(tuh.Temple):
@@ -30,7 +30,7 @@ class Tusz(tuh.Temple):
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
-    ) -> tuple[list[Cue], list[Note]]:
+    ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window of the grid: seizure where one touches it (Tang 2022), else background."""
         rows = tuh.annotations(raw.label_file, labels, self.CLASSES)
         if not rows:

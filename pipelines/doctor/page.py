@@ -4,9 +4,9 @@ from collections import Counter
 from html import escape
 from pathlib import Path
 
-from manifests.durable import write_bytes
-from pipelines.doctor.examine import findings, reasons
-from pipelines.doctor.prospect import Facts
+from manifests.atomic_io import write_bytes
+from pipelines.doctor.estimate import Facts
+from pipelines.doctor.scan_quality import findings, reasons
 
 _SHOWN = 200
 """Recordings up to which each has its line on the terminal; of more, as many of those with something to say."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from manifests.errors import DareError
 from pipelines.formats import Format, begins
-from pipelines.formats.foreign import by_mne
-from pipelines.formats.sampled import SampledFile, named
+from pipelines.formats.mne_formats import by_mne
+from pipelines.formats.sampled import SampledFile, error_context
 
 _VOLTAGE_UNITS = ("V", "mV", "µV", "uV", "nV")
 
@@ -24,7 +24,7 @@ def parse(path: Path) -> SampledFile:
             raise DareError(f"{path}: its {key} {told[1]} is not beside it; put it there, or correct the name in it")
         if key == "DataFile" and not told:
             raise DareError(f"{path}: names no DataFile, which would hold its samples")
-    with named(path, "BrainVision"):
+    with error_context(path, "BrainVision"):
         raw = mne.io.read_raw_brainvision(path, eog=(), preload=False, verbose="error")
         units = dict(raw._orig_units)
         # MNE takes an electrode without a place for something else, but leaves its unit.

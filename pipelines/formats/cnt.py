@@ -9,8 +9,8 @@ import numpy as np
 from manifests.errors import DareError
 from manifests.notes import Note, note
 from pipelines.formats import Format, begins
-from pipelines.formats.foreign import by_mne
-from pipelines.formats.sampled import SampledFile, named
+from pipelines.formats.mne_formats import by_mne
+from pipelines.formats.sampled import SampledFile, error_context
 
 _SAMPLE_TYPES = ("auto", "int32", "int16")
 _PLAUSIBLE_SD_UV = (0.1, 5000.0)
@@ -31,7 +31,7 @@ def parse(path: Path) -> SampledFile:
     for data_format in _SAMPLE_TYPES:
         counted: dict[str, Any] = {"recompute_n_samples": True} if small and data_format != "auto" else {}
         try:
-            with named(path, "NeuroScan CNT"):
+            with error_context(path, "NeuroScan CNT"):
                 raw = mne.io.read_raw_cnt(path, data_format=data_format, preload=False, verbose="error", **counted)
                 middle = max(0, raw.n_times // 2 - _PROBE_SAMPLES // 2)
                 probe_uv = raw.get_data(start=middle, stop=min(middle + _PROBE_SAMPLES, raw.n_times)) * 1e6

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from manifests.errors import DareError
 from pipelines.formats import Format, begins
-from pipelines.formats.foreign import by_mne
-from pipelines.formats.sampled import SampledFile, named
+from pipelines.formats.mne_formats import by_mne
+from pipelines.formats.sampled import SampledFile, error_context
 
 
 def parse(path: Path) -> SampledFile:
@@ -16,7 +16,7 @@ def parse(path: Path) -> SampledFile:
     """
     import mne
 
-    with named(path, "FIF"):
+    with error_context(path, "FIF"):
         first = _first_part(path)
         if first != path and first.is_file():
             whole = mne.io.read_raw_fif(first, allow_maxshield="yes", on_split_missing="warn", verbose="error")

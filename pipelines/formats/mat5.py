@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import DareError
 from pipelines.formats.matrix import MAX_DEPTH, Matrix, Value, empty, require_room
-from pipelines.formats.sampled import named
+from pipelines.formats.sampled import error_context
 
 _HEADER_BYTES = 128
 _PREFIX_BYTES = 4096
@@ -84,7 +84,7 @@ class _Elements:
 
 def names(path: Path) -> list[str]:
     """Return the names of a file's variables, in its order; raises DareError where it is damaged."""
-    with named(path, "MAT 5"):
+    with error_context(path, "MAT 5"):
         return list(_directory(path, _mapped(path))[0])
 
 
@@ -95,7 +95,7 @@ def load(
 
     ``content`` is that of the file, where it was read already.
     """
-    with named(path, "MAT 5"):
+    with error_context(path, "MAT 5"):
         found, order = _directory(path, _mapped(path) if content is None else memoryview(content))
         values = _Values(path, order, members)
         return {name: values.top(one) for name, one in found.items() if name in variables}
@@ -181,7 +181,7 @@ class _Values:
             raise ValueError(f"{math.prod(shape)} numbers in {variable.num_bytes} bytes")
 
         def read(index: tuple[slice, ...]) -> NDArray[Any]:
-            with named(self.path, "MAT 5"):
+            with error_context(self.path, "MAT 5"):
                 matrix = self.of(variable.body(), 0)
                 if not isinstance(matrix, Matrix) or matrix.shape != shape:
                     raise DareError(f"{self.path}: variable {name!r} is damaged")

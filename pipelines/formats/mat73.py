@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.formats.matrix import MAX_DEPTH, Matrix, Value, empty, require_room
-from pipelines.formats.sampled import named
+from pipelines.formats.sampled import error_context
 
 _SMALL_BYTES = 4096
 """What is read with its variable: an EEGLAB event has several numbers, and to open the file again for each is slow."""
@@ -29,7 +29,7 @@ class _File:
         """Give the file as h5py has it; whatever that raises is a DareError that names the file."""
         import h5py
 
-        with named(self.path, "MAT 7.3"):
+        with error_context(self.path, "MAT 7.3"):
             source = self.path if self.content is None else io.BytesIO(self.content)
             with h5py.File(source, "r") as file:
                 yield file

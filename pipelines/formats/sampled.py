@@ -94,7 +94,7 @@ def in_blocks(
 
 
 @contextmanager
-def named(path: Path, what: str) -> Iterator[None]:
+def error_context(path: Path, what: str) -> Iterator[None]:
     """Turn whatever a library raises at a damaged file into one line that names the file."""
     try:
         yield

@@ -26,10 +26,10 @@ from manifests.store import (
 )
 from pipelines import corpora
 from pipelines.conditioned import ConditionedRecording
+from pipelines.conditioning import Conditioned
 from pipelines.recording import Event, Recording, Segment
 from pipelines.scan import Tree, corpus_of, of_windows
-from pipelines.signal import Conditioned
-from pipelines.windows import Stretch, Window
+from pipelines.windows import ConditionedSegment, Window
 
 SIGNAL_FIELDS = (
     "namespace",
@@ -82,7 +82,8 @@ class Archive:
             store = Store(path)
             facts = store.facts()
             stretches = [
-                Stretch(one.onset_s, store.read(one.start, one.stop), range(*one.core)) for one in facts.stretches
+                ConditionedSegment(one.onset_s, store.read(one.start, one.stop), range(*one.core))
+                for one in facts.stretches
             ]
         except DareError:
             raise
@@ -134,7 +135,7 @@ def keep_failure(piece: Piece, reason: str) -> StoreEntry:
     return StoreEntry(recording=piece.recording.path, piece=piece.number, path="", bytes=0, sha256="", failure=reason)
 
 
-def place(stretches: list[Stretch], window: Window, recipe: Recipe) -> int:
+def place(stretches: list[ConditionedSegment], window: Window, recipe: Recipe) -> int:
     """Return the sample of a store, which holds these stretches, that a window begins with.
 
     Raises ValueError for a window that is not there as it is: padded, or wrapped about an end.
@@ -241,7 +242,7 @@ def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe
         events=tuple(
             (event.onset_s, event.duration_s, event.text)
             for event in recording.events
-            if corpora.of(recipe).understands(event.text, recipe)
+            if corpora.of(recipe).is_label_event(event.text, recipe)
         ),
         notes=recording.notes,
         conditioning=conditioned.notes,
@@ -256,7 +257,7 @@ def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe
     )
 
 
-def _conditioned(facts: StoredRecording, stretches: list[Stretch]) -> ConditionedRecording:
+def _conditioned(facts: StoredRecording, stretches: list[ConditionedSegment]) -> ConditionedRecording:
     recording = Recording(
         electrodes=facts.raw.electrodes,
         data_uv=np.zeros((len(facts.raw.electrodes), 0), np.float32),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from manifests.durable import sha256_file
+from manifests.atomic_io import sha256_file
 from manifests.electrodes import split_reference
 from manifests.errors import DareError
 from manifests.manifest import RecordingRow
@@ -13,9 +13,9 @@ from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
 from pipelines import reading, scan
 from pipelines.conditioned import ConditionedRecording
+from pipelines.conditioning import condition, margin_s
 from pipelines.formats.registry import files_of
 from pipelines.scan import Tree
-from pipelines.signal import condition, margin_s
 
 REACH_S = 60.0
 """Seconds by which windows may reach beyond a piece, and more where a recipe's do: so that theirs change no sample."""

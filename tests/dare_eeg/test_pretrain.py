@@ -18,7 +18,7 @@ from dare_eeg import load_encoder, losses, schedule
 from dare_eeg import pretrain as training
 from dare_eeg.loader import valid_batches
 from dare_eeg.shards import open_shards, training_sets
-from manifests.durable import sha256_file
+from manifests.atomic_io import sha256_file
 from tests.commands import dare
 from tests.dare_eeg.sets import FOUR, NANO, Window, metrics_of, pretrained, recorded, tensors_of, write_set
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dare_eeg import open_shards
 from dare_eeg.weights import read_weights, save_encoder
-from manifests.durable import sha256_file
+from manifests.atomic_io import sha256_file
 from manifests.manifest import SPLITS
 from manifests.shard_format import Index
 from tests.commands import Answer, dare

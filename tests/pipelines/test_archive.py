@@ -12,8 +12,8 @@ import zarr
 from manifests import recipe as recipes
 from manifests.recipe import Recipe
 from pipelines import corpora
+from pipelines.conditioning import condition
 from pipelines.recording import Recording, Segment
-from pipelines.signal import condition
 from pipelines.sources.archive import SIGNAL_FIELDS
 from tests.commands import contents, dare, manifest, preprocess, preprocess_by_hand, recordings, unusable
 from tests.corpora_fixtures import SIZES
@@ -139,7 +139,7 @@ def test_free_text_of_events_stays_in_the_raw_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("corpus", ["tuab", "tuev", "eegmat", "sleepedf"])
 def test_no_event_is_understood_where_none_tells_a_class(corpus: str) -> None:
-    assert not corpora.CORPORA[corpus].understands("T1", recipes.load(corpus))
+    assert not corpora.CORPORA[corpus].is_label_event("T1", recipes.load(corpus))
 
 
 # --- sets cut from an archive -----------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from manifests.plan import RawRecording
 from pipelines import corpora
 from pipelines.corpora import CORPORA
 from pipelines.recording import Event, Recording, Segment
-from pipelines.windows import Cue
+from pipelines.windows import LabelledOnset
 from tests.commands import plan, preprocess, recordings
 from tests.judges import Sample, of_recording, samples
 from tests.pipelines.conftest import assert_refused
@@ -143,7 +143,7 @@ def test_films_of_seed_have_the_labels_of_the_file(tmp_path: Path) -> None:
     )
     expected, onset_s = [], 0.0
     for duration_s, label in zip(durations_s, FILMS_OF_SEED, strict=True):
-        expected += [Cue(onset_s + 4.0 * number, label + 1) for number in range(int(duration_s // 4))]
+        expected += [LabelledOnset(onset_s + 4.0 * number, label + 1) for number in range(int(duration_s // 4))]
         onset_s += duration_s
     assert cues == expected
     assert notes == []

@@ -114,10 +114,10 @@ def test_lost_shard_alone_is_built_again(raw: Path, tmp_path: Path, one_go: dict
 DIE_AT_EACH_WRITE = """
 import contextlib, os, signal, sys
 import cli
-from manifests import durable
+from manifests import atomic_io
 
 *arguments, out = sys.argv[1:]
-sync = durable.sync
+sync = atomic_io.sync
 
 def run(number):
     sys.argv = ["dare", *arguments, "--out", f"{out}/{number}"]
@@ -140,7 +140,7 @@ while os.WIFSIGNALED(status):
     number += 1
     child = os.fork()
     if not child:
-        durable.sync = dies_at(number)
+        atomic_io.sync = dies_at(number)
         run(number)
         os._exit(0)
     _, status = os.waitpid(child, 0)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from manifests import recipe as recipes
 from manifests.electrodes import TCP_22
 from manifests.errors import DareError
+from pipelines.conditioning import Conditioned, condition
 from pipelines.formats import readers
 from pipelines.recording import Recording, Segment
-from pipelines.signal import Conditioned, condition
 from tests.commands import preprocess, recordings
 from tests.judges import noise_uv, samples, write_edf
 

@@ -9,8 +9,8 @@ from manifests import recipe as recipes
 from manifests.notes import text
 from manifests.recipe import Recipe
 from pipelines.windows import (
-    Cue,
-    Stretch,
+    ConditionedSegment,
+    LabelledOnset,
     Window,
     at_cues,
     by_overlap,
@@ -31,10 +31,10 @@ def recipe(*settings: str) -> Recipe:
     return recipes.load("tuev", settings=(*own, *settings))
 
 
-def ramp(num_samples: int, onset_s: float = 0.0) -> Stretch:
+def ramp(num_samples: int, onset_s: float = 0.0) -> ConditionedSegment:
     """Return a stretch whose first row counts its samples."""
     count = np.arange(num_samples, dtype=np.int16)
-    return Stretch(onset_s, np.stack([count, -count]), range(len(count)))
+    return ConditionedSegment(onset_s, np.stack([count, -count]), range(len(count)))
 
 
 def starts(windows: list[Window]) -> list[float]:
@@ -65,7 +65,7 @@ def test_grid_begins_anew_after_a_gap() -> None:
 )
 def test_event_is_cut_as_from_the_signal_written_three_times(onset_s: float, edges: str) -> None:
     stretch = ramp(1000)
-    windows, notes, num_beyond = at_cues([stretch], [Cue(onset_s, 4)], ALL_TIME, recipe(f"edges={edges}"))
+    windows, notes, num_beyond = at_cues([stretch], [LabelledOnset(onset_s, 4)], ALL_TIME, recipe(f"edges={edges}"))
     first = round(onset_s * SFREQ_HZ) - SFREQ_HZ // 2
     inside = first >= 0 and first + SFREQ_HZ <= 1000
     assert num_beyond == (not inside)
@@ -83,7 +83,7 @@ def test_event_is_cut_as_from_the_signal_written_three_times(onset_s: float, edg
 @pytest.mark.parametrize("edges", ["drop", "pad", "wrap"])
 def test_event_in_a_gap_or_past_the_end_is_dropped_and_counted(edges: str) -> None:
     stretches = [ramp(400, 0.0), ramp(400, 3.0)]
-    cues = [Cue(onset_s, 0) for onset_s in (1.0, 2.0, 2.9, 4.0, 5.0, 60.0)]
+    cues = [LabelledOnset(onset_s, 0) for onset_s in (1.0, 2.0, 2.9, 4.0, 5.0, 60.0)]
     windows, notes, _ = at_cues(stretches, cues, ALL_TIME, recipe(f"edges={edges}"))
     assert starts(windows) == [0.5, 3.5]
     assert text(notes) == "4 of 6 events lie outside the signal or in a gap: dropped"
@@ -91,13 +91,15 @@ def test_event_in_a_gap_or_past_the_end_is_dropped_and_counted(edges: str) -> No
 
 def test_window_of_an_event_never_reaches_into_a_gap() -> None:
     stretches = [ramp(400, 0.0), ramp(400, 3.0)]
-    windows, notes, _ = at_cues(stretches, [Cue(1.6, 0), Cue(3.2, 0), Cue(3.5, 0)], ALL_TIME, recipe())
+    windows, notes, _ = at_cues(
+        stretches, [LabelledOnset(1.6, 0), LabelledOnset(3.2, 0), LabelledOnset(3.5, 0)], ALL_TIME, recipe()
+    )
     assert starts(windows) == [3.0]
     assert text(notes).startswith("2 of 3 events reach beyond")
 
 
 def test_event_in_a_later_stretch_is_cut_at_its_true_time() -> None:
-    ((window,), _, _) = at_cues([ramp(400, 0.0), ramp(400, 7.25)], [Cue(8.0, 0)], ALL_TIME, recipe())
+    ((window,), _, _) = at_cues([ramp(400, 0.0), ramp(400, 7.25)], [LabelledOnset(8.0, 0)], ALL_TIME, recipe())
     assert window.start_s == 7.5
     assert window.counts[0, 0] == round((7.5 - 7.25) * SFREQ_HZ)
 
@@ -115,7 +117,7 @@ def test_thinned_windows_are_spread_evenly_and_in_order(count: int, limit: int) 
 
 @given(st.lists(st.integers(0, 1999).map(lambda n: n / SFREQ_HZ), max_size=30), st.integers(0, 2000))
 def test_two_spans_share_the_cues_without_loss(onsets_s: list[float], at: int) -> None:
-    cues, border_s = [Cue(onset_s, 0) for onset_s in sorted(onsets_s)], at / SFREQ_HZ
+    cues, border_s = [LabelledOnset(onset_s, 0) for onset_s in sorted(onsets_s)], at / SFREQ_HZ
     whole, _, _ = at_cues([ramp(2000)], cues, ALL_TIME, recipe())
     parts = [at_cues([ramp(2000)], cues, span_s, recipe())[0] for span_s in ((-np.inf, border_s), (border_s, np.inf))]
     assert [(one.number, one.start_s) for one in parts[0] + parts[1]] == [(one.number, one.start_s) for one in whole]
@@ -133,7 +135,7 @@ def test_quiet_windows_are_those_below_the_limit() -> None:
 @pytest.mark.parametrize(("duration_s", "expected"), [(0.9, 0), (1.0, 1), (1.4, 1), (1.5, 2), (3.0, 5)])
 def test_cues_within_a_span_are_the_windows_that_fit(duration_s: float, expected: int) -> None:
     found = within(7.0, duration_s, 2, recipe())
-    assert found == [Cue(7.0 + 0.5 * number, 2) for number in range(expected)]
+    assert found == [LabelledOnset(7.0 + 0.5 * number, 2) for number in range(expected)]
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 200), st.integers(1, 3)), max_size=6))

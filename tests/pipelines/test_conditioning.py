@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from manifests import recipe as recipes
 from manifests.electrodes import canonical
 from manifests.errors import DareError
+from pipelines.conditioning import condition
 from pipelines.formats import readers
 from pipelines.recording import Recording, Segment
-from pipelines.signal import condition
 from pipelines.windows import on_a_grid
 from tests.commands import preprocess, recordings
 from tests.judges import Sample, conditioned_uv, noise_uv, of_recording, samples, write_edf

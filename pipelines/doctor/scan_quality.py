@@ -10,24 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.durable import sha256_file
+from manifests.atomic_io import sha256_file
 from manifests.errors import DareError
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
 from pipelines import plan as planning
 from pipelines import reading
 from pipelines.conditioned import ConditionedRecording
-from pipelines.doctor import prospect
-from pipelines.doctor.measure import MAINS_HZ, STANDS_OUT_DB, Measures, measure
-from pipelines.doctor.prospect import Facts
+from pipelines.conditioning import Conditioned
+from pipelines.doctor import estimate
+from pipelines.doctor.estimate import Facts
+from pipelines.doctor.signal_quality import MAINS_HZ, STANDS_OUT_DB, Measures, signal_quality
 from pipelines.formats.registry import files_of
 from pipelines.piece import windows_of
 from pipelines.plan import SetOptions
 from pipelines.recording import SEGMENTS, UNIT_UNKNOWN, Channel, Recording, Segment
 from pipelines.scan import Tree
-from pipelines.signal import Conditioned
 from pipelines.sources import Source
-from pipelines.windows import Stretch
+from pipelines.windows import ConditionedSegment
 
 STRETCH_S = 20.0
 """Seconds of the first, the middle and the last stretch that are read of every recording."""
@@ -41,7 +41,9 @@ CLIPPED_SHARE = 0.001
 _ONE_PROCESS = 48  # recordings that are read sooner than other processes have started
 
 
-def examine(tree: Tree, recipe: Recipe, source: Source, workers: int, progress: Callable[[int, int], None]) -> Facts:
+def scan_quality(
+    tree: Tree, recipe: Recipe, source: Source, workers: int, progress: Callable[[int, int], None]
+) -> Facts:
     """Return the facts and findings of every recording of a tree, the choices that matter for it, and its plan.
 
     Stretches are read by ``workers`` processes; what cannot be read is a finding. ``progress`` is called with
@@ -62,12 +64,12 @@ def examine(tree: Tree, recipe: Recipe, source: Source, workers: int, progress: 
         "corpus": recipe.corpus,
         "purpose": recipe.purpose,
         "version": tree.version,
-        "complete": prospect.complete(tree, recipe),
+        "complete": estimate.complete(tree, recipe),
         "others": tree.num_others,
         "recordings": rows,
         "duplicates": same,
-        "choices": prospect.choices(tree, rows, recipe),
-        "expected": prospect.expected(tree, rows, recipe, src, workers),
+        "choices": estimate.choices(tree, rows, recipe),
+        "expected": estimate.expected(tree, rows, recipe, src, workers),
         "plan": plan.as_json(),
     }
 
@@ -112,7 +114,7 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     path = src / scanned.path
     try:
         stretches = [reading.read(src, scanned.raw, recipe, *span) for span in _spans(scanned.duration_s)]
-        measures = measure(stretches)
+        measures = signal_quality(stretches)
         windows = _num_windows(planned, stretches[0], recipe, src)
     except (DareError, OSError) as problem:
         return {"fault": str(problem).removeprefix(f"{path}: ")}
@@ -154,7 +156,7 @@ def _num_windows(planned: PlannedRecording, stretch: Recording, recipe: Recipe, 
     num_samples = int(scanned.duration_s * recipe.sfreq_hz + 1e-6)
     counts = np.broadcast_to(np.int16(0), (len(recipe.electrodes), num_samples))
     present = np.ones(len(recipe.electrodes), np.bool_)
-    conditioned = Conditioned([Stretch(0.0, counts, range(num_samples))], present, (), 0.0, ())
+    conditioned = Conditioned([ConditionedSegment(0.0, counts, range(num_samples))], present, (), 0.0, ())
     labels = (src / scanned.raw.label_file).read_bytes() if scanned.raw.label_file else b""
     at_once = Piece(recording=planned.model_copy(update={"piece_s": 0.0, "pieces": 1}), number=0)
     return len(windows_of(ConditionedRecording(recording, conditioned, labels), at_once, recipe).windows)

@@ -39,7 +39,7 @@ class Measures:
     missing: float
 
 
-def measure(stretches: list[Recording]) -> Measures:
+def signal_quality(stretches: list[Recording]) -> Measures:
     """Return what stretches of one recording, read by the same electrodes, show."""
     parts = [stretch.data_uv[:, segment.start : segment.stop] for stretch in stretches for segment in stretch.segments]
     names, num_samples = stretches[0].electrodes, sum(stretch.data_uv.shape[1] for stretch in stretches)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.notes import Note, note
-from pipelines.formats.sampled import SampledFile, in_blocks, named, stretches
+from pipelines.formats.sampled import SampledFile, error_context, in_blocks, stretches
 from pipelines.recording import Event, Segment, describe_channel
 
 _JOINTS = ("new segment", "boundary")  # BrainVision's mark of a restart, and MNE's of recordings put end to end
@@ -32,7 +32,7 @@ def by_mne(path: Path, kind: str, raw: Any, rows: list[int], notes: tuple[Note, 
     def load(places: list[int], start: int, stop: int) -> NDArray[np.float32]:
         picks = [rows[place] for place in places]
         order = np.argsort(np.argsort(picks))
-        with named(path, kind):
+        with error_context(path, kind):
             return in_blocks(
                 lambda first, end: raw[sorted(picks), first:end][0][order] * 1e6,
                 len(picks),

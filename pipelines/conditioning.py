@@ -16,7 +16,7 @@ from manifests.recipe import Recipe
 from manifests.shard_format import quantise
 from pipelines.recording import Recording
 from pipelines.reference import Weights, montage
-from pipelines.windows import Stretch
+from pipelines.windows import ConditionedSegment
 
 _BLOCK = 1 << 17
 """Samples of a block: a constant of the code version, though another changes the signal by less than 0.001 µV."""
@@ -35,7 +35,7 @@ class Conditioned:
     ``clipped`` is the share of samples that int16 could not hold; ``notes`` say which electrodes were unfit to use.
     """
 
-    stretches: list[Stretch]
+    stretches: list[ConditionedSegment]
     present: NDArray[np.bool_]
     interpolated: tuple[str, ...]
     clipped: float
@@ -95,7 +95,7 @@ def condition(
         before_s = (recording.first_sample + begin) / recording.sfreq
         core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, counts) for edge_s in (start_s, stop_s)))
         if core:
-            stretches.append(Stretch(segment.onset_s + shift / recording.sfreq, counts, core))
+            stretches.append(ConditionedSegment(segment.onset_s + shift / recording.sfreq, counts, core))
     num_samples = int(present.sum()) * sum(stretch.counts.shape[1] for stretch in stretches)
     return Conditioned(stretches, present, mixed.interpolated, num_clipped / max(1, num_samples), notes)
 

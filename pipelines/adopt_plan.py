@@ -1,4 +1,4 @@
-"""Settle: which plan a folder follows, whoever else comes to it: a new one, its own, its own grown, or another."""
+"""Adopt a plan: which plan a folder follows from now on: a new one, the one it has, that one grown, or another."""
 
 import json
 import shutil
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from manifests import records
-from manifests.durable import PARTIAL, create, write_bytes
+from manifests.atomic_io import PARTIAL, create, write_bytes
 from manifests.errors import DareError
 from manifests.manifest import SPLITS, commonest
 from manifests.plan import Plan
 from manifests.recipe import Recipe
 from pipelines import plan as planning
 from pipelines.plan import CODE_VERSION, SetOptions
-from pipelines.presence import BUILDING, SETTLING, Presence, words
+from pipelines.run_marker import ADOPTING, BUILDING, RunMarker, words
 from pipelines.scan import Tree
 from pipelines.sources import Source
 
@@ -25,12 +25,12 @@ _WITHDRAWN = f"withdrawn{PARTIAL}"
 _PARTS_OF_A_SET = (*SPLITS, "zarr")
 
 
-def settle(presence: Presence, tree: Tree, recipe: Recipe, source: Source, options: SetOptions) -> Plan:
+def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, options: SetOptions) -> Plan:
     """Return the plan that the folder follows from now on, which is on its disk.
 
     In a new folder that is the tree's own; else the one that is there, where it plans the same recordings; with
     ``append`` the one that is there and what the tree has more; with ``overwrite`` the tree's own, after the other
-    plan's shards are removed. Of runs that settle one folder at once, one acts and the others come to what it left.
+    plan's shards are removed. Of runs that adopt a plan in one folder at once, one acts and the others come to what it left.
     Raises DareError where no recording can be used, for another plan's set, naming what differs and the way out, for
     a set that another run is building, for one left to other code, and for a folder that is no set, which is never
     emptied.
@@ -39,9 +39,9 @@ def settle(presence: Presence, tree: Tree, recipe: Recipe, source: Source, optio
     if not wanted.shards:
         raise DareError(f"{source.folder}: no recording can be used ({commonest(planning.verdicts(wanted))})")
     wanted_text = planning.dump(wanted)
-    path = presence.folder / "plan.json"
+    path = marker.folder / "plan.json"
     while True:
-        text = _there(presence)
+        text = _there(marker)
         if text is None:
             create(path, wanted_text)
             continue
@@ -51,21 +51,21 @@ def settle(presence: Presence, tree: Tree, recipe: Recipe, source: Source, optio
             difference = _difference(plan, wanted)
             if difference and not (options.overwrite or options.append):
                 raise DareError(
-                    f"{presence.folder}: holds shards of another plan ({difference}); choose another --out, "
+                    f"{marker.folder}: holds shards of another plan ({difference}); choose another --out, "
                     "replace it with --overwrite, or add what is new with --append"
                 )
-            others = _of_other_code(plan, presence.folder)
+            others = _of_other_code(plan, marker.folder)
             if not options.overwrite:
-                refuse_other_code(others, plan, presence.folder)
+                refuse_other_code(others, plan, marker.folder)
             if difference or others:
-                new = _grown(presence.folder, plan, wanted, tree, source, options) if options.append else wanted
+                new = _grown(marker.folder, plan, wanted, tree, source, options) if options.append else wanted
                 if planning.dump(new) != planning.dump(plan):
-                    _replace(presence, text, new, keep=options.append)
+                    _replace(marker, text, new, keep=options.append)
                     continue
-        presence.turn(BUILDING)
+        marker.turn(BUILDING)
         if _read(path) == text:
             return plan
-        presence.turn(SETTLING)
+        marker.turn(ADOPTING)
 
 
 def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
@@ -80,14 +80,14 @@ def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
             )
 
 
-def _there(presence: Presence) -> bytes | None:
+def _there(marker: RunMarker) -> bytes | None:
     """Return the plan in the folder, None where there is nothing yet; a withdrawn one is put back, or its end awaited.
 
     Raises DareError where the folder holds something else.
     """
-    path = presence.folder / "plan.json"
+    path = marker.folder / "plan.json"
     while True:
-        names = presence.listing() | presence.listing()  # one alone may miss a file that is being renamed
+        names = marker.listing() | marker.listing()  # one alone may miss a file that is being renamed
         if (text := _read(path)) is not None:
             return text
         withdrawn = sorted(name for name in names if name.startswith(_WITHDRAWN))
@@ -95,14 +95,14 @@ def _there(presence: Presence) -> bytes | None:
         if not withdrawn and "plan.json" not in strange:
             if strange:
                 raise DareError(
-                    f"{presence.folder}: holds files that are no shard set ({strange[0]} ...); choose another --out or "
+                    f"{marker.folder}: holds files that are no shard set ({strange[0]} ...); choose another --out or "
                     "empty it"
                 )
             return None
-        living = presence.others()
+        living = marker.others()
         for name in withdrawn:
             if name.removeprefix(_WITHDRAWN) not in living:
-                _put_back(presence.folder / name)
+                _put_back(marker.folder / name)
         time.sleep(_WAIT_S)
 
 
@@ -128,27 +128,27 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _replace(presence: Presence, text: bytes, new: Plan, keep: bool) -> None:
+def _replace(marker: RunMarker, text: bytes, new: Plan, keep: bool) -> None:
     """Put ``new`` in the place of the plan of this text, and remove its shards unless they are to be kept.
 
     The old plan is first withdrawn, which one run at a time can do and which sends those away that begin to build by
     it; then whoever already builds is looked for. So either of two runs sees the other. Killed in between, the old
     plan goes back, of which what was removed is unfinished.
     """
-    folder = presence.folder
-    path, withdrawn = folder / "plan.json", folder / f"{_WITHDRAWN}{presence.owner}"
+    folder = marker.folder
+    path, withdrawn = folder / "plan.json", folder / f"{_WITHDRAWN}{marker.owner}"
     try:
         path.rename(withdrawn)
     except FileNotFoundError:
         return
     # Only now, as one of them may have been the one plan there is.
     for stale in folder.glob(f"{_WITHDRAWN}*"):
-        if stale != withdrawn and stale.name.removeprefix(_WITHDRAWN) not in presence.others():
+        if stale != withdrawn and stale.name.removeprefix(_WITHDRAWN) not in marker.others():
             stale.unlink(missing_ok=True)
     try:
         if withdrawn.read_bytes() != text:
             return
-        if busy := presence.others(BUILDING):
+        if busy := marker.others(BUILDING):
             raise DareError(f"{folder}: another run is at work in it ({words(busy[0])}); wait for its end, or end it")
         (folder / "manifest.json").unlink(missing_ok=True)
         if not keep:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.durable import atomic_write, canonical_json, create, json_lines, read_json, sha256_file, write_bytes
+from manifests.atomic_io import atomic_write, canonical_json, create, json_lines, read_json, sha256_file, write_bytes
 from manifests.errors import DareError
 
 JSON = st.recursive(

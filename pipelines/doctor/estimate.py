@@ -10,9 +10,9 @@ from manifests.plan import ScannedRecording
 from manifests.recipe import Recipe
 from manifests.shard_format import NPY_HEADER, member_size
 from pipelines import channels, corpora, reading
-from pipelines.doctor.measure import DIPS_DB, MAINS_HZ, STANDS_OUT_DB
+from pipelines.conditioning import condition
+from pipelines.doctor.signal_quality import DIPS_DB, MAINS_HZ, STANDS_OUT_DB
 from pipelines.scan import Tree
-from pipelines.signal import condition
 
 Facts = dict[str, Any]
 """What the doctor says, of strings, numbers, lists and dicts: as --json prints it."""
@@ -36,7 +36,7 @@ def complete(tree: Tree, recipe: Recipe) -> str:
 def choices(tree: Tree, rows: list[Facts], recipe: Recipe) -> Facts:
     """Return, by recipe field, what is contested, what the tree says to it, and how many recordings others would skip.
 
-    ``rows`` are those of `pipelines.doctor.examine.examine`.
+    ``rows`` are those of `pipelines.doctor.scan_quality.scan_quality`.
     """
     headers = [held for one in tree.recordings if (held := tree.channels.get(one.path, ()))]
     kinds = {id(held): held for held in headers}

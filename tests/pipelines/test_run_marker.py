@@ -10,7 +10,7 @@ import pytest
 
 from manifests.errors import DareError
 from pipelines import synth
-from pipelines.presence import BEAT_S, BUILDING, SETTLING, SILENT_S, at_work, sweep, words
+from pipelines.run_marker import ADOPTING, BEAT_S, BUILDING, SILENT_S, mark_run, remove_abandoned, words
 from tests.commands import contents, dare, preprocess, unusable
 
 HERE = socket.gethostname()
@@ -42,10 +42,10 @@ def mark(folder: Path, name: str, silent_s: float = 0.0) -> Path:
 
 
 def test_run_is_seen_by_others_and_not_by_itself(tmp_path: Path) -> None:
-    with at_work(tmp_path / "set") as one:
+    with mark_run(tmp_path / "set") as one:
         mark(tmp_path / "set", f"{BUILDING}.partial-{OTHER}-77-0123abcd")
         assert one.others() == one.others(BUILDING) == [f"{OTHER}-77-0123abcd"]
-        assert one.others(SETTLING) == []
+        assert one.others(ADOPTING) == []
         assert words(one.others()[0]) == f"process 77 on {OTHER}"
         one.turn(BUILDING)
         assert one.others(BUILDING) == [f"{OTHER}-77-0123abcd"]
@@ -57,12 +57,12 @@ def test_silent_run_of_another_host_and_dead_one_of_this_are_not_seen(tmp_path: 
     assert 10 * BEAT_S < SILENT_S
     mark(tmp_path, f"{BUILDING}.partial-{OTHER}-77-0123abcd", 2 * SILENT_S)
     mark(tmp_path, f"{BUILDING}.partial-{HERE}-{dead_process()}-0123abcd")
-    with at_work(tmp_path) as one:
+    with mark_run(tmp_path) as one:
         assert one.others() == []
 
 
 def test_run_whose_mark_is_gone_is_told(tmp_path: Path) -> None:
-    with at_work(tmp_path) as one:
+    with mark_run(tmp_path) as one:
         one.check()
         one.path.unlink()
         with pytest.raises(DareError, match="was emptied while this run worked in it"):
@@ -78,7 +78,7 @@ def test_files_of_other_hosts_are_swept_only_with_nobody_at_work(tmp_path: Path,
     dead = mark(tmp_path, f"000001.tar.partial-{HERE}-{dead_process()}-0123abcd")
     whole = mark(tmp_path, "000002.tar")
     at_it = mark(tmp_path, f"{BUILDING}.partial-{OTHER}-77-0123abcd", 2 * SILENT_S if alone else 0.0)
-    sweep(tmp_path)
+    remove_abandoned(tmp_path)
     assert whole.exists()
     assert not dead.exists()
     assert (foreign.exists(), scratch.exists(), at_it.exists()) == (not alone,) * 3

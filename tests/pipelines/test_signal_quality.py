@@ -9,7 +9,7 @@ import numpy as np
 import pyedflib
 import pytest
 
-from pipelines.doctor.measure import measure
+from pipelines.doctor.signal_quality import signal_quality
 from pipelines.recording import Recording, Segment
 from tests.pipelines.known import ELECTRODES, SFREQ, examined, line_uv, noise_uv, recorded, row_of, told
 
@@ -102,9 +102,9 @@ def test_peaks_of_a_whole_signal_are_not_clipped(tmp_path: Path) -> None:
 
 def test_channel_that_is_not_finite_is_told_and_spoils_no_other() -> None:
     data = noise_uv(20).astype(np.float32)
-    clean = measure([Recording(ELECTRODES, data, SFREQ, (), (Segment(0, data.shape[1], 0.0),), ())])
+    clean = signal_quality([Recording(ELECTRODES, data, SFREQ, (), (Segment(0, data.shape[1], 0.0),), ())])
     data[0, 100] = np.nan
-    spoilt = measure([Recording(ELECTRODES, data, SFREQ, (), (Segment(0, data.shape[1], 0.0),), ())])
+    spoilt = signal_quality([Recording(ELECTRODES, data, SFREQ, (), (Segment(0, data.shape[1], 0.0),), ())])
     assert (clean.not_finite, spoilt.not_finite) == ((), ("C3",))
     assert spoilt.sd_uv == pytest.approx(clean.sd_uv, rel=0.05)
     assert spoilt.flat == ()
@@ -112,8 +112,8 @@ def test_channel_that_is_not_finite_is_told_and_spoils_no_other() -> None:
 
 def test_nothing_usable_is_measured_as_such() -> None:
     data = np.zeros((3, 500), np.float32)
-    nothing = measure([Recording(ELECTRODES, data, SFREQ, (), (), ())])
-    flat = measure([Recording(ELECTRODES, data, SFREQ, (), (Segment(0, 500, 0.0),), ())])
+    nothing = signal_quality([Recording(ELECTRODES, data, SFREQ, (), (), ())])
+    flat = signal_quality([Recording(ELECTRODES, data, SFREQ, (), (Segment(0, 500, 0.0),), ())])
     assert (nothing.missing, nothing.sd_uv, nothing.mains_db) == (1.0, None, {50: None, 60: None})
     assert (flat.missing, flat.sd_uv, flat.flat) == (0.0, None, ELECTRODES)
 

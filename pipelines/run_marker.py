@@ -1,4 +1,4 @@
-"""Presence: who is at work in a folder, from any host, told by files that each run keeps fresh; the dead are swept."""
+"""Run marker: which runs work in a folder, from any host, known by a file that each keeps fresh while it lives."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from manifests.durable import PARTIAL, partial_name, unwritable
+from manifests.atomic_io import PARTIAL, partial_name, unwritable
 from manifests.errors import DareError
 
 BEAT_S = 10.0
@@ -17,18 +17,19 @@ BEAT_S = 10.0
 SILENT_S = 180.0
 """Seconds without a sign of life after which a run on another host is taken for dead."""
 
-SETTLING, BUILDING = "settling", "building"
+ADOPTING, BUILDING = "settling", "building"
+"""What a run does, in the name of its mark, which earlier versions at work in the same folder read, too."""
 
 
-class Presence:
+class RunMarker:
     """The mark of a run in the folder it works in: a file named after what it does, its host and its process.
 
-    A run that is ``settling`` has not yet made the folder's plan its own, one that is ``building`` has.
+    A run that is `ADOPTING` has not yet made the folder's plan its own, one that is `BUILDING` has.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / partial_name(SETTLING)
+        self.path = folder / partial_name(ADOPTING)
 
     @property
     def owner(self) -> str:
@@ -36,7 +37,7 @@ class Presence:
         return self.path.name.partition(PARTIAL)[2]
 
     def turn(self, deed: str) -> None:
-        """Say that the run is now settling or building."""
+        """Say that the run is now adopting a plan or building."""
         before, self.path = self.path, self.folder / f"{deed}{PARTIAL}{self.owner}"
         if before != self.path:
             self.path.touch()
@@ -56,7 +57,7 @@ class Presence:
         found = []
         for name in sorted(self.listing()):
             what, _, owner = name.partition(PARTIAL)
-            if what in (SETTLING, BUILDING) and owner != self.owner and (not deed or what == deed):
+            if what in (ADOPTING, BUILDING) and owner != self.owner and (not deed or what == deed):
                 with suppress(FileNotFoundError), (self.folder / name).open() as mark:
                     silent_s = now_s - os.fstat(mark.fileno()).st_mtime
                     if silent_s < SILENT_S and not _is_dead(owner):
@@ -70,32 +71,32 @@ class Presence:
 
 
 @contextmanager
-def at_work(folder: Path) -> Iterator[Presence]:
+def mark_run(folder: Path) -> Iterator[RunMarker]:
     """Make the folder and yield the mark of a run that works in it, kept fresh until the block ends.
 
     Raises DareError where the folder cannot be written.
     """
-    presence = Presence(folder)
+    marker = RunMarker(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        presence.path.touch()
+        marker.path.touch()
     except OSError as problem:
         raise unwritable(folder, problem) from problem
     over = threading.Event()
-    beat = threading.Thread(target=_beat, args=(presence, over), daemon=True)
+    beat = threading.Thread(target=_beat, args=(marker, over), daemon=True)
     beat.start()
     try:
-        yield presence
+        yield marker
     finally:
         over.set()
         beat.join()
-        presence.path.unlink(missing_ok=True)
+        marker.path.unlink(missing_ok=True)
 
 
-def _beat(presence: Presence, over: threading.Event) -> None:
+def _beat(marker: RunMarker, over: threading.Event) -> None:
     while not over.wait(BEAT_S):
         with suppress(OSError):
-            os.utime(presence.path)
+            os.utime(marker.path)
 
 
 def words(owner: str) -> str:
@@ -104,17 +105,17 @@ def words(owner: str) -> str:
     return f"process {process} on {host}"
 
 
-def sweep(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Remove what the dead were writing below a folder: processes of this host that are no more, and, with nobody
     at work, all others.
 
     The caller's own mark must be gone, so that the last of several runs sees nobody and removes the rest.
     """
-    with at_work(folder) as presence:
-        alone = not presence.others()
+    with mark_run(folder) as marker:
+        alone = not marker.others()
         for partial in list(folder.rglob(f"*{PARTIAL}*")):
             owner = partial.name.partition(PARTIAL)[2]
-            if owner == presence.owner or not (alone or _is_dead(owner)):
+            if owner == marker.owner or not (alone or _is_dead(owner)):
                 continue
             if partial.is_dir():
                 shutil.rmtree(partial, ignore_errors=True)
