@@ -237,12 +237,12 @@ def verify(path: Path) -> int:
 def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: bool, **given: Any) -> None:
     """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
-    from dare_eeg import config as configs
-    from dare_eeg import pretrain as training
-    from dare_eeg.engine import num_processes, one_voice
-    from dare_eeg.loader import outside_vocabulary
-    from dare_eeg.progress import progress
-    from dare_eeg.shards import training_sets
+    from dare_eeg.data.shards import training_sets
+    from dare_eeg.running.engine import num_processes, one_voice
+    from dare_eeg.running.progress import progress
+    from dare_eeg.training import config as configs
+    from dare_eeg.training import pretrain as training
+    from dare_eeg.training.loader import outside_vocabulary
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     given = {name: value for name, value in given.items() if value is not None and value != ()}
@@ -272,7 +272,7 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
 @click.option("--out", type=File, required=True, help="The file to write.")
 def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> None:
     """Write an encoder in the published form, or a published one in ours, and check it to the bit."""
-    from dare_eeg.published import export as write
+    from dare_eeg.encoders.published import export as write
 
     click.echo("\n  ".join([f"{out}: the encoder of {encoder}", *write(encoder, to, out)]))
 
@@ -314,10 +314,10 @@ def probe(
     modes = mode.split(",")
     if strange := [name for name in modes if name not in ("conv-linear", "linear", "finetune")]:
         raise click.UsageError(f"--mode {strange[0]}: choose among conv-linear, linear, finetune")
-    from dare_eeg import probe as probing
-    from dare_eeg import report
-    from dare_eeg.practice import practice
-    from dare_eeg.weights import ENCODER_FILE
+    from dare_eeg.encoders.weights import ENCODER_FILE
+    from dare_eeg.probing import probe as probing
+    from dare_eeg.probing import report
+    from dare_eeg.probing.options import practice
 
     encoder = encoder or probing.newest_run(Path("runs"))
     path = Path(encoder).resolve()

@@ -24,14 +24,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from dare_eeg import engine, losses
-from dare_eeg.blocks import Block, RotaryTime
-from dare_eeg.config import PretrainConfig
-from dare_eeg.loader import MicroBatch
-from dare_eeg.masks import Masks
-from dare_eeg.model import SIZES, Encoder, Network, Outputs, Predictor, Reconstructor, cut_patches
-from dare_eeg.order import Plan, Source
-from dare_eeg.pretrain import train_step
+from dare_eeg.network import losses
+from dare_eeg.network.blocks import Block, RotaryTime
+from dare_eeg.network.masks import Masks
+from dare_eeg.network.model import SIZES, Encoder, Network, Outputs, Predictor, Reconstructor, cut_patches
+from dare_eeg.running import engine
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.loader import MicroBatch
+from dare_eeg.training.order import Plan, Source
+from dare_eeg.training.pretrain import train_step
 from manifests.electrodes import PRETRAIN_58, ids
 
 ELECTRODES, PATCHES, SAMPLES = 58, 16, 1024

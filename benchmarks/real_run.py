@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dare_eeg import metrics
-from dare_eeg.classifiers import linear
-from dare_eeg.shards import Windows
-from dare_eeg.splits import folds
+from dare_eeg.data.shards import Windows
+from dare_eeg.probing import metrics
+from dare_eeg.probing.classifiers import linear
+from dare_eeg.probing.splits import folds
 from manifests import manifest
 from manifests.manifest import SPLITS
 

@@ -34,10 +34,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from zlib_ng.zlib_ng import crc32
 
-from dare_eeg.config import PretrainConfig
-from dare_eeg.loader import Loader
-from dare_eeg.pretrain import make_plan
-from dare_eeg.shards import TrainingSet, training_sets
+from dare_eeg.data.shards import TrainingSet, training_sets
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.loader import Loader
+from dare_eeg.training.pretrain import make_plan
 from manifests import manifest
 from manifests.atomic_io import write_bytes
 from manifests.shard_format import Index

@@ -3,7 +3,7 @@
     python benchmarks/throughput.py --folder DIR [--sizes base,deep] [--micro-batch 64] [--steps 60] [--precision bf16]
         [--targets published]
 
-Each size is trained by `dare_eeg.pretrain` itself, on windows that benchmarks/stream.py makes in DIR. Rates are medians
+Each size is trained by `dare pretrain` itself, on windows that benchmarks/stream.py makes in DIR. Rates are medians
 of the second half of the steps but the last, after which a run validates; on a CPU they are windows per second of
 processor time, of one core therefore. Memory is the most that torch had allocated. The arithmetic of a step is counted
 by torch in a run of its own, and its share is of what the GPU's makers promise for dense bfloat16. An epoch of 10,000
@@ -21,9 +21,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.stream import cpu, make
-from dare_eeg.config import PretrainConfig
-from dare_eeg.pretrain import pretrain
-from dare_eeg.shards import TrainingSet
+from dare_eeg.data.shards import TrainingSet
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.pretrain import pretrain
 
 PEAK_TFLOPS = {"A100": 312, "H100": 989, "H200": 989, "B200": 2250}
 COUNTED_STEPS = 4

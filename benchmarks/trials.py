@@ -19,13 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.real_run import baselines, dare, make_shards
-from dare_eeg import checkpoint, config, engine, losses
-from dare_eeg.checkpoint import RunPlan
-from dare_eeg.config import PretrainConfig
-from dare_eeg.loader import Loader, MicroBatch, valid_batches
-from dare_eeg.model import PATCH, SIZES, Network, Outputs, cut_patches
-from dare_eeg.pretrain import make_plan
-from dare_eeg.shards import TrainingSet, training_sets
+from dare_eeg.data.shards import TrainingSet, training_sets
+from dare_eeg.network import losses
+from dare_eeg.network.model import PATCH, SIZES, Network, Outputs, cut_patches
+from dare_eeg.running import checkpoint, engine
+from dare_eeg.running.checkpoint import RunPlan
+from dare_eeg.training import config
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.loader import Loader, MicroBatch, valid_batches
+from dare_eeg.training.pretrain import make_plan
 from manifests.atomic_io import canonical_json, write_bytes
 
 COMMON = "--size nano --steps 500 --global-batch 32 --micro-batch 32 --precision fp32"

@@ -6,17 +6,17 @@ Importing this loads no torch; the first use of a name does.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dare_eeg.encoder import PretrainedEncoder, load_encoder
-    from dare_eeg.heads import Adapter
-    from dare_eeg.shards import open_shards
-    from dare_eeg.stream import webdataset
+    from dare_eeg.data.shards import open_shards
+    from dare_eeg.data.stream import webdataset
+    from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder
+    from dare_eeg.network.heads import Adapter
 
 _HOMES = {
-    "Adapter": "dare_eeg.heads",
-    "PretrainedEncoder": "dare_eeg.encoder",
-    "load_encoder": "dare_eeg.encoder",
-    "open_shards": "dare_eeg.shards",
-    "webdataset": "dare_eeg.stream",
+    "Adapter": "dare_eeg.network.heads",
+    "PretrainedEncoder": "dare_eeg.encoders.ours",
+    "load_encoder": "dare_eeg.encoders.ours",
+    "open_shards": "dare_eeg.data.shards",
+    "webdataset": "dare_eeg.data.stream",
 }
 
 __all__ = ["Adapter", "PretrainedEncoder", "load_encoder", "open_shards", "webdataset"]

@@ -1,5 +1,36 @@
-"""The one error a user is meant to read."""
+"""Errors a user is meant to read: classes that a program can catch, one line of text for a person."""
 
 
 class DareError(ValueError):
-    """Something a user can put right: one line naming what, which file, and the way out."""
+    """Something a user can put right: as text one line, what it is about, the reason, and the way out.
+
+    ``path`` is what it is about: a file, a folder or an option, "" where whoever calls knows it.
+    """
+
+    def __init__(self, reason: str, *, path: object = "", remedy: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.path, self.remedy = reason, str(path), remedy
+
+    def __str__(self) -> str:
+        reason = f"{self.reason}; {self.remedy}" if self.remedy else self.reason
+        return f"{self.path}: {reason}" if self.path else reason
+
+
+class UsageError(DareError):
+    """An option, a recipe, a config or an argument that cannot be what it is."""
+
+
+class MissingError(DareError):
+    """A file, a folder, a package or a part of a file that should be there and is not."""
+
+
+class DamagedError(DareError):
+    """Bytes that are not what was written, or not what their format requires."""
+
+
+class RefusedError(DareError):
+    """Something whole that must not be used so: made by another plan or version, or a subject on two sides."""
+
+
+class LostError(DareError):
+    """A process, a scheduler, a disk or a server that was at work and no longer answers."""

@@ -30,7 +30,7 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
 
     In a new folder that is the tree's own; else the one that is there, where it plans the same recordings; with
     ``append`` the one that is there and what the tree has more; with ``overwrite`` the tree's own, after the other
-    plan's shards are removed. Of runs that adopt a plan in one folder at once, one acts and the others come to what it left.
+    plan's shards are removed. Of runs that do so in one folder at once, one acts and the others come to what it left.
     Raises DareError where no recording can be used, for another plan's set, naming what differs and the way out, for
     a set that another run is building, for one left to other code, and for a folder that is no set, which is never
     emptied.

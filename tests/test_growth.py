@@ -29,9 +29,9 @@ PLAN_FACT = (
     "    unused: dict[str, str] = added({}, absent={})\n",
     '    amplifier: str = added("any", absent="")\n',
 )
-CONFIG_FIELD = ("dare_eeg/config.py", "    seed: int = 2025\n", "    swing: float = added(0.0, absent=0.0)\n")
+CONFIG_FIELD = ("dare_eeg/training/config.py", "    seed: int = 2025\n", "    swing: float = added(0.0, absent=0.0)\n")
 METADATA_FIELD = (
-    "dare_eeg/weights.py",
+    "dare_eeg/encoders/weights.py",
     '    manifest_sha256: str = ""\n',
     '    mood: str = added("calm", absent="unknown")\n',
 )

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
-from dare_eeg import engine
+from dare_eeg.running import engine
 from tests.commands import Answer, dare
 
 HOUSE = Path(__file__).parents[2]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from dare_eeg.augment import Strength, draw
-from dare_eeg.masks import draw as draw_masks
-from dare_eeg.model import SIZES, Network
+from dare_eeg.network.masks import draw as draw_masks
+from dare_eeg.network.model import SIZES, Network
+from dare_eeg.training.augment import Strength, draw
 
 STRONG = Strength(electrode_drop=0.3, time_drop=0.2, noise=0.5, gain=0.4)
 NONE = Strength(0, 0, 0, 0)

@@ -37,9 +37,9 @@ CONFIG_OF = ("pretrain", "--config", "{}/config.toml", "--resume")
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dare_eeg.config import load
-from dare_eeg.pretrain import pretrain
-from dare_eeg.shards import training_sets
+from dare_eeg.training.config import load
+from dare_eeg.training.pretrain import pretrain
+from dare_eeg.data.shards import training_sets
 
 def report(step, steps, metrics):
     if step == 6:

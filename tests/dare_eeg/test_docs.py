@@ -9,7 +9,8 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 import cli
-from dare_eeg import config, practice
+from dare_eeg.probing import options as practice
+from dare_eeg.training import config
 from manifests.records import Part
 
 DOCS = Path(__file__).parents[2] / "docs"

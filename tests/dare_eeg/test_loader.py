@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from dare_eeg.config import PretrainConfig
-from dare_eeg.loader import ALONE, Loader, MicroBatch, Rank, outside_vocabulary, valid_batches
-from dare_eeg.losses import measure, total
-from dare_eeg.model import SIZES, Network
-from dare_eeg.order import Plan
-from dare_eeg.pretrain import make_plan
-from dare_eeg.shards import TrainingSet, open_shards, training_sets
+from dare_eeg.data.shards import TrainingSet, open_shards, training_sets
+from dare_eeg.network.losses import measure, total
+from dare_eeg.network.model import SIZES, Network
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.loader import ALONE, Loader, MicroBatch, Rank, outside_vocabulary, valid_batches
+from dare_eeg.training.order import Plan
+from dare_eeg.training.pretrain import make_plan
 from manifests.electrodes import VOCABULARY
 from manifests.errors import DareError
 from tests import judges

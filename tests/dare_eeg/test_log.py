@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dare_eeg import config as configs
-from dare_eeg import pretrain as training
-from dare_eeg.shards import training_sets
+from dare_eeg.data.shards import training_sets
+from dare_eeg.training import config as configs
+from dare_eeg.training import pretrain as training
 from tests.commands import Answer, dare, unusable
 from tests.dare_eeg.sets import NANO, metrics_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dare_eeg.losses import (
+from dare_eeg.network.losses import (
     activation,
     anchor,
     contrast,
@@ -14,7 +14,7 @@ from dare_eeg.losses import (
     target_variance,
     total,
 )
-from dare_eeg.model import Outputs
+from dare_eeg.network.model import Outputs
 from tests.conftest import relative_error
 
 TEMPERATURE = torch.tensor(0.1)

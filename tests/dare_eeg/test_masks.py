@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dare_eeg.masks import Masks, Rules, draw, visible_electrodes
+from dare_eeg.network.masks import Masks, Rules, draw, visible_electrodes
 
 DRAWS = 10_000
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dare_eeg.metrics import by_recording, interval, scores
+from dare_eeg.probing.metrics import by_recording, interval, scores
 
 FEW = 100
 """Resamples enough to tell what an interval is made of."""

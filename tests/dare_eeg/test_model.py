@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dare_eeg.blocks import rotate
-from dare_eeg.losses import measure, total
-from dare_eeg.masks import Masks, Rules, draw
-from dare_eeg.model import SIZES, Encoder, Network, Outputs, Size, cut_patches, infer_size, initialise
+from dare_eeg.network.blocks import rotate
+from dare_eeg.network.losses import measure, total
+from dare_eeg.network.masks import Masks, Rules, draw
+from dare_eeg.network.model import SIZES, Encoder, Network, Outputs, Size, cut_patches, infer_size, initialise
 from manifests.electrodes import PRETRAIN_58, ids
 from tests.conftest import relative_error
 

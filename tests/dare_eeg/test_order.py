@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dare_eeg.order import CYCLE, Plan, Source
+from dare_eeg.training.order import CYCLE, Plan, Source
 from manifests.errors import DareError
 
 shard_sizes = st.lists(st.integers(0, 12), min_size=1, max_size=40).filter(any)

@@ -9,11 +9,11 @@ import torch
 from scipy.linalg import fractional_matrix_power
 
 from dare_eeg import open_shards
-from dare_eeg.alignment import AlignedWindows
-from dare_eeg.classifiers import ProbeNetwork, Training
-from dare_eeg.encoder import PretrainedEncoder, load_encoder
-from dare_eeg.practice import practice
-from dare_eeg.weights import Provenance
+from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder
+from dare_eeg.encoders.weights import Provenance
+from dare_eeg.probing.alignment import AlignedWindows
+from dare_eeg.probing.classifiers import ProbeNetwork, Training
+from dare_eeg.probing.options import practice
 from manifests import manifest
 from manifests.electrodes import PRETRAIN_58
 from manifests.manifest import SPLITS

@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from dare_eeg import config as configs
-from dare_eeg import load_encoder, losses, schedule
-from dare_eeg import pretrain as training
-from dare_eeg.loader import valid_batches
-from dare_eeg.shards import open_shards, training_sets
+from dare_eeg import load_encoder
+from dare_eeg.data.shards import open_shards, training_sets
+from dare_eeg.network import losses
+from dare_eeg.training import config as configs
+from dare_eeg.training import pretrain as training
+from dare_eeg.training import schedule
+from dare_eeg.training.loader import valid_batches
 from manifests.atomic_io import sha256_file
 from tests.commands import dare
 from tests.dare_eeg.sets import FOUR, NANO, Window, metrics_of, pretrained, recorded, tensors_of, write_set

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from dare_eeg import open_shards
-from dare_eeg.weights import read_weights, save_encoder
+from dare_eeg.encoders.weights import read_weights, save_encoder
 from manifests.atomic_io import sha256_file
 from manifests.manifest import SPLITS
 from manifests.shard_format import Index

@@ -8,12 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dare_eeg import config as configs
-from dare_eeg import engine, load_encoder, schedule
-from dare_eeg.losses import measure, total
-from dare_eeg.masks import Masks
-from dare_eeg.model import SIZES, Network, Outputs, Size, cut_patches
-from dare_eeg.published import export, read_classifier, read_network, write_network
+from dare_eeg import load_encoder
+from dare_eeg.encoders.published import export, read_classifier, read_network, write_network
+from dare_eeg.network.losses import measure, total
+from dare_eeg.network.masks import Masks
+from dare_eeg.network.model import SIZES, Network, Outputs, Size, cut_patches
+from dare_eeg.running import engine
+from dare_eeg.training import config as configs
+from dare_eeg.training import schedule
 from manifests.errors import DareError
 from tests.commands import dare
 from tests.conftest import relative_error

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dare_eeg import config as configs
+from dare_eeg.training import config as configs
 from tests.commands import Answer, dare
 from tests.dare_eeg import ranks
 from tests.dare_eeg.sets import NANO, metrics_of, tensors_of

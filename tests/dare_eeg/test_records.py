@@ -15,11 +15,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from dare_eeg import checkpoint, load_encoder
-from dare_eeg import config as configs
-from dare_eeg.model import SIZES, Encoder
-from dare_eeg.results import Results
-from dare_eeg.weights import OURS
+from dare_eeg import load_encoder
+from dare_eeg.encoders.weights import OURS
+from dare_eeg.network.model import SIZES, Encoder
+from dare_eeg.probing.results import Results
+from dare_eeg.running import checkpoint
+from dare_eeg.training import config as configs
 from manifests import __version__, records
 from manifests.errors import DareError
 from tests.commands import dare, unusable
@@ -181,8 +182,11 @@ def test_a_choice_that_today_does_not_know_is_refused_by_the_version_that_wrote_
 
 
 GROWN = {
-    "dare_eeg/config.py": ("    seed: int = 2025\n", "    seed: int = 2025\n    patience: int = added(7, absent=3)\n"),
-    "dare_eeg/weights.py": (
+    "dare_eeg/training/config.py": (
+        "    seed: int = 2025\n",
+        "    seed: int = 2025\n    patience: int = added(7, absent=3)\n",
+    ),
+    "dare_eeg/encoders/weights.py": (
         "    subjects: tuple[str, ...] = ()\n",
         "    subjects: tuple[str, ...] = ()\n    montage: str = added('10-05', absent='10-20')\n",
     ),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dare_eeg import schedule
+from dare_eeg.training import schedule
 
 
 def one_cycle(steps: int, peak: float) -> list[tuple[float, float]]:

@@ -15,9 +15,9 @@ import webdataset
 from torch.utils.data import DataLoader
 
 from dare_eeg import open_shards
-from dare_eeg.config import PretrainConfig
-from dare_eeg.pretrain import make_plan
-from dare_eeg.shards import Windows, training_sets
+from dare_eeg.data.shards import Windows, training_sets
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.pretrain import make_plan
 from manifests.electrodes import PRETRAIN_58
 from manifests.errors import DareError
 from manifests.manifest import dump, load_set

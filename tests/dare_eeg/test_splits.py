@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dare_eeg import open_shards
-from dare_eeg.shards import Windows
-from dare_eeg.splits import Fold, Protocol, folds
+from dare_eeg.data.shards import Windows
+from dare_eeg.probing.splits import Fold, Protocol, folds
 from manifests.errors import DareError
 from manifests.manifest import SPLITS
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from dare_eeg import config as configs
 from dare_eeg import load_encoder
-from dare_eeg.model import SIZES, Network
-from dare_eeg.published import write_network
+from dare_eeg.encoders.published import write_network
+from dare_eeg.network.model import SIZES, Network
+from dare_eeg.training import config as configs
 from tests.commands import Answer, dare, unusable
 from tests.dare_eeg.sets import NANO, flip_byte, recorded, tensors_of, write_set
 

@@ -150,7 +150,7 @@ def test_a_rank_that_is_killed_or_stopped_takes_the_job_down_within_a_minute_and
     (complaint,) = [line for line in told.splitlines() if line.startswith("dare: ")]
     assert complaint.startswith("dare: another process of the job has died or does not answer")
     assert complaint.endswith("go on with --resume")
-    assert "dare_eeg/pretrain.py" not in told
+    assert "dare_eeg/training/pretrain.py" not in told
     assert "frame #" not in told
     assert last(tmp_path / "run") >= 2
     if not stage:

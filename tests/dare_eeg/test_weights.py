@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dare_eeg.model import SIZES, Encoder, Network, Size, initialise
-from dare_eeg.weights import ENCODER_FILE, Provenance, read_weights, save_encoder
+from dare_eeg.encoders.weights import ENCODER_FILE, Provenance, read_weights, save_encoder
+from dare_eeg.network.model import SIZES, Encoder, Network, Size, initialise
 from manifests.electrodes import PRETRAIN_58
 from manifests.errors import DareError
 

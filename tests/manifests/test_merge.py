@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dare_eeg.shards import training_sets
+from dare_eeg.data.shards import training_sets
 from tests.commands import contents, dare, manifest, preprocess
 
 pytest_plugins = ["tests.corpora_fixtures"]

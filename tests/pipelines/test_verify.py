@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dare_eeg.shards import open_shards
+from dare_eeg.data.shards import open_shards
 from tests.commands import dare, preprocess, unusable
 
 pytest_plugins = ["tests.corpora_fixtures"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zlib_ng.zlib_ng import crc32
 
-from dare_eeg.order import BLOCK_SHARDS
+from dare_eeg.training.order import BLOCK_SHARDS
 from manifests.errors import DareError
 from manifests.manifest import ShardEntry
 from manifests.shard_format import Index

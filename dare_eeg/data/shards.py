@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dare_eeg.rows import Rows
+from dare_eeg.data.rows import Rows
 from manifests import manifest
 from manifests.errors import DareError
 from manifests.manifest import Manifest, Merged

@@ -1,7 +1,7 @@
 """Results: what a probe found, as results.json keeps it."""
 
-from dare_eeg.practice import Mode, Practice
-from dare_eeg.splits import Protocol
+from dare_eeg.probing.options import Mode, Practice
+from dare_eeg.probing.splits import Protocol
 from manifests.records import Part, Record, added
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dare_eeg.shards import Windows
+from dare_eeg.data.shards import Windows
 from manifests.manifest import Manifest
 
 _AT_ONCE = 64

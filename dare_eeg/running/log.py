@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dare_eeg.config import PretrainConfig
+from dare_eeg.training.config import PretrainConfig
 from manifests.atomic_io import write_bytes
 from manifests.errors import DareError
 

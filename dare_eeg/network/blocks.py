@@ -1,6 +1,6 @@
 """What the networks are stacked of: pre-norm transformer blocks, rotary time positions, initial weights.
 
-Axes are named as in `dare_eeg.model`.
+Axes are named as in `dare_eeg.network.model`.
 """
 
 import math

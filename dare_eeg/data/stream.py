@@ -11,7 +11,7 @@ import numpy as np
 import webdataset as wds
 from numpy.typing import NDArray
 
-from dare_eeg.shards import whole_splits
+from dare_eeg.data.shards import whole_splits
 from manifests.errors import DareError
 
 Sample = dict[str, Any]

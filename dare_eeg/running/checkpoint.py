@@ -14,10 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dare_eeg.config import Planned, PretrainConfig
-from dare_eeg.engine import Engine, library
-from dare_eeg.order import Identity, Plan
-from dare_eeg.weights import ENCODER_FILE, read_torch
+from dare_eeg.encoders.weights import ENCODER_FILE, read_torch
+from dare_eeg.running.engine import Engine, library
+from dare_eeg.training.config import Planned, PretrainConfig
+from dare_eeg.training.order import Identity, Plan
 from manifests import records
 from manifests.atomic_io import canonical_json, sha256_file, sync, write_bytes
 from manifests.errors import DareError

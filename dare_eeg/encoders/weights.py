@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dare_eeg.model import PATCH, Encoder, Size, infer_size
+from dare_eeg.network.model import PATCH, Encoder, Size, infer_size
 from manifests import records
 from manifests.atomic_io import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY

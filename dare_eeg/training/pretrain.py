@@ -14,18 +14,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dare_eeg import checkpoint, engine, losses, schedule
-from dare_eeg.checkpoint import RunPlan
-from dare_eeg.config import PretrainConfig
-from dare_eeg.engine import Engine
-from dare_eeg.loader import SFREQ, Loader, MicroBatch, Rank, valid_batches
-from dare_eeg.log import log, refuse_absent
-from dare_eeg.losses import Losses
-from dare_eeg.model import SIZES, Network, Outputs
-from dare_eeg.order import Plan, Source
-from dare_eeg.shards import TrainingSet
-from dare_eeg.start import start
-from dare_eeg.weights import ENCODER_FILE, Provenance, save_encoder
+from dare_eeg.data.shards import TrainingSet
+from dare_eeg.encoders.weights import ENCODER_FILE, Provenance, save_encoder
+from dare_eeg.network import losses
+from dare_eeg.network.losses import Losses
+from dare_eeg.network.model import SIZES, Network, Outputs
+from dare_eeg.running import checkpoint, engine
+from dare_eeg.running.checkpoint import RunPlan
+from dare_eeg.running.engine import Engine
+from dare_eeg.running.log import log, refuse_absent
+from dare_eeg.training import schedule
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.loader import SFREQ, Loader, MicroBatch, Rank, valid_batches
+from dare_eeg.training.order import Plan, Source
+from dare_eeg.training.start import start
 from manifests import manifest
 from manifests.atomic_io import canonical_json, write_bytes
 from manifests.electrodes import VOCABULARY, in_vocabulary

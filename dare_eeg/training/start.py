@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dare_eeg import checkpoint
-from dare_eeg.config import PretrainConfig
-from dare_eeg.model import SIZES, Network, Size
-from dare_eeg.published import read_network
-from dare_eeg.weights import ENCODER_FILE, Provenance, read_torch, read_weights, require
+from dare_eeg.encoders.published import read_network
+from dare_eeg.encoders.weights import ENCODER_FILE, Provenance, read_torch, read_weights, require
+from dare_eeg.network.model import SIZES, Network, Size
+from dare_eeg.running import checkpoint
+from dare_eeg.training.config import PretrainConfig
 from manifests.errors import DareError
 
 

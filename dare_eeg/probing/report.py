@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from dare_eeg.results import Figure, Results
+from dare_eeg.probing.results import Figure, Results
 from manifests.atomic_io import write_bytes
 
 Curves = list[tuple[int, int, list[dict[str, float]]]]

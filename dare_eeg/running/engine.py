@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dare_eeg.config import PretrainConfig
-from dare_eeg.pulse import Pulse
+from dare_eeg.running.heartbeat import Pulse
+from dare_eeg.training.config import PretrainConfig
 from manifests.atomic_io import read_json, sha256_bytes
 from manifests.errors import DareError
 

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from dare_eeg.blocks import Init, RotaryTime, initialise, norm, run, stack
-from dare_eeg.masks import Masks
+from dare_eeg.network.blocks import Init, RotaryTime, initialise, norm, run, stack
+from dare_eeg.network.masks import Masks
 from manifests.electrodes import VOCABULARY
 
 PATCH = 64
@@ -254,7 +254,7 @@ class Network(nn.Module):
     """The whole of pretraining: encoder, its momentum copy, predictor, reconstructor and contrastive head.
 
     The published ablations change it: in ``case`` 2 targets are raw patches, in ``case`` 3 the reconstructor reads
-    the prediction of all patches. Cases 1 and 4 leave parts out of the loss (`dare_eeg.losses.total`); 5 is the whole.
+    the prediction of all patches. Cases 1 and 4 leave parts out of the loss (`losses.total`); 5 is the whole.
     """
 
     def __init__(self, size: Size, init: Init = "fan_in", case: int = 5) -> None:

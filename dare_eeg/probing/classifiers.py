@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dare_eeg.encoder import PretrainedEncoder
-from dare_eeg.heads import Adapter, FinetuneHead, ProbeHead
-from dare_eeg.metrics import scores
-from dare_eeg.practice import Practice
-from dare_eeg.resample import resample
-from dare_eeg.shards import Windows
-from dare_eeg.splits import Fold
+from dare_eeg.data.shards import Windows
+from dare_eeg.encoders.ours import PretrainedEncoder
+from dare_eeg.network.heads import Adapter, FinetuneHead, ProbeHead
+from dare_eeg.network.resample import resample
+from dare_eeg.probing.metrics import scores
+from dare_eeg.probing.options import Practice
+from dare_eeg.probing.splits import Fold
 from manifests import keyed
 from manifests.electrodes import ids, in_vocabulary
 

@@ -7,9 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dare_eeg.heads import Adapter, FinetuneHead
-from dare_eeg.model import Encoder, Network, Size
-from dare_eeg.weights import (
+from dare_eeg.encoders.weights import (
     OURS,
     Coverage,
     cover,
@@ -20,6 +18,8 @@ from dare_eeg.weights import (
     save_encoder,
     size_of,
 )
+from dare_eeg.network.heads import Adapter, FinetuneHead
+from dare_eeg.network.model import Encoder, Network, Size
 from manifests.atomic_io import write_bytes
 from manifests.errors import DareError
 

@@ -1,7 +1,7 @@
 """What pretraining minimises, part by part, and what tells that features collapse.
 
 Every part takes an optional weight per window (B,); 0 marks padding, which counts in no mean and is no
-negative. Axes are named as in `dare_eeg.model`.
+negative. Axes are named as in `dare_eeg.network.model`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from dare_eeg.model import Outputs
+from dare_eeg.network.model import Outputs
 
 MASK_WEIGHT = 0.1
 ACTIVATION_WEIGHT = 1e-4

@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from dare_eeg import classifiers, metrics, report
-from dare_eeg.alignment import AlignedWindows
-from dare_eeg.blocks import initialise
-from dare_eeg.classifiers import Fit, Training
-from dare_eeg.encoder import PretrainedEncoder, load_encoder
-from dare_eeg.metrics import NUM_RESAMPLES
-from dare_eeg.model import SIZES, Encoder
-from dare_eeg.practice import Mode, Practice
-from dare_eeg.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
-from dare_eeg.shards import Windows
-from dare_eeg.splits import Fold, Protocol, folds
-from dare_eeg.weights import ENCODER_FILE, Provenance
+from dare_eeg.data.shards import Windows
+from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder
+from dare_eeg.encoders.weights import ENCODER_FILE, Provenance
+from dare_eeg.network.blocks import initialise
+from dare_eeg.network.model import SIZES, Encoder
+from dare_eeg.probing import classifiers, metrics, report
+from dare_eeg.probing.alignment import AlignedWindows
+from dare_eeg.probing.classifiers import Fit, Training
+from dare_eeg.probing.metrics import NUM_RESAMPLES
+from dare_eeg.probing.options import Mode, Practice
+from dare_eeg.probing.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
+from dare_eeg.probing.splits import Fold, Protocol, folds
 from manifests import keyed, manifest
 from manifests.atomic_io import canonical_json, sha256_file, write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY

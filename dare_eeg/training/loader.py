@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dare_eeg import augment
-from dare_eeg.augment import Spoil, Strength
-from dare_eeg.config import PretrainConfig
-from dare_eeg.masks import Masks, Rules, draw
-from dare_eeg.model import PATCH
-from dare_eeg.order import Plan
-from dare_eeg.resample import resample
-from dare_eeg.shards import TrainingSet, Windows
+from dare_eeg.data.shards import TrainingSet, Windows
+from dare_eeg.network.masks import Masks, Rules, draw
+from dare_eeg.network.model import PATCH
+from dare_eeg.network.resample import resample
+from dare_eeg.training import augment
+from dare_eeg.training.augment import Spoil, Strength
+from dare_eeg.training.config import PretrainConfig
+from dare_eeg.training.order import Plan
 from manifests import keyed
 from manifests.electrodes import VOCABULARY, ids, in_vocabulary
 

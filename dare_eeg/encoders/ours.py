@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dare_eeg.model import SIZES, Encoder, Size, unless_complete
-from dare_eeg.resample import resample
-from dare_eeg.weights import Provenance, read_weights
+from dare_eeg.encoders.weights import Provenance, read_weights
+from dare_eeg.network.model import SIZES, Encoder, Size, unless_complete
+from dare_eeg.network.resample import resample
 from manifests import electrodes as names
 from manifests.errors import DareError
 

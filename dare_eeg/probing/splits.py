@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dare_eeg.shards import Windows
+from dare_eeg.data.shards import Windows
 from manifests import keyed
 from manifests.errors import DareError
 from manifests.manifest import SPLITS

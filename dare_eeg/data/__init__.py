@@ -1,0 +1,1 @@
+"""Shards as they are read: windows by number, rows checked, or a stream of the webdataset library."""

@@ -1,0 +1,1 @@
+"""Probing: what an encoder's features are worth on a labelled set."""

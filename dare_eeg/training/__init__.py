@@ -1,0 +1,1 @@
+"""Training: from a shard set to an encoder."""
