@@ -8,18 +8,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dare_eeg.data.shards import open_shards
     from dare_eeg.data.stream import webdataset
+    from dare_eeg.encoders.base import EEGEncoder, Identity, Prepared
     from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder
     from dare_eeg.network.heads import Adapter
 
 _HOMES = {
     "Adapter": "dare_eeg.network.heads",
+    "EEGEncoder": "dare_eeg.encoders.base",
+    "Identity": "dare_eeg.encoders.base",
+    "Prepared": "dare_eeg.encoders.base",
     "PretrainedEncoder": "dare_eeg.encoders.ours",
     "load_encoder": "dare_eeg.encoders.ours",
     "open_shards": "dare_eeg.data.shards",
     "webdataset": "dare_eeg.data.stream",
 }
 
-__all__ = ["Adapter", "PretrainedEncoder", "load_encoder", "open_shards", "webdataset"]
+__all__ = [
+    "Adapter",
+    "EEGEncoder",
+    "Identity",
+    "Prepared",
+    "PretrainedEncoder",
+    "load_encoder",
+    "open_shards",
+    "webdataset",
+]
 
 
 def __getattr__(name: str) -> Any:

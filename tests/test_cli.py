@@ -16,7 +16,7 @@ from tests.judges import noise_uv, write_edf
 pytest_plugins = ["tests.corpora_fixtures"]
 
 HEAVY = ("torch", "mne", "dask", "deepspeed", "distributed", "webdataset", "scipy", "sklearn", "numpy")
-COMMANDS = sorted(cli.dare.commands)
+COMMANDS = sorted(cli.COMMANDS)
 IMPORTED = f"""
 import atexit, sys
 import cli
@@ -41,7 +41,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_every_option_has_help(name: str) -> None:
-    command = cli.dare.commands[name]
+    command = cli.command(name)
     assert command.help
     listed = dare("--help").out
     assert f"  {name} " in listed

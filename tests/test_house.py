@@ -73,7 +73,7 @@ def test_imports_run_one_way_within_a_wing(wing: str) -> None:
 
 
 def test_imports_are_seen_wherever_they_stand() -> None:
-    assert "dare_eeg" in imports(HOUSE / "cli.py")
+    assert "manifests" in imports(HOUSE / "cli.py")
     assert "mne" in imports(HOUSE / "pipelines" / "conditioning.py")
 
 

@@ -39,7 +39,7 @@ def test_every_command_that_is_named_exists(paper: str) -> None:
         if words[0] == "make" and len(words) > 1:
             assert words[1] in targets
         if words[0] == "dare" and len(words) > 1:
-            assert words[1] in cli.dare.commands
+            assert words[1] in cli.COMMANDS
         if "-m" in words and (module := words[words.index("-m") + 1]) != "pytest":
             assert (HOUSE / module.replace(".", "/")).with_suffix(".py").exists()
 

@@ -1,28 +1,38 @@
-"""A pretrained encoder that takes EEG as it comes: microvolts, electrodes by name, any sampling rate."""
+"""Our encoder: it takes EEG as it comes, in µV, electrodes by name, at any sampling rate."""
 
-import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dare_eeg.encoders.weights import Provenance, read_weights
+from dare_eeg.encoders.base import EEGEncoder, Identity, Prepared
+from dare_eeg.encoders.weights import Provenance, file_of, read_weights
+from dare_eeg.network.blocks import initialise
 from dare_eeg.network.model import SIZES, Encoder, Size, unless_complete
 from dare_eeg.network.resample import resample
 from manifests import electrodes as names
-from manifests.errors import DareError
+from manifests.atomic_io import sha256_file
+from manifests.electrodes import PRETRAIN_58
+from manifests.errors import UsageError
 
 
-class PretrainedEncoder(nn.Module):
-    """An encoder with what it was trained on; it scales, resamples and names its input itself."""
+class PretrainedEncoder(EEGEncoder):
+    """An encoder with what it was trained on; it scales, resamples and names its input itself.
 
-    def __init__(self, encoder: Encoder, provenance: Provenance, notes: tuple[str, ...] = ()) -> None:
+    ``file`` is where its weights were read from, None where they were not.
+    """
+
+    def __init__(
+        self, encoder: Encoder, provenance: Provenance, notes: tuple[str, ...] = (), file: Path | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.provenance = provenance
         self.notes = notes
+        self._file = file
 
     @property
     def electrodes(self) -> tuple[str, ...]:
@@ -49,50 +59,64 @@ class PretrainedEncoder(nn.Module):
         """The network's shape."""
         return self.provenance.size
 
-    def forward(
+    @cached_property
+    def identity(self) -> Identity:
+        """Its size by name, and what it was pretrained on; without a file it was not."""
+        return Identity(
+            name=self.size.name,
+            sha256="" if self._file is None else sha256_file(self._file),
+            is_pretrained=self._file is not None,
+            pretrained_on=self.provenance.manifest_sha256,
+            step=self.provenance.step,
+            subjects=self.provenance.subjects,
+            more_subjects=self.provenance.more_subjects,
+            notes=self.notes,
+        )
+
+    def known(self, electrodes: Sequence[str]) -> list[int]:
+        """Return the places of the electrodes that the vocabulary holds, older names and file spellings included."""
+        return names.in_vocabulary([names.canonical(name) for name in electrodes])
+
+    def prepare(
         self,
         x_uv: Tensor | NDArray,
         electrodes: Sequence[str],
         sfreq: float,
         present: Tensor | NDArray | None = None,
-    ) -> Tensor:
-        """Return features (B, N, S, D) of windows (B, C, T) in µV, N = floor(T × 256 / sfreq) // 64.
-
-        Electrodes go by name in any order, older names and file spellings included; those that the network
-        has no name for are left out with a warning. Where ``present`` (B, C) is False a window lacks that
-        electrode, whatever its row holds. Raises ValueError where no electrode remains, one is there twice,
-        shapes do not agree, or the window is shorter than one patch.
-        """
+    ) -> Prepared:
+        """Return windows at its rate in its unit; those of absent electrodes are zeros."""
         device = self.encoder.summary_token.device
         x_BCT = torch.as_tensor(x_uv, dtype=torch.float32, device=device)
-        if x_BCT.dim() != 3 or x_BCT.shape[1] != len(electrodes):
-            raise ValueError(f"{tuple(x_BCT.shape)} is not (windows, {len(electrodes)} electrodes, samples)")
-        columns, ids = _look_up(electrodes)
-        x_BCT = x_BCT[:, columns]
         present_BC = None
         if present is not None:
-            present_BC = torch.as_tensor(present, dtype=torch.bool, device=device)
-            if present_BC.shape != (len(x_BCT), len(electrodes)):
-                raise ValueError(f"present {tuple(present_BC.shape)} is not (windows, electrodes)")
-            present_BC = unless_complete(present_BC[:, columns])
+            present_BC = unless_complete(torch.as_tensor(present, dtype=torch.bool, device=device))
         if present_BC is not None:
             x_BCT = x_BCT.masked_fill(~present_BC[..., None], 0)
         x_BCT = resample(x_BCT, sfreq, self.sfreq) * self.unit_scale
-        return self.encoder(x_BCT, torch.tensor(ids, device=device), present_BC=present_BC)
+        return Prepared(x_BCT, tuple(electrodes), present_BC)
 
+    def encode(self, prepared: Prepared) -> Tensor:
+        """Return features (B, N, S, D), N the whole patches of the windows.
 
-def _look_up(electrodes: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Return the columns whose electrode the vocabulary holds, and their ids there."""
-    canonical = [names.canonical(name) for name in electrodes]
-    columns = names.in_vocabulary(canonical)
-    known = [canonical[column] for column in columns]
-    if not known:
-        raise ValueError(f"none of {', '.join(electrodes) or 'no electrodes'} is among the network's electrodes")
-    if twice := sorted({name for name in known if known.count(name) > 1}):
-        raise ValueError(f"electrodes there more than once: {', '.join(twice)}")
-    if left := [name for column, name in enumerate(electrodes) if column not in columns]:
-        warnings.warn(f"electrodes the network does not know are left out: {', '.join(left)}", stacklevel=3)
-    return columns, names.ids(known)
+        Raises ValueError for an electrode that is there twice and for windows shorter than one patch, KeyError for one
+        that the vocabulary does not hold.
+        """
+        ids_C = torch.tensor(self._ids(prepared.electrodes), device=prepared.x.device)
+        features: Tensor = self.encoder(prepared.x, ids_C, present_BC=prepared.present)
+        return features
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of its embeddings, then of each block; its last norm is in no layer."""
+        network = self.encoder
+        embeddings = [network.summary_token, *network.patch_embed.parameters(), *network.chan_embed.parameters()]
+        return [embeddings, *(list(block.parameters()) for block in network.blocks)]
+
+    def _ids(self, electrodes: Sequence[str]) -> list[int]:
+        """Return the places of electrodes in the vocabulary."""
+        canonical = [names.canonical(name) for name in electrodes]
+        if twice := sorted({name for name in canonical if canonical.count(name) > 1}):
+            raise ValueError(f"electrodes there more than once: {', '.join(twice)}")
+        return names.ids(canonical)
 
 
 def load_encoder(
@@ -112,17 +136,29 @@ def load_encoder(
         provenance = provenance.model_copy(update={"unit_scale": unit_scale})
     encoder = Encoder(provenance.size)
     encoder.load_state_dict(state)
-    return PretrainedEncoder(encoder, provenance, notes).eval().requires_grad_(False)
+    return _frozen(PretrainedEncoder(encoder, provenance, notes, file_of(Path(path))))
+
+
+def untrained_encoder(size: str) -> PretrainedEncoder:
+    """Return an encoder of one of `SIZES` with weights drawn from torch's global generator: the control of a probe."""
+    encoder = Encoder(SIZES[size])
+    initialise(encoder, "fan_in")
+    return _frozen(PretrainedEncoder(encoder, Provenance(**vars(SIZES[size]), electrodes=PRETRAIN_58)))
+
+
+def _frozen(encoder: PretrainedEncoder) -> PretrainedEncoder:
+    return encoder.eval().requires_grad_(False)
 
 
 def _required(path: Path, found: Size, wanted: str | Size) -> Size:
     """Return the wanted size; DareError where it is unknown or the weights have another shape."""
     if isinstance(wanted, str):
         if wanted not in SIZES:
-            raise DareError(f"{path}: no size {wanted!r}; name one of {', '.join(SIZES)}")
+            raise UsageError(f"no size {wanted!r}", path=path, remedy=f"name one of {', '.join(SIZES)}")
         wanted = SIZES[wanted]
     shapes = [(size.width, size.summary_tokens, size.depths[0]) for size in (found, wanted)]
     if shapes[0] != shapes[1]:
         told = " but ".join("width {}, {} summary tokens, {} blocks".format(*shape) for shape in shapes)
-        raise DareError(f"{path}: has {told} are required ({wanted.name}); name the file's own size or none")
+        reason = f"has {told} are required ({wanted.name})"
+        raise UsageError(reason, path=path, remedy="name the file's own size or none")
     return wanted

@@ -103,13 +103,18 @@ def metadata_of(provenance: Provenance) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in provenance.as_json().items()}
 
 
+def file_of(path: Path) -> Path:
+    """Return the file with the weights of a run's folder, or the file that is named itself."""
+    return path / ENCODER_FILE if path.is_dir() else path
+
+
 def read_weights(path: Path) -> Weights:
     """Return the encoder of a run's folder, a .safetensors, a published .ckpt or a published .pth.
 
     Raises DareError, in one line, for a file that is missing, empty, cut short, no checkpoint, or whose
     tensors are not exactly those of an encoder.
     """
-    file = path / ENCODER_FILE if path.is_dir() else path
+    file = file_of(path)
     if not file.exists():
         raise DareError(f"{file}: not found; {_WAY_OUT}")
     if file.stat().st_size == 0:

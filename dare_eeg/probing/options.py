@@ -1,17 +1,19 @@
-"""Practice: how a probe is fed, trained and chosen. The defaults are sound; the published scripts' ways are choices."""
+"""Options of a probe: how it is fed, trained and chosen. The defaults are sound; the published ways are choices."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from manifests import records
-from manifests.errors import DareError
+from manifests.errors import UsageError
 from manifests.records import Part
 
 Mode = Literal["conv-linear", "linear", "finetune"]
 
+MODES: tuple[Mode, ...] = get_args(Mode)
 
-class Practice(Part):
+
+class ProbeOptions(Part):
     """How windows reach the encoder of a probe, and by what its best epoch is chosen.
 
     ``electrode_ids`` ``positions`` numbers the adapter's outputs from 0, whatever electrodes they stand for.
@@ -27,35 +29,43 @@ class Practice(Part):
     choose_on: Literal["valid", "test"] = "valid"
 
     @property
+    def feeds_as_encoder_expects(self) -> bool:
+        """Whether windows reach the encoder at its rate, in its unit and by the names of their electrodes."""
+        return (self.electrode_ids, self.unit_scale, self.resampling) == ("own", None, "band_limited")
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What the reader of its results must know."""
-        told = {
+        applies = {
             "best epochs were chosen on test, so the figures flatter": self.choose_on == "test",
             "tested windows took part, without labels, in the alignment": self.alignment != "none",
         }
-        return tuple(text for text, applies in told.items() if applies)
+        return tuple(caution for caution, applied in applies.items() if applied)
 
 
-PUBLISHED: dict[str, Practice] = {
-    "conv-linear": Practice(alignment="euclidean", unit_scale=0.1, resampling="nearest", choose_on="test"),
-    "finetune": Practice(
+PUBLISHED: dict[str, ProbeOptions] = {
+    "conv-linear": ProbeOptions(alignment="euclidean", unit_scale=0.1, resampling="nearest", choose_on="test"),
+    "finetune": ProbeOptions(
         electrode_ids="positions", unit_scale=0.01, resampling="none", layer_decay=1.0, choose_on="test"
     ),
 }
 """What the published scripts do instead, slips included: of BCIC-2b, and of TUAB and TUEV."""
 
 
-def practice(mode: Mode, as_published: bool = False, settings: tuple[str, ...] = ()) -> Practice:
-    """Return the practice of a mode; ``settings`` are fields as KEY=VALUE, above what was published.
+def options_of(mode: Mode, as_published: bool = False, settings: tuple[str, ...] = ()) -> ProbeOptions:
+    """Return the options of a mode; ``settings`` are fields as KEY=VALUE, above what was published.
 
-    Raises DareError naming the field and the reason, and for the linear mode, which has no choice and no precedent.
+    Raises UsageError naming the field and the reason, and for the linear mode, which has no choice and no precedent.
     """
     if mode == "linear" and (as_published or settings):
-        raise DareError("--mode linear: only conv-linear and finetune have published ways; name one of them")
+        raise UsageError(
+            "only conv-linear and finetune have published ways", path="--mode linear", remedy="name one of them"
+        )
     fields = dict(PUBLISHED[mode]) if as_published else {}
     for text in settings:
         fields |= records.option(text, "choose_on=test")
     try:
-        return Practice(**fields)
+        return ProbeOptions(**fields)
     except ValidationError as problem:
-        raise DareError(f"--set {records.fault(problem)}; docs/probing.md tells of every field") from None
+        fault = records.fault(problem)
+        raise UsageError(f"--set {fault}", remedy="docs/probing.md tells of every field") from None

@@ -1,7 +1,7 @@
 """Results: what a probe found, as results.json keeps it."""
 
-from dare_eeg.probing.options import Mode, Practice
-from dare_eeg.probing.splits import Protocol
+from dare_eeg.probing.options import Mode, ProbeOptions
+from manifests.recipe import EvaluationProtocol
 from manifests.records import Part, Record, added
 
 
@@ -60,9 +60,9 @@ class Results(Record):
     corpus: str
     corpus_version: str
     manifest_sha256: str
-    protocol: Protocol
+    protocol: EvaluationProtocol
     mode: Mode
-    practice: Practice
+    practice: ProbeOptions
     cautions: tuple[str, ...]
     encoder: EncoderFacts
     seeds: tuple[int, ...]

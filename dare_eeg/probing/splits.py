@@ -1,7 +1,6 @@
 """Splits: who is trained on, selected on and tested on. No subject is on two sides, but in `within` by design."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +9,11 @@ from dare_eeg.data.shards import Windows
 from manifests import keyed
 from manifests.errors import DareError
 from manifests.manifest import SPLITS
+from manifests.recipe import EvaluationProtocol
 
 NUM_FOLDS = 5
 VALID_SHARE = 0.2
 """Share of the training subjects (of the training recordings within a subject) that models are selected on."""
-
-Protocol = Literal["official", "kfold", "loso", "within"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Fold:
     test: NDArray[np.int64]
 
 
-def folds(windows: Windows, protocol: Protocol) -> list[Fold]:
+def folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
     """Return the folds of a protocol.
 
     ``official`` is the corpus's own split; ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or
@@ -45,7 +43,7 @@ def folds(windows: Windows, protocol: Protocol) -> list[Fold]:
     return found
 
 
-def _folds(windows: Windows, protocol: Protocol) -> list[Fold]:
+def _folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
     subjects = windows.subjects
     if protocol == "within":
         found = [_within(windows, subject) for subject in sorted({*subjects[windows.split == "test"]})]

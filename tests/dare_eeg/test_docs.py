@@ -9,7 +9,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 import cli
-from dare_eeg.probing import options as practice
+from dare_eeg.probing import options
 from dare_eeg.training import config
 from manifests.records import Part
 
@@ -44,13 +44,13 @@ def test_every_field_of_pretraining_is_told_with_its_default_and_its_published_v
     assert published == {name: written(value) for name, value in config.PUBLISHED.items()}
 
 
-def test_every_field_of_a_practice_is_told_with_its_default_and_its_published_values() -> None:
+def test_every_option_of_a_probe_is_told_with_its_default_and_its_published_values() -> None:
     told = {name: columns for name, columns in rows("probing.md").items() if not name.startswith("--")}
-    assert told.keys() == practice.Practice.model_fields.keys()
-    plain = defaults(practice.Practice)
+    assert told.keys() == options.ProbeOptions.model_fields.keys()
+    plain = defaults(options.ProbeOptions)
     assert {name: columns[2] for name, columns in told.items()} == plain
     for column, mode in ((3, "conv-linear"), (4, "finetune")):
-        fields = {name: written(value) for name, value in practice.PUBLISHED[mode].model_dump().items()}
+        fields = {name: written(value) for name, value in options.PUBLISHED[mode].model_dump().items()}
         wanted = {name: "=" if fields[name] == plain[name] else fields[name] for name in fields}
         assert {name: columns[column] for name, columns in told.items()} == wanted
 
@@ -58,12 +58,12 @@ def test_every_field_of_a_practice_is_told_with_its_default_and_its_published_va
 @pytest.mark.parametrize(("command", "page"), [("pretrain", "pretraining.md"), ("probe", "probing.md")])
 def test_every_option_is_told(command: str, page: str) -> None:
     text = (DOCS / page).read_text()
-    options = [one for one in cli.dare.commands[command].params if isinstance(one, click.Option)]
+    options = [one for one in cli.command(command).params if isinstance(one, click.Option)]
     assert len(options) > 10
     assert [one.opts[0] for one in options if f"`{one.opts[0]}" not in text] == []
 
 
 def test_the_option_that_a_field_has_is_named_beside_it() -> None:
-    options = {one.name: one.opts[0] for one in cli.dare.commands["pretrain"].params}
+    options = {one.name: one.opts[0] for one in cli.command("pretrain").params}
     for name, columns in rows("pretraining.md").items():
         assert columns[1] == f"`{options.get(name, '--set')}`", name

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
-from dare_eeg.probing.splits import Fold, Protocol, folds
+from dare_eeg.probing.splits import Fold, folds
 from manifests.errors import DareError
 from manifests.manifest import SPLITS
+from manifests.recipe import EvaluationProtocol
 
 
 class People:
@@ -29,7 +30,7 @@ class People:
         self.labels = np.array([subjects[:number].count(subject) % 2 for number, subject in enumerate(subjects)])
 
 
-def made(people: People, protocol: Protocol) -> list[Fold]:
+def made(people: People, protocol: EvaluationProtocol) -> list[Fold]:
     return folds(cast(Windows, people), protocol)
 
 
@@ -47,7 +48,7 @@ def people(draw: st.DrawFn) -> People:
 
 @pytest.mark.slow
 @given(people(), st.sampled_from(["kfold", "loso"]))
-def test_folds_share_no_subject_and_test_everyone_once(whole: People, protocol: Protocol) -> None:
+def test_folds_share_no_subject_and_test_everyone_once(whole: People, protocol: EvaluationProtocol) -> None:
     found = made(whole, protocol)
     everyone = sorted(set(whole.subjects.tolist()))
     for fold in found:
@@ -76,7 +77,7 @@ def test_who_is_selected_on_turns_with_the_folds() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["kfold", "loso"])
-def test_too_few_subjects_are_refused(protocol: Protocol) -> None:
+def test_too_few_subjects_are_refused(protocol: EvaluationProtocol) -> None:
     with pytest.raises(DareError, match=f"set: 2 subjects are too few for {protocol}; it needs 3"):
         made(People(["a", "b", "b"]), protocol)
 

@@ -1,0 +1,153 @@
+"""Commands: ``dare pretrain``, ``export``, ``probe``: each parses, calls one function, prints."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import click
+
+if TYPE_CHECKING:
+    from dare_eeg.probing.options import Mode
+
+from manifests.terminal import FILE, FOLDER, progress
+
+
+@click.command()
+@click.option("--shards", type=FOLDER, help="A shard set or a merged one; needed unless --config names it.")
+@click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/SET-SIZE]")
+@click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]), help="[default: base]")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the windows.  [default: 200]")
+@click.option("--steps", type=click.IntRange(1), help="Optimizer steps instead of epochs.")
+@click.option("--stop-after", type=click.IntRange(1), default=None, help="Save and end after so many more steps.")
+@click.option("--checkpoint-every", type=click.IntRange(1), help="Steps between checkpoints.  [default: a twentieth]")
+@click.option("--global-batch", type=click.IntRange(1), help="Windows of a step.  [default: 64]")
+@click.option("--micro-batch", type=click.IntRange(1), help="Windows of one pass.  [default: the largest divisor of the"
+              " global batch up to 16, one that the processes can share if there is one]")  # fmt: skip
+@click.option("--lr", type=float, help="Peak learning rate.  [default: 0.002 for nano, else 0.0005]")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="[default: bf16 on a GPU, else fp32]")
+@click.option("--seed", type=int, help="Of weights, order, crops and masks.  [default: 2025]")
+@click.option("--exclude", multiple=True, metavar="SET[:SPLIT]", help="Leave out the subjects of this set.")
+@click.option("--case", type=click.IntRange(1, 5), help="Ablation: 1 no anchor, 2 raw targets, 3 reconstruct from the"
+              " prediction, 4 no second view.  [default: 5, whole]")  # fmt: skip
+@click.option("--masking", type=click.Choice(["published", "window", "fixed"]), help="One mask a micro-batch, one a"
+              " window, or half of the time patches exactly.  [default: published]")  # fmt: skip
+@click.option("--augment", is_flag=True, default=None, help="Spoil what the encoder sees, not what it must reach.")
+@click.option("--gather-negatives", is_flag=True, default=None, help="Contrast with the windows of all ranks.")
+@click.option("--as-published", is_flag=True, help="The published recipe, slips included.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the config.")
+@click.option("--config", "file", type=FILE, help="A config.toml, as every run leaves one; options override it.")
+@click.option("--deepspeed", type=FILE, help="DeepSpeed JSON merged over the built-in config.")
+@click.option("--log", multiple=True, type=click.Choice(["wandb", "mlflow"]), help="Send the metrics there, too.")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: bool, **given: Any) -> None:
+    """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
+    from dare_eeg.data.shards import training_sets
+    from dare_eeg.running.engine import num_processes, one_voice
+    from dare_eeg.running.progress import progress as progress_of_steps
+    from dare_eeg.training import config as configs
+    from dare_eeg.training import pretrain as training
+    from dare_eeg.training.loader import outside_vocabulary
+
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    with one_voice():
+        config = configs.load(file, given, num_processes())
+        sets = training_sets(Path(config.shards), config.exclude)
+        if first and (strange := outside_vocabulary(sets)):
+            click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
+        with progress_of_steps() as report:
+            done = training.pretrain(config, sets, report, resume, stop_after or 0)
+    if not first:
+        return
+    if as_json:
+        click.echo(json.dumps(dict(vars(done)), default=str))
+        return
+    click.echo(f"{done.encoder}: {done.steps} of {done.planned} steps")
+    if done.best_valid is not None:
+        click.echo(f"  best valid loss {done.best_valid:.4f}")
+    if done.steps < done.planned:
+        click.echo(f"  go on with: dare pretrain --config {config.out}/config.toml --resume")
+
+
+@click.command()
+@click.option("--encoder", type=click.Path(path_type=Path), required=True, help="A run or a file.")
+@click.option("--to", type=click.Choice(["official", "safetensors"]), required=True, help="The form to write.")
+@click.option("--out", type=FILE, required=True, help="The file to write.")
+def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> None:
+    """Write an encoder in the published form, or a published one in ours, and check it to the bit."""
+    from dare_eeg.encoders.published import export as write
+
+    click.echo("\n  ".join([f"{out}: the encoder of {encoder}", *write(encoder, to, out)]))
+
+
+@click.command()
+@click.argument("corpus")
+@click.option("--shards", type=FOLDER, help="The labelled set.  [default: shards/CORPUS]")
+@click.option(
+    "--encoder", default="", help="A run, a file, scratch, or py:FILE.py:FUNCTION.  [default: the newest run]"
+)
+@click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]), default="base",
+              show_default=True, help="Of a scratch encoder.")  # fmt: skip
+@click.option("--mode", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas.")
+@click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many times, seeds from 0.")
+@click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
+@click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
+              " each interval.")  # fmt: skip
+@click.option(
+    "--as-published", is_flag=True, help="Feed, train and choose as the published scripts do, slips included."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the practice.")
+@click.option("--out", type=FOLDER, help="Folder of the results.  [default: probes/CORPUS-ENCODER-MODE]")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def probe(
+    corpus: str,
+    shards: Path | None,
+    encoder: str,
+    size: str,
+    mode: str,
+    protocol: Any,
+    seeds: int,
+    epochs: int | None,
+    resamples: int,
+    as_published: bool,
+    settings: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure what an encoder's features are worth on the labelled set of CORPUS."""
+    from dare_eeg.encoders.named import newest_run, short_name
+    from dare_eeg.probing import report
+    from dare_eeg.probing.options import MODES, options_of
+    from dare_eeg.probing.probe import probe as run_probe
+    from dare_eeg.probing.request import ProbeRequest
+
+    modes = mode.split(",")
+    if strange := [name for name in modes if name not in MODES]:
+        raise click.UsageError(f"--mode {strange[0]}: choose among {', '.join(MODES)}")
+    encoder = encoder or newest_run(Path("runs"))
+    name = f"{corpus}-{short_name(encoder, size)}"
+    for one in cast("list[Mode]", modes):
+        folder = out if out and len(modes) == 1 else (out or Path("probes")) / f"{name}-{one}"
+        request = ProbeRequest(
+            corpus,
+            shards or Path("shards") / corpus,
+            encoder,
+            one,
+            protocol,
+            seeds,
+            folder,
+            size,
+            epochs or 0,
+            options_of(one, as_published, settings),
+            resamples,
+        )
+        results = run_probe(request, progress(f"probe {one}", "fits"))
+        if as_json:
+            click.echo(json.dumps(results.model_dump(mode="json")))
+        else:
+            click.echo(report.text(folder, results))

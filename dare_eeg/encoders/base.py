@@ -1,0 +1,112 @@
+"""What any encoder answers: windows in µV go in by the names of their electrodes, features come out."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Windows as an encoder reads them: ``x`` (B, C, T) at its rate, in its unit, of its length, a row per electrode.
+
+    Where ``present`` (B, C) is False a window lacks that electrode; None where no window lacks one.
+    """
+
+    x: Tensor
+    electrodes: tuple[str, ...]
+    present: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who an encoder is: its name, the sha256 of its file ("" where it has none), and what it was pretrained on.
+
+    ``pretrained_on`` is the sha256 of a manifest and ``subjects`` are those it has seen, as namespace:id; "" and none
+    where unknown. It has seen ``more_subjects`` where it began with weights that do not say whom they had seen.
+    ``notes`` are what the user should know of its file.
+    """
+
+    name: str
+    sha256: str = ""
+    is_pretrained: bool = True
+    pretrained_on: str = ""
+    step: int = 0
+    subjects: tuple[str, ...] = ()
+    more_subjects: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class EEGEncoder(nn.Module, ABC):
+    """An encoder as probes and reports know it: a torch module with these answers, and nothing else is asked of it."""
+
+    @property
+    @abstractmethod
+    def electrodes(self) -> tuple[str, ...]:
+        """The electrodes it was trained on, which an adapter maps recorded ones onto."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> Identity:
+        """Who it is and what it was pretrained on."""
+
+    @abstractmethod
+    def known(self, electrodes: Sequence[str]) -> list[int]:
+        """Return the places of those electrodes that it can read."""
+
+    @abstractmethod
+    def prepare(
+        self,
+        x_uv: Tensor | NDArray,
+        electrodes: Sequence[str],
+        sfreq: float,
+        present: Tensor | NDArray | None = None,
+    ) -> Prepared:
+        """Return windows (B, C, T) in µV at ``sfreq`` Hz as it reads them, those of electrodes it cannot read too.
+
+        Where ``present`` (B, C) is False a window lacks that electrode, whatever its row holds.
+        """
+
+    @abstractmethod
+    def encode(self, prepared: Prepared) -> Tensor:
+        """Return features (B, N, S, D): N moments of a window, S vectors of width D for each."""
+
+    @abstractmethod
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return its parameters layer by layer from the bottom up, for fine-tuning; [] where it has no layers.
+
+        Those above its layers, such as a last norm, are in none.
+        """
+
+    def forward(
+        self,
+        x_uv: Tensor | NDArray,
+        electrodes: Sequence[str],
+        sfreq: float,
+        present: Tensor | NDArray | None = None,
+    ) -> Tensor:
+        """Return features (B, N, S, D) of windows (B, C, T) in µV at ``sfreq`` Hz, a row per electrode by name.
+
+        Electrodes that it cannot read are left out with a warning; where ``present`` (B, C) is False a window lacks
+        that electrode, whatever its row holds. Raises ValueError where no electrode remains and where shapes do not
+        agree.
+        """
+        places = self.known(electrodes)
+        if not places:
+            raise ValueError(f"none of {', '.join(electrodes) or 'no electrodes'} is among the network's electrodes")
+        x_uv = torch.as_tensor(x_uv)
+        if x_uv.dim() != 3 or x_uv.shape[1] != len(electrodes):
+            raise ValueError(f"{tuple(x_uv.shape)} is not (windows, {len(electrodes)} electrodes, samples)")
+        if present is not None:
+            present = torch.as_tensor(present, dtype=torch.bool)
+            if present.shape != x_uv.shape[:2]:
+                raise ValueError(f"present {tuple(present.shape)} is not (windows, electrodes)")
+        if left := [name for place, name in enumerate(electrodes) if place not in places]:
+            warnings.warn(f"electrodes the network does not know are left out: {', '.join(left)}", stacklevel=2)
+            x_uv, electrodes = x_uv[:, places], [electrodes[place] for place in places]
+            present = None if present is None else present[:, places]
+        return self.encode(self.prepare(x_uv, electrodes, sfreq, present))

@@ -1,0 +1,141 @@
+"""Fit: a network on the windows of a fold, its best epoch chosen on valid, test asked once."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dare_eeg.data.shards import Windows
+from dare_eeg.probing.metrics import scores
+from dare_eeg.probing.splits import Fold
+from manifests import keyed
+
+
+@dataclass(frozen=True)
+class FoldFit:
+    """What a classifier says of the test windows, (n, classes), and how it got there."""
+
+    probabilities: NDArray[np.float64]
+    selected: dict[str, int | float]
+    curves: list[dict[str, float]] = field(default_factory=list)
+
+
+Fitter = Callable[[Fold, int], FoldFit]
+"""What fits a fold with a seed."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is fitted: passes over the windows, windows of a step, peak learning rate, weight decay.
+
+    ``layer_decay`` is the factor from one layer's rate to that of the layer below it, ``choose_on`` the part of the
+    fold that chooses the best epoch.
+    """
+
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    layer_decay: float = 1.0
+    choose_on: Literal["valid", "test"] = "valid"
+
+
+def device() -> torch.device:
+    """Return a GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit_network(
+    network: nn.Module,
+    layers: list[list[nn.Parameter]],
+    windows: Windows,
+    fold: Fold,
+    training: Training,
+    seed: int,
+) -> FoldFit:
+    """Fit a network, logits (B, classes) of windows (B, C, T) in µV, and return what its best epoch says of test.
+
+    The best epoch is that of the highest balanced accuracy, then likelihood. ``layers`` are those of its encoder from
+    the bottom up. Cross entropy with weights sqrt(mean frequency / frequency), smoothed by 0.1 for more than two
+    classes; AdamW by a one-cycle schedule.
+    """
+    network.to(device())
+    chosen_on: NDArray[np.int64] = getattr(fold, training.choose_on)
+    labels = windows.labels.astype(np.int64)
+    weights = _class_weights(labels[fold.train], len(windows.classes)).to(device())
+    smoothing = 0.1 if len(windows.classes) > 2 else 0.0
+    optimizer = torch.optim.AdamW(_groups(network, layers, training))
+    steps = -(-len(fold.train) // training.batch)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=training.epochs * steps, pct_start=0.2
+    )
+    best, best_state, curves = (-1.0, 0.0), copy.deepcopy(network.state_dict()), []
+    selected: dict[str, int | float] = {}
+    for epoch in range(1, training.epochs + 1):
+        network.train()
+        order = fold.train[keyed.permutation(keyed.key("probe", seed, epoch), len(fold.train))]
+        total = 0.0
+        for start in range(0, len(order), training.batch):
+            numbers = order[start : start + training.batch]
+            if len(numbers) < 2:
+                continue  # batch norm has no variance of one window
+            logits = network(torch.from_numpy(windows.take(numbers)).to(device()))
+            targets = torch.from_numpy(labels[numbers]).to(device())
+            loss = F.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            cycle.step()
+            total += loss.item() * len(numbers)
+        probabilities = predict(network, windows, chosen_on, training.batch)
+        score = scores(labels[chosen_on], probabilities)["balanced_accuracy"]
+        of_truth = probabilities[np.arange(len(probabilities)), labels[chosen_on]]
+        log_likelihood = float(np.log(of_truth + 1e-12).mean())
+        measured = {f"{training.choose_on}_balanced_accuracy": score}
+        curves.append({"epoch": epoch, "train_loss": total / len(order)} | measured)
+        if (score, log_likelihood) > best:
+            best, best_state = (score, log_likelihood), copy.deepcopy(network.state_dict())
+            selected = {"epoch": epoch} | measured
+    network.load_state_dict(best_state)
+    return FoldFit(predict(network, windows, fold.test, training.batch), selected, curves)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, windows: Windows, numbers: NDArray[np.int64], batch: int) -> NDArray[np.float64]:
+    """Return probabilities (n, classes) of windows by number."""
+    network.eval()
+    parts = [
+        network(torch.from_numpy(windows.take(numbers[start : start + batch])).to(device())).double().softmax(dim=1)
+        for start in range(0, len(numbers), batch)
+    ]
+    return torch.cat(parts).cpu().numpy()
+
+
+def _groups(network: nn.Module, layers: list[list[nn.Parameter]], training: Training) -> list[dict[str, Any]]:
+    """Return parameter groups: no decay on 1-D tensors, and lower rates for the encoder's lower layers."""
+    scales = {
+        id(parameter): training.layer_decay ** (len(layers) - number)
+        for number, layer in enumerate(layers)
+        for parameter in layer
+    }
+    return [
+        {
+            "params": [parameter],
+            "lr": training.lr * scales.get(id(parameter), 1.0),
+            "weight_decay": training.weight_decay if parameter.ndim > 1 else 0.0,
+        }
+        for parameter in network.parameters()
+        if parameter.requires_grad
+    ]
+
+
+def _class_weights(labels: NDArray[np.int64], num_classes: int) -> Tensor:
+    counts = np.bincount(labels, minlength=num_classes)
+    weights = np.sqrt(counts[counts > 0].mean() / np.maximum(counts, 1)) * (counts > 0)
+    return torch.tensor(weights / weights[counts > 0].mean(), dtype=torch.float32)

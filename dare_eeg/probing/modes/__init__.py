@@ -1,0 +1,22 @@
+"""Modes: what is fitted on top of an encoder, a file each; a mode makes of encoder and windows what fits a fold."""
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from dare_eeg.data.shards import Windows
+from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.probing.fit import Fitter
+from dare_eeg.probing.options import Mode, ProbeOptions
+
+
+class MakeFitter(Protocol):
+    """What a mode's file has under the name ``fitter``."""
+
+    def __call__(self, encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int) -> Fitter:
+        """Return what fits a fold with a seed; ``epochs`` 0 are the mode's own."""
+
+
+def fitter(mode: Mode) -> MakeFitter:
+    """Return what makes the fitter of a mode."""
+    module = import_module(f"dare_eeg.probing.modes.{mode.replace('-', '_')}")
+    return cast(MakeFitter, module.fitter)

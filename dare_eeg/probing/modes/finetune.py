@@ -1,0 +1,35 @@
+"""Finetune: all of an encoder between a deeper adapter and a deeper head, as published for TUAB and TUEV."""
+
+from dataclasses import replace
+from functools import partial
+
+from dare_eeg.data.shards import Windows
+from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.network.heads import Adapter, FinetuneHead
+from dare_eeg.probing.fit import Fitter, FoldFit, Training, fit_network
+from dare_eeg.probing.network import ProbeNetwork
+from dare_eeg.probing.options import ProbeOptions
+from dare_eeg.probing.splits import Fold
+
+TRAINING = Training(epochs=50, batch=100, lr=5e-4, weight_decay=0.05)
+"""As published for TUAB; rates go by one cycle."""
+
+_TIME_KERNEL = 15
+"""Samples of the adapter's filter over time."""
+
+
+def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int) -> Fitter:
+    """Return what fits adapter, encoder and head on a fold, the encoder's lower layers at lower rates."""
+    training = replace(
+        TRAINING,
+        epochs=epochs or TRAINING.epochs,
+        layer_decay=options.layer_decay,
+        choose_on=options.choose_on,
+    )
+    adapter = partial(Adapter, time_kernel=_TIME_KERNEL, layers=2)
+
+    def fit(fold: Fold, seed: int) -> FoldFit:
+        network = ProbeNetwork(encoder, windows, adapter, FinetuneHead, is_frozen=False)
+        return fit_network(network, network.encoder.layers(), windows, fold, training, seed)
+
+    return fit

@@ -1,0 +1,29 @@
+"""Request: all that a probe is asked."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dare_eeg.probing.metrics import NUM_RESAMPLES
+from dare_eeg.probing.options import Mode, ProbeOptions
+from manifests.recipe import EvaluationProtocol
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """Which corpus and set, encoder (by name, ``scratch`` of ``size``), mode, protocol, how many seeds, and how.
+
+    ``protocol`` None is the recipe's own, ``epochs`` 0 are the mode's. ``resamples`` is the number of draws of subjects
+    behind each interval, ``out`` the folder that the results land in.
+    """
+
+    corpus: str
+    shards: Path
+    encoder: str
+    mode: Mode
+    protocol: EvaluationProtocol | None
+    seeds: int
+    out: Path
+    size: str = "base"
+    epochs: int = 0
+    options: ProbeOptions = field(default_factory=ProbeOptions)
+    resamples: int = NUM_RESAMPLES

@@ -1,0 +1,146 @@
+"""Commands: ``dare synth``, ``preprocess``, ``inspect``: each parses, calls one function, prints."""
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from manifests.terminal import FILE, FOLDER, OK, SOME_FAILED, progress
+
+
+@click.command()
+@click.argument("corpus")
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the raw tree into; must be empty.")
+@click.option("--subjects", type=click.IntRange(1), default=8, show_default=True, help="How many subjects.")
+@click.option(
+    "--seconds", type=click.FloatRange(1, 86400), default=60.0, show_default=True, help="Length of a recording."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
+def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> None:
+    """Write a small synthetic CORPUS in its real tree and format, with classes that a probe can learn."""
+    from pipelines import synth as synthesis
+
+    paths = synthesis.write(corpus, out, subjects, seconds, seed)
+    megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    click.echo(f"{out}: {len(paths)} files of {corpus}, {megabytes:.1f} MB")
+
+
+@click.command()
+@click.argument("corpus")
+@click.option("--src", type=FOLDER, required=True,
+              help="Folder above the corpus's raw tree, or a set written with --format zarr or both.")  # fmt: skip
+@click.option("--out", type=FOLDER, default=Path("shards"), show_default=True, help="The set lands in OUT/CORPUS.")
+@click.option("--for", "purpose", type=click.Choice(["probe", "pretrain"]), help="Labelled windows, or the model's own"
+              " unlabelled ones in OUT/CORPUS-pretrain.  [default: probe where there are classes]")  # fmt: skip
+@click.option("--recipe", "file", type=FILE, help="A recipe of your own for CORPUS instead of the one it comes with.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One recipe field; preset=published.")
+@click.option("--format", type=click.Choice(["webdataset", "zarr", "both"]), default="webdataset", show_default=True,
+              help="Windows in tars, continuous recordings in zarr stores, or both.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Processes.")
+@click.option("--scheduler", default="", help="A running dask scheduler: its address or scheduler file.")
+@click.option("--part", default="1/1", show_default=True, help="I/N: build every N-th shard, for job arrays.")
+@click.option("--subjects", default="", help="Only these subjects, by id, separated by commas.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
+@click.option("--dry-run", is_flag=True, help="Read headers and samples, say what each recording is like and the plan.")
+@click.option("--retry-failed", is_flag=True, help="Build again the shards in which a recording could not be read.")
+@click.option("--strict", is_flag=True, help="Status 1 if any recording failed.")
+@click.option("--overwrite", is_flag=True, help="Replace a set that another plan made.")
+@click.option("--append", is_flag=True, help="Add recordings that are new to a set, as new shards.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the findings of --dry-run.")
+@click.option("--html", type=FILE, help="Write what --dry-run finds as a page, too.")
+def preprocess(
+    corpus: str,
+    src: Path,
+    out: Path,
+    purpose: Literal["probe", "pretrain"] | None,
+    file: Path | None,
+    settings: tuple[str, ...],
+    format: Literal["webdataset", "zarr", "both"],
+    workers: int,
+    scheduler: str,
+    part: str,
+    subjects: str,
+    limit: int | None,
+    dry_run: bool,
+    retry_failed: bool,
+    strict: bool,
+    overwrite: bool,
+    append: bool,
+    as_json: bool,
+    html: Path | None,
+) -> int:
+    """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
+    from manifests import manifest
+    from manifests import recipe as recipes
+    from pipelines import corpora, run
+    from pipelines.doctor import page, scan_quality
+    from pipelines.plan import SetOptions
+    from pipelines.sources import open_source
+
+    if append and overwrite:
+        raise click.UsageError("--append and --overwrite: one keeps what is there, the other does not; give one")
+    if html and not dry_run:
+        raise click.UsageError(f"--html {html}: goes with --dry-run")
+    recipe = corpora.settled(recipes.load(corpus, purpose, settings, file))
+    source = open_source(src)
+    if dry_run:
+        source.raw_folder("--dry-run")
+    tree = source.scan(recipe, progress("scan", "recordings"))
+    tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
+    if dry_run:
+        facts = scan_quality.scan_quality(tree, recipe, source, workers, progress("sample", "recordings"))
+        if html:
+            page.write(html, facts)
+        click.echo(json.dumps(facts, indent=1) if as_json else page.text(facts))
+        return SOME_FAILED if strict and scan_quality.reasons(facts, "failed") else OK
+    folder = out / recipe.set_name
+    whole = run.preprocess(
+        tree,
+        recipe,
+        source,
+        folder,
+        run.Workers(workers, scheduler, _part(part)),
+        SetOptions(format, overwrite, append, retry_failed),
+        progress("build", "shards"),
+    )
+    if whole is None:
+        click.echo(f"{folder}: part {part} is done; the manifest is written when the other parts are")
+        return OK
+    if as_json:
+        click.echo(whole.model_dump_json(indent=1))
+    else:
+        click.echo(manifest.text(folder, whole))
+        if tree.num_others:
+            click.echo(
+                f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone"
+            )
+    return SOME_FAILED if strict and whole.recordings["failed"] else OK
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(path: Path, as_json: bool) -> None:
+    """Say what a raw recording, a raw tree or a shard set holds."""
+    from manifests import manifest
+
+    if path.is_dir() and (path / "manifest.json").exists():
+        whole = manifest.load(path)
+        if as_json or isinstance(whole, manifest.Merged):
+            click.echo(whole.model_dump_json(indent=1))
+        else:
+            click.echo(manifest.text(path, whole))
+        return
+    from pipelines import inspect as raw
+
+    facts = raw.tree(path) if path.is_dir() else raw.recording(path)
+    click.echo(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else raw.text(facts))
+
+
+def _part(text: str) -> tuple[int, int]:
+    index, _, parts = text.partition("/")
+    if not (index.isdigit() and parts.isdigit() and 1 <= int(index) <= int(parts)):
+        raise click.UsageError(f"--part {text}: give I/N with 1 <= I <= N, as in 3/16")
+    return int(index), int(parts)

@@ -1,0 +1,103 @@
+"""Any encoder that answers what it is asked is probed, in every mode, by the command and by name."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dare_eeg import open_shards
+from dare_eeg.network.heads import Adapter, FinetuneHead, ProbeHead
+from dare_eeg.probing.fit import Training, fit_network
+from dare_eeg.probing.modes.linear import features
+from dare_eeg.probing.network import ProbeNetwork
+from dare_eeg.probing.options import MODES
+from dare_eeg.probing.splits import folds
+from manifests.manifest import SPLITS
+from tests.commands import dare, unusable
+from tests.dare_eeg.own_encoder import OwnEncoder
+
+FILE = Path(__file__).with_name("own_encoder.py")
+NAME = f"py:{FILE}:OwnEncoder"
+
+
+@pytest.mark.slow
+def test_every_mode_probes_it_and_says_who_it_is(tuab: Path, tmp_path: Path) -> None:
+    named = ("--shards", tuab, "--encoder", NAME, "--out", tmp_path, "--resamples", 5)
+    answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(MODES))
+    assert answer.status == 0, answer.err
+    for mode in MODES:
+        results = json.loads((tmp_path / f"tuab-OwnEncoder-{mode}" / "results.json").read_text())
+        encoder = results["encoder"]
+        assert (encoder["path"], encoder["size"], encoder["sha256"]) == (NAME, "own", "0123")
+        assert (encoder["pretrained_on"], encoder["notes"]) == ("4567", ["a note"])
+        assert results["contamination"]["note"].startswith("0 of ")
+        left_out = set(open_shards(tuab, "train").electrodes) - {"FP1", "C3", "CZ"}
+        assert set(results["electrodes_left_out"]) == (left_out if mode == "linear" else set())
+
+
+def test_features_are_of_the_electrodes_it_knows(tuab: Path) -> None:
+    torch.manual_seed(0)
+    encoder, windows = OwnEncoder().eval(), open_shards(tuab, "test")
+    places = [windows.electrodes.index(name) for name in windows.electrodes if name in encoder.electrodes]
+    x_uv = torch.from_numpy(windows.take(np.arange(len(windows))))[:, places]
+    with torch.no_grad():
+        expected = encoder.encode(encoder.prepare(x_uv, encoder.electrodes, windows.sfreq)).mean(dim=1)
+    np.testing.assert_allclose(features(encoder, windows), expected.flatten(1).numpy(), atol=1e-5)
+
+
+def test_layer_decay_asks_for_layers(tuab: Path) -> None:
+    windows, adapter = open_shards(tuab, SPLITS), partial(Adapter, time_kernel=15, layers=2)
+    ratios = []
+    for decay in (1.0, 0.01):
+        torch.manual_seed(0)
+        encoder = OwnEncoder()
+        network = ProbeNetwork(encoder, windows, adapter, FinetuneHead, is_frozen=False)
+        training = Training(epochs=2, batch=4, lr=1e-2, weight_decay=0.0, layer_decay=decay)
+        fit_network(network, network.encoder.layers(), windows, folds(windows, "official")[0], training, seed=0)
+        pairs = zip(encoder.layers(), network.encoder.layers(), strict=True)
+        bottom, top = (float((after[0] - before[0]).detach().abs().max()) for before, after in pairs)
+        assert bottom > 0
+        ratios.append(top / bottom)
+    assert ratios[1] > 20 * ratios[0]
+
+
+def test_a_frozen_one_keeps_its_weights_and_its_mode(tuab: Path) -> None:
+    torch.manual_seed(0)
+    encoder, windows = OwnEncoder(), open_shards(tuab, SPLITS)
+    network = ProbeNetwork(encoder, windows, Adapter, ProbeHead, is_frozen=True)
+    training = Training(epochs=2, batch=4, lr=1e-2, weight_decay=0.0)
+    fit_network(network, [], windows, folds(windows, "official")[0], training, seed=0)
+    for before, after in zip(encoder.parameters(), network.encoder.parameters(), strict=True):
+        assert torch.equal(before, after)
+    assert not network.train().encoder.training
+    assert network.adapter.training
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("py:nowhere.py:make", "nowhere.py: not found"),
+        ("py:own.txt:make", "names no function"),
+        (f"py:{FILE}:Nobody", "Nobody cannot be had (AttributeError"),
+        (f"py:{FILE}:Identity", "Identity cannot be had (TypeError"),
+        (f"py:{FILE}:as_tensor", "as_tensor cannot be had"),
+        (f"py:{FILE}:dict", "dict cannot be had"),
+    ],
+)
+def test_what_is_none_is_refused_in_one_line(tuab: Path, tmp_path: Path, name: str, said: str) -> None:
+    unusable(dare("probe", "tuab", "--shards", tuab, "--encoder", name, "--out", tmp_path / "out"), said)
+
+
+def test_what_is_no_encoder_is_refused_in_one_line(tuab: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("def make():\n    return 3\n")
+    answer = dare("probe", "tuab", "--shards", tuab, "--encoder", f"py:{file}:make", "--out", tmp_path / "out")
+    unusable(answer, file, "make returns int, no dare_eeg.EEGEncoder")
+
+
+def test_only_ours_is_fed_as_published(tuab: Path, tmp_path: Path) -> None:
+    options = ("--mode", "finetune", "--set", "resampling=nearest", "--out", tmp_path / "out")
+    unusable(dare("probe", "tuab", "--shards", tuab, "--encoder", NAME, *options), "prepares its input itself")
