@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, DareError, LostError, MissingError, UsageError
 
 PARTIAL = ".partial-"
 """What marks a file that is being written; such a file is never read."""
@@ -21,6 +21,8 @@ PARTIAL = ".partial-"
 _REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
     errno.EDQUOT: "free some of the quota and run the same command again: what is finished is kept",
+}
+_OTHER_FOLDER = {
     errno.EROFS: "choose a folder that can be written",
     errno.EACCES: "choose a folder that can be written",
     errno.EPERM: "choose a folder that can be written",
@@ -32,9 +34,12 @@ _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EN
 
 
 def unwritable(path: Path, problem: OSError) -> DareError:
-    """Return the user's error for a write that the system refused."""
-    remedy = _REMEDIES.get(problem.errno or 0, "check the disk and run the same command again")
-    return DareError(f"{path}: {(problem.strerror or str(problem)).lower()}; {remedy}")
+    """Return the user's error for a write that the system refused: another folder must be named, or the disk failed."""
+    reason, code = (problem.strerror or str(problem)).lower(), problem.errno or 0
+    if code in _OTHER_FOLDER:
+        return UsageError(reason, path=path, remedy=_OTHER_FOLDER[code])
+    remedy = _REMEDIES.get(code, "check the disk and run the same command again")
+    return LostError(reason, path=path, remedy=remedy)
 
 
 def partial_name(name: str) -> str:
@@ -173,9 +178,10 @@ def read_json(path: Path, remedy: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DareError(f"{path}: not found; {remedy}") from None
+        raise MissingError("not found", path=path, remedy=remedy) from None
     except (OSError, ValueError) as problem:
-        raise DareError(f"{path}: unreadable ({problem}); {remedy}") from problem
+        kind = LostError if isinstance(problem, OSError) else DamagedError
+        raise kind(f"unreadable ({problem})", path=path, remedy=remedy) from problem
 
 
 def sha256_bytes(content: bytes) -> str:

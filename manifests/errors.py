@@ -1,10 +1,13 @@
 """Errors a user is meant to read: classes that a program can catch, one line of text for a person."""
 
+from typing import Self
+
 
 class DareError(ValueError):
     """Something a user can put right: as text one line, what it is about, the reason, and the way out.
 
-    ``path`` is what it is about: a file, a folder or an option, "" where whoever calls knows it.
+    ``path`` is what it is about: a file, a folder or an option, "" where whoever calls knows it. Only the classes
+    below are raised.
     """
 
     def __init__(self, reason: str, *, path: object = "", remedy: str = "") -> None:
@@ -14,6 +17,14 @@ class DareError(ValueError):
     def __str__(self) -> str:
         reason = f"{self.reason}; {self.remedy}" if self.remedy else self.reason
         return f"{self.path}: {reason}" if self.path else reason
+
+    def about(self, path: object, *names: object) -> Self:
+        """Return the same error as one about ``path``, "" where whoever catches it names that.
+
+        What it was about goes into the reason, unless it is one of ``names``, which mean the same as ``path``.
+        """
+        is_same = self.path in {"", *map(str, names)}
+        return type(self)(self.reason if is_same else f"{self.path}: {self.reason}", path=path, remedy=self.remedy)
 
 
 class UsageError(DareError):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from manifests import records
 from manifests.atomic_io import canonical_json, read_json, sha256_bytes
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError, RefusedError
 from manifests.notes import Note, counted, from_prose
 from manifests.recipe import Recipe
 from manifests.records import Fields, Part, Record
@@ -209,7 +209,7 @@ def load_set(folder: Path) -> Manifest:
     """Return the manifest of a single set; DareError for a merged one."""
     manifest = load(folder)
     if isinstance(manifest, Merged):
-        raise DareError(f"{folder}: is a merged set, one set is needed; name one of its sources")
+        raise RefusedError("is a merged set, one set is needed", path=folder, remedy="name one of its sources")
     return manifest
 
 
@@ -224,7 +224,8 @@ def load_rows(folder: Path) -> list[RecordingRow]:
     try:
         stored = [json.loads(line) for line in path.read_bytes().splitlines()]
     except (OSError, ValueError) as problem:
-        raise DareError(f"{path}: unreadable ({problem}); {remedy}") from problem
+        kind = MissingError if isinstance(problem, OSError) else DamagedError
+        raise kind(f"unreadable ({problem})", path=path, remedy=remedy) from problem
     return [records.read(RecordingRow, row if "notes" in row else from_prose(row), path, remedy) for row in stored]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from manifests import manifest
 from manifests.atomic_io import write_bytes
-from manifests.errors import DareError
+from manifests.errors import RefusedError, UsageError
 from manifests.manifest import SPLITS, Manifest, Merged, MergedSource
 
 
@@ -19,11 +19,13 @@ def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tu
     """
     sets = {folder.name: (folder, manifest.load_set(folder)) for folder in folders}
     if len(sets) < len(folders):
-        raise DareError("two sets have the same folder name; rename one, names tell sets apart in a merged one")
+        raise UsageError(
+            "two sets have the same folder name", remedy="rename one, names tell sets apart in a merged one"
+        )
     if strange := sorted(weights.keys() - sets.keys()):
-        raise DareError(f"--weight {strange[0]}: names none of the sets {', '.join(sets)}")
+        raise UsageError(f"names none of the sets {', '.join(sets)}", path=f"--weight {strange[0]}")
     if (out / "plan.json").exists():
-        raise DareError(f"{out}: is a shard set itself; choose another --out")
+        raise UsageError("is a shard set itself", path=out, remedy="choose another --out")
     banned = {subject for text in exclude for subject in manifest.subjects_of(text)}
     _refuse_leaks(sets, banned)
     held_out = {subject for _, whole in sets.values() for subject in whole.splits["valid"].subjects}
@@ -53,9 +55,10 @@ def _refuse_leaks(sets: dict[str, tuple[Path, Manifest]], banned: set[str]) -> N
         for other_name, (_, other) in sets.items():
             shared = set(one.splits["train"].subjects) & set(other.splits["test"].subjects) - banned
             if shared and name != other_name:
-                raise DareError(
-                    f"{name}: {len(shared)} subjects of its train are in the test of {other_name} "
-                    f"({sorted(shared)[0]} ...); leave them out with --exclude {other_name}:test, given its folder"
+                raise RefusedError(
+                    f"{len(shared)} subjects of its train are in the test of {other_name} ({sorted(shared)[0]} ...)",
+                    path=name,
+                    remedy=f"leave them out with --exclude {other_name}:test, given its folder",
                 )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from manifests.atomic_io import canonical_json, sha256_bytes
 from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
-from manifests.errors import DareError
+from manifests.errors import UsageError
 from manifests.layout import Layout
 from manifests.records import Fields, Record, fault, merged, option
 
@@ -165,23 +165,23 @@ def load(
     purpose = purpose or ("probe" if labelled else "pretrain")
     if purpose == "pretrain":
         if for_pretrain is None:
-            raise DareError(f"{corpus}: has no recipe for pretraining; leave out --for pretrain")
+            raise UsageError("has no recipe for pretraining", path=corpus, remedy="leave out --for pretrain")
         tables |= _with_options(for_pretrain)
     elif not labelled:
-        raise DareError(f"{corpus}: has no classes to probe; leave out --for probe")
+        raise UsageError("has no classes to probe", path=corpus, remedy="leave out --for probe")
     overrides: Fields = {}
     for told in map(_setting, settings):
         preset = told.pop("preset", None)
         if preset is not None:
             if not isinstance(preset, str) or preset not in presets:
                 choice = ", ".join(sorted(presets)) or "none"
-                raise DareError(f"{corpus}: no preset {preset!r}; there is {choice}")
+                raise UsageError(f"no preset {preset!r}", path=corpus, remedy=f"there is {choice}")
             tables |= _with_options(presets[preset])
         overrides = merged(overrides, told)
     try:
         return Recipe(**merged(tables, overrides), purpose=purpose)
     except ValidationError as problem:
-        raise DareError(f"recipe {corpus}: {fault(problem)}; fields are {_fields()}") from None
+        raise UsageError(fault(problem), path=f"recipe {corpus}", remedy=f"fields are {_fields()}") from None
 
 
 def _fields() -> str:
@@ -190,21 +190,25 @@ def _fields() -> str:
 
 def _read(corpus: str, file: Path | None) -> dict[str, Any]:
     if file is None and corpus not in names():
-        raise DareError(
-            f"{corpus!r} is no corpus with a recipe; there are {', '.join(names())} (or give --recipe FILE)"
+        raise UsageError(
+            f"{corpus!r} is no corpus with a recipe", remedy=f"there are {', '.join(names())} (or give --recipe FILE)"
         )
     try:
         source = file or resources.files("manifests") / "recipes" / f"{corpus}.toml"
         tables = tomllib.loads(source.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise DareError(f"{file}: not a recipe ({problem}); see the ones under manifests/recipes") from None
+        raise UsageError(
+            f"not a recipe ({problem})", path=file, remedy="see the ones under manifests/recipes"
+        ) from None
     if tables.get("corpus") != corpus:
-        raise DareError(f"{file}: is a recipe of {tables.get('corpus')!r}, not of {corpus!r}; name that corpus")
+        raise UsageError(
+            f"is a recipe of {tables.get('corpus')!r}, not of {corpus!r}", path=file, remedy="name that corpus"
+        )
     presets = tables.get("preset", {})
     inner = {"pretrain": tables.get("pretrain", {}), "preset": presets}
     inner |= {f"preset.{name}": table for name, table in presets.items()} if isinstance(presets, dict) else {}
     if strange := [name for name, table in inner.items() if not isinstance(table, dict)]:
-        raise DareError(f"{file}: {strange[0]} is no table; see the recipes under manifests/recipes")
+        raise UsageError(f"{strange[0]} is no table", path=file, remedy="see the recipes under manifests/recipes")
     return _with_options(tables)
 
 
@@ -212,7 +216,7 @@ def _setting(text: str) -> Fields:
     fields = option(text, "window_s=4")
     ((key, value),) = fields.items()
     if key in ("corpus", "purpose"):
-        raise DareError(f"--set {text}: {key} is named by the command; fields are {_fields()}")
+        raise UsageError(f"{key} is named by the command", path=f"--set {text}", remedy=f"fields are {_fields()}")
     if key in _NOW_OPTIONS:
         return {"options": fields}
     known = Recipe.model_fields.get(key)

@@ -27,7 +27,7 @@ from pydantic import (
 
 from manifests import __version__
 from manifests.atomic_io import read_json
-from manifests.errors import DareError
+from manifests.errors import DamagedError, RefusedError, UsageError
 
 _HEAD = ("schema_version", "written_by")
 _FIRST = "0.1.0"
@@ -204,8 +204,9 @@ def read(kind: type[P], stored: object, place: Path | str, remedy: str) -> P:
     try:
         return kind.model_validate(stored, context=_Reading())
     except ValidationError as problem:
-        newer = isinstance(problem.errors()[0].get("ctx", {}).get("error"), OtherVersionError)
-        raise DareError(f"{place}: {fault(problem)}" + ("" if newer else f"; {remedy}")) from None
+        if isinstance(problem.errors()[0].get("ctx", {}).get("error"), OtherVersionError):
+            raise RefusedError(fault(problem), path=place) from None
+        raise DamagedError(fault(problem), path=place, remedy=remedy) from None
 
 
 def load(kind: type[P], path: Path, remedy: str) -> P:
@@ -229,7 +230,7 @@ def option(text: str, example: str) -> Fields:
     """
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not all(key.split(".")):
-        raise DareError(f"--set {text}: give KEY=VALUE, as in {example}")
+        raise UsageError(f"give KEY=VALUE, as in {example}", path=f"--set {text}")
     try:
         told = json.loads(value)
     except (ValueError, RecursionError):

@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, RefusedError
 from manifests.records import OtherVersionError, Schema
 
 KEY_LENGTH = 92
@@ -164,8 +164,10 @@ class Index:
             head = {name: found[name].item() for name in cls.schema_of().head() if name in found}
             return cls(**cls.schema_of().read(found | head))
         except OtherVersionError as problem:
-            raise DareError(f"{path}: {problem}") from None
+            raise RefusedError(str(problem), path=path) from None
         except _DAMAGE as problem:
-            raise DareError(
-                f"{path}: the shard's index cannot be read ({problem}); make the set again with dare preprocess"
+            raise DamagedError(
+                f"the shard's index cannot be read ({problem})",
+                path=path,
+                remedy="make the set again with dare preprocess",
             ) from problem

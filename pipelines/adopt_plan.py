@@ -8,7 +8,7 @@ from pathlib import Path
 
 from manifests import records
 from manifests.atomic_io import PARTIAL, create, write_bytes
-from manifests.errors import DareError
+from manifests.errors import DamagedError, RefusedError
 from manifests.manifest import SPLITS, commonest
 from manifests.plan import Plan
 from manifests.recipe import Recipe
@@ -37,7 +37,7 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
     """
     wanted = planning.make(tree, recipe, options)
     if not wanted.shards:
-        raise DareError(f"{source.folder}: no recording can be used ({commonest(planning.verdicts(wanted))})")
+        raise RefusedError(f"no recording can be used ({commonest(planning.verdicts(wanted))})", path=source.folder)
     wanted_text = planning.dump(wanted)
     path = marker.folder / "plan.json"
     while True:
@@ -50,9 +50,10 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
             plan = _parsed(path, text)
             difference = _difference(plan, wanted)
             if difference and not (options.overwrite or options.append):
-                raise DareError(
-                    f"{marker.folder}: holds shards of another plan ({difference}); choose another --out, "
-                    "replace it with --overwrite, or add what is new with --append"
+                raise RefusedError(
+                    f"holds shards of another plan ({difference})",
+                    path=marker.folder,
+                    remedy="choose another --out, replace it with --overwrite, or add what is new with --append",
                 )
             others = _of_other_code(plan, marker.folder)
             if not options.overwrite:
@@ -73,10 +74,11 @@ def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
     for shard in shards:
         planned = plan.shards[shard].code_version
         if planned != CODE_VERSION:
-            raise DareError(
-                f"{folder}: {shard} is still to be made and was planned by code version {planned}; this is "
-                f"{CODE_VERSION}, which makes other bytes: finish it with the dare-eeg that began it, or make the set "
-                "anew with --overwrite"
+            raise RefusedError(
+                f"{shard} is still to be made and was planned by code version {planned}",
+                path=folder,
+                remedy=f"this is {CODE_VERSION}, which makes other bytes: finish it with the dare-eeg that began it, "
+                "or make the set anew with --overwrite",
             )
 
 
@@ -94,9 +96,10 @@ def _there(marker: RunMarker) -> bytes | None:
         strange = sorted(name for name in names if PARTIAL not in name)
         if not withdrawn and "plan.json" not in strange:
             if strange:
-                raise DareError(
-                    f"{marker.folder}: holds files that are no shard set ({strange[0]} ...); choose another --out or "
-                    "empty it"
+                raise RefusedError(
+                    f"holds files that are no shard set ({strange[0]} ...)",
+                    path=marker.folder,
+                    remedy="choose another --out or empty it",
                 )
             return None
         living = marker.others()
@@ -117,7 +120,7 @@ def _parsed(path: Path, text: bytes) -> Plan:
     try:
         stored = json.loads(text)
     except ValueError:
-        raise DareError(f"{path}: is no plan; {remedy}") from None
+        raise DamagedError("is no plan", path=path, remedy=remedy) from None
     return records.read(Plan, stored, path, remedy)
 
 
@@ -149,7 +152,9 @@ def _replace(marker: RunMarker, text: bytes, new: Plan, keep: bool) -> None:
         if withdrawn.read_bytes() != text:
             return
         if busy := marker.others(BUILDING):
-            raise DareError(f"{folder}: another run is at work in it ({words(busy[0])}); wait for its end, or end it")
+            raise RefusedError(
+                f"another run is at work in it ({words(busy[0])})", path=folder, remedy="wait for its end, or end it"
+            )
         (folder / "manifest.json").unlink(missing_ok=True)
         if not keep:
             _clear(folder)
@@ -185,7 +190,7 @@ def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, source: Source, op
     """
     remedy = "make the set again with --overwrite"
     if other := _otherwise(old, wanted):
-        raise DareError(f"{folder}: cannot be appended to: made with another {other}; {remedy}")
+        raise RefusedError(f"cannot be appended to: made with another {other}", path=folder, remedy=remedy)
     now = {one.path: one for one in wanted.recordings}
     gone = [one.path for one in old.recordings if one.path not in now and not source.holds(one.path)]
     others = {one.path for one in old.recordings if one.path in now and one.differs(now[one.path])}
@@ -193,14 +198,16 @@ def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, source: Source, op
     changed = [one.path for one in old.recordings if not one.scanned.outcome and one.path in others]
     for paths, what in ((gone, "vanished"), (changed, "changed")):
         if paths:
-            raise DareError(f"{folder}: cannot be appended to: {_some(paths)} {what} since; put back, or {remedy}")
+            raise RefusedError(
+                f"cannot be appended to: {_some(paths)} {what} since", path=folder, remedy=f"put back, or {remedy}"
+            )
     kept = [one for one in old.recordings if one.path not in mended]
     known = {one.path for one in kept}
     balanced = {one.raw.subject for one in kept if old.recipe.balance and not one.scanned.outcome}
     unbalanced = [path for path, one in now.items() if path not in known and one.raw.subject in balanced]
     if unbalanced:
         of = "of subjects whose windows are balanced already"
-        raise DareError(f"{folder}: cannot be appended to: {_some(unbalanced)} {of}; {remedy}")
+        raise RefusedError(f"cannot be appended to: {_some(unbalanced)} {of}", path=folder, remedy=remedy)
     if not now.keys() - known:
         return old
     return planning.make(tree, wanted.recipe, options, old.model_copy(update={"recordings": kept}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from manifests import keyed
 from manifests.atomic_io import write_bytes
-from manifests.errors import DareError
+from manifests.errors import DareError, LostError
 from manifests.manifest import Outcome, Receipt, RecordingRow, StoreEntry, dump
 from manifests.notes import Note, note, prose, text
 from manifests.plan import Piece
@@ -75,7 +75,7 @@ def _process(piece: Piece, recipe: Recipe, source: Source, out: Path, task: Task
     path = source.folder / piece.recording.path
     try:
         if is_lost:
-            raise DareError("killed the worker that built it, most likely for want of memory")
+            raise LostError("killed the worker that built it, most likely for want of memory")
         row = row.model_copy(update={"sha256": source.sha256(piece.recording)})
         held = source.read(piece, recipe)
     except Exception as problem:
@@ -101,8 +101,10 @@ def _ended(row: RecordingRow, outcome: Outcome, notes: tuple[Note, ...]) -> Reco
 
 def _reason(path: Path, problem: Exception) -> str:
     """Return why a recording failed, as its row says it."""
-    if isinstance(problem, DareError | OSError):
-        return str(problem).removeprefix(f"{path}: ")
+    if isinstance(problem, DareError):
+        return str(problem.about("", path))
+    if isinstance(problem, OSError):
+        return str(problem)
     return f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from manifests.electrodes import LINKED_EARS, VOCABULARY, canonical, derivation
-from manifests.errors import DareError
+from manifests.errors import UsageError
 from manifests.notes import Note, note
 from manifests.recipe import Recipe
 from pipelines.recording import Channel
@@ -123,9 +123,10 @@ def fit(channels: tuple[Channel, ...], recipe: Recipe) -> ChannelFit:
 def check(recipe: Recipe) -> None:
     """Raise DareError where the recipe's rule for missing electrodes is none for its reference."""
     if recipe.missing == "published-strict" and any(derivation(name) for name in recipe.electrodes):
-        raise DareError(
-            "missing: published-strict counts the electrodes that a file names, not derivations between them; "
-            "take --set missing=require"
+        raise UsageError(
+            "published-strict counts the electrodes that a file names, not derivations between them",
+            path="missing",
+            remedy="take --set missing=require",
         )
 
 

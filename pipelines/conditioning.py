@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from manifests.notes import Note, note, text
 from manifests.recipe import Recipe
 from manifests.shard_format import quantise
@@ -71,8 +71,8 @@ def condition(
     notes = _unfit({name: fault for name, fault in faults.items() if name in recipe.needed})
     try:
         mixed = montage(rows.keys() - faults.keys(), recipe, planned)
-    except DareError as problem:
-        raise DareError(f"{problem} ({text(notes)})" if notes else str(problem)) from None
+    except MissingError as problem:
+        raise MissingError(f"{problem} ({text(notes)})" if notes else str(problem)) from None
     present = np.array([row is not None for row in mixed.rows])
     stretches, num_clipped = [], 0
     for segment in recording.segments:

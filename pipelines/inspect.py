@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from manifests import recipe as recipes
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from pipelines.corpora import CORPORA
 from pipelines.formats import readers
 from pipelines.scan import list_files
@@ -49,7 +49,7 @@ def tree(src: Path) -> dict[str, Any]:
     Raises DareError for a folder that is missing or empty, and for a shard set that is not finished.
     """
     if (src / "plan.json").exists():
-        raise DareError(f"{src}: is a shard set that is not finished; run dare preprocess again")
+        raise MissingError("is a shard set that is not finished", path=src, remedy="run dare preprocess again")
     paths = list_files(src)
     corpora = {}
     for name, corpus in CORPORA.items():

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, DareError, MissingError, RefusedError
 from manifests.notes import Note, note
-from manifests.plan import Piece, PlannedRecording, RawRecording
+from manifests.plan import Piece, PlannedRecording, RawRecording, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines import corpora, scan
 from pipelines.conditioned import ConditionedRecording
@@ -57,7 +57,7 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     raw = next((one for one in corpus.find(beside, recipe) if one.path == own), nameless)
     scanned = scan.Headers(source.folder, recipe).scanned(raw)
     if scanned.outcome:
-        raise DareError(f"{path}: {scanned.reason}")
+        raise _unfit(scanned, path)
     piece_s, num_pieces = cut_into_pieces(scanned, recipe, SetOptions())
     planned = PlannedRecording(
         scanned=scanned, slug=place.stem, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
@@ -66,8 +66,7 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
         try:
             yield windows_of(source.read(piece, recipe), piece, recipe)
         except DareError as problem:
-            told = str(problem).removeprefix(f"{place}: ").removeprefix(f"{own}: ")
-            raise DareError(f"{path}: {told}") from problem
+            raise problem.about(path, place, own) from problem
 
 
 def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
@@ -109,6 +108,15 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     changes["missing"] = len(kept) * bool(conditioned.interpolated or not conditioned.present.all())
     scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
     return Cut(kept, scale, tuple(notes), dict(+changes))
+
+
+def _unfit(scanned: ScannedRecording, path: Path | str) -> DareError:
+    """Return the error for a file that is not fit to be cut, or cannot be opened and so has no fingerprint."""
+    if scanned.outcome == "skipped":
+        return RefusedError(scanned.reason, path=path)
+    if scanned.raw.lacks or not scanned.fingerprint:
+        return MissingError(scanned.reason, path=path)
+    return DamagedError(scanned.reason, path=path)
 
 
 def _true_s(recording: Recording, signal_s: float) -> float:

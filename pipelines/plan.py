@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from manifests import keyed, manifest
-from manifests.errors import DareError
+from manifests.errors import UsageError
 from manifests.manifest import SPLITS, Format, RecordingRow, Split
 from manifests.plan import Piece, Plan, PlannedRecording, PlannedShard, ScannedRecording, identity
 from manifests.recipe import Recipe
@@ -54,9 +54,10 @@ def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = Non
     keep their side, and the others go to shards of their own, which today's code makes.
     """
     if options.format == "zarr" and recipe.edges != "drop":
-        raise DareError(
-            f"--format zarr: with edges={recipe.edges} some windows are no part of a recording; "
-            "take --format both or --set edges=drop"
+        raise UsageError(
+            f"with edges={recipe.edges} some windows are no part of a recording",
+            path="--format zarr",
+            remedy="take --format both or --set edges=drop",
         )
     before = old.recordings if old else []
     known = {one.path for one in before}
@@ -192,7 +193,7 @@ def _balance(recordings: list[ScannedRecording], recipe: Recipe) -> tuple[dict[s
     A subject without a recording of some class has nothing to be balanced against and keeps all windows.
     """
     if any(not one.raw.label and not one.outcome for one in recordings):
-        raise DareError(f"balance: the classes of {recipe.corpus} come from events; leave it false")
+        raise UsageError(f"the classes of {recipe.corpus} come from events", path="balance", remedy="leave it false")
     subjects: defaultdict[str, defaultdict[str, list[ScannedRecording]]] = defaultdict(lambda: defaultdict(list))
     for one in recordings:
         if not one.outcome:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.electrodes import split_reference
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 from manifests.notes import Note, note
 
 UV_PER_UNIT: dict[str, float] = {
@@ -134,7 +134,7 @@ def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Chan
 def require_rate(path: Path, sfreq: float) -> None:
     """Raise DareError for a rate that no recording has."""
     if not 0 < sfreq <= _MAX_SFREQ:
-        raise DareError(f"{path}: a rate of {sfreq:g} Hz is not possible: its header is wrong")
+        raise DamagedError(f"a rate of {sfreq:g} Hz is not possible: its header is wrong", path=path)
 
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.bool_] | None]

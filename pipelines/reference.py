@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.electrodes import LINKED_EARS, derivation
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from manifests.recipe import Recipe
 
 Weights = dict[str, float]
@@ -37,9 +37,9 @@ def montage(usable: Collection[str], recipe: Recipe, planned: Collection[str] | 
     rows = {name: _as_recorded(name, usable) if name in wanted else None for name in recipe.electrodes}
     absent = [name for name, row in rows.items() if row is None]
     if len(absent) == len(rows):
-        raise DareError("no usable electrode")
+        raise MissingError("no usable electrode")
     if recipe.missing in ("require", "published-strict") and absent:
-        raise DareError(f"lacks {', '.join(absent)}; take the recording with --set missing=mask")
+        raise MissingError(f"lacks {', '.join(absent)}", remedy="take the recording with --set missing=mask")
     splines: dict[str, Weights] = {}
     if recipe.missing == "interpolate":
         splines = _splines(tuple(name for name in rows if name not in absent), tuple(absent))
@@ -61,8 +61,8 @@ def _common(rows: dict[str, Weights | None], usable: Collection[str], recipe: Re
         return dict.fromkeys(recorded, 1 / max(1, len(recorded)))
     if recipe.reference == "linked ears":
         if lacking := [name for name in LINKED_EARS if name not in usable]:
-            raise DareError(
-                f"lacks {', '.join(lacking)} of the linked ears; choose another with --set reference=average"
+            raise MissingError(
+                f"lacks {', '.join(lacking)} of the linked ears", remedy="choose another with --set reference=average"
             )
         return dict.fromkeys(LINKED_EARS, 0.5)
     return {}

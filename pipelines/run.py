@@ -11,7 +11,7 @@ from pathlib import Path
 
 from manifests import __version__, manifest
 from manifests.atomic_io import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
-from manifests.errors import DareError
+from manifests.errors import DareError, RefusedError, UsageError
 from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow, SplitEntry
 from manifests.notes import text
 from manifests.plan import Plan
@@ -46,7 +46,7 @@ def preprocess(
     window.
     """
     if folder.exists() and not folder.is_dir():
-        raise DareError(f"{folder}: is a file; choose another --out")
+        raise UsageError("is a file", path=folder, remedy="choose another --out")
     with mark_run(folder) as marker, _ended_by_sigterm():
         plan = adopt_plan(marker, tree, recipe, source, options)
         tasks = planning.tasks(plan)
@@ -83,7 +83,7 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
     receipts = [_own_receipt(task, folder) for task in planning.tasks(plan)]
     rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan))
     if not any(row.windows for row in rows):
-        raise DareError(f"{folder}: no recording gave a window ({manifest.commonest(rows)})")
+        raise RefusedError(f"no recording gave a window ({manifest.commonest(rows)})", path=folder)
     table = json_lines(row.as_json() for row in rows)
     write_bytes(folder / "recordings.jsonl", table)
     splits = {
@@ -171,7 +171,9 @@ def _done(task: Task, folder: Path, source: Source) -> bool:
     for row in receipt.recordings:
         if not source.is_as_read(row, written_ns):
             raw = source.folder / row.path
-            raise DareError(f"{raw}: has changed since {path} was written; remove {folder} and make the set again")
+            raise RefusedError(
+                f"has changed since {path} was written", path=raw, remedy=f"remove {folder} and make the set again"
+            )
     return True
 
 
@@ -179,7 +181,7 @@ def _own_receipt(task: Task, folder: Path) -> Receipt:
     path = folder / f"{task.shard}.json"
     receipt = manifest.load_receipt(path)
     if receipt.identity != task.identity:
-        raise DareError(f"{path}: receipt of another plan; remove {folder} and make the set again")
+        raise RefusedError("receipt of another plan", path=path, remedy=f"remove {folder} and make the set again")
     return receipt
 
 

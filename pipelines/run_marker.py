@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manifests.atomic_io import PARTIAL, partial_name, unwritable
-from manifests.errors import DareError
+from manifests.errors import LostError
 
 BEAT_S = 10.0
 """Seconds between two signs of life."""
@@ -67,7 +67,9 @@ class RunMarker:
     def check(self) -> None:
         """Raise DareError where the mark is gone: somebody emptied the folder under the run."""
         if not self.path.exists():
-            raise DareError(f"{self.folder}: was emptied while this run worked in it; run the same command again")
+            raise LostError(
+                "was emptied while this run worked in it", path=self.folder, remedy="run the same command again"
+            )
 
 
 @contextmanager

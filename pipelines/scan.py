@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from manifests.atomic_io import sha256_file
-from manifests.errors import DareError
+from manifests.errors import DareError, LostError, MissingError, UsageError
 from manifests.notes import Note, note, prose
 from manifests.plan import RawRecording, ScannedRecording
 from manifests.recipe import Recipe
@@ -46,7 +46,9 @@ class Tree:
         """
         there = {one.raw.subject.partition(":")[2] for one in self.recordings}
         if strange := sorted(subjects - there):
-            raise DareError(f"--subjects {strange[0]}: not in this tree, which has {', '.join(sorted(there)[:10])} ...")
+            raise UsageError(
+                f"not in this tree, which has {', '.join(sorted(there)[:10])} ...", path=f"--subjects {strange[0]}"
+            )
         kept = [one for one in self.recordings if not subjects or one.raw.subject.partition(":")[2] in subjects]
         return replace(self, recordings=kept[:limit])
 
@@ -61,7 +63,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     corpus = corpus_of(recipe)
     found = corpora.find(src, paths, recipe)
     if not found:
-        raise DareError(f"{src}: {_nothing_found(src, paths, recipe)}")
+        raise MissingError(_nothing_found(src, paths, recipe), path=src)
     headers = Headers(src, recipe)
     scanned: list[ScannedRecording] = []
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as threads:
@@ -77,7 +79,9 @@ def corpus_of(recipe: Recipe) -> Corpus:
     """Return the corpus of a recipe; DareError where it is not known, or the recipe's choices do not fit it."""
     corpus = corpora.of(recipe)
     if recipe.classes and recipe.classes != corpus.CLASSES:
-        raise DareError(f"classes: those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none")
+        raise UsageError(
+            f"those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none", path="classes"
+        )
     corpus.OPTIONS.of(recipe)
     channels.check(recipe)
     return corpus
@@ -103,7 +107,7 @@ def list_files(src: Path) -> list[str]:
     Links are followed, as TUH trees are made of them, but for those that lead back to a folder above themselves.
     """
     if not src.is_dir():
-        raise DareError(f"{src}: no such folder; --src names the one that holds the raw recordings")
+        raise MissingError("no such folder", path=src, remedy="--src names the one that holds the raw recordings")
     found = []
     try:
         for place, folders, names in os.walk(src, followlinks=True, onerror=_refuse):
@@ -111,11 +115,13 @@ def list_files(src: Path) -> list[str]:
             folders[:] = [name for name in folders if not _leads_back(folder / name)]
             found += [(folder / name).relative_to(src).as_posix() for name in names]
     except OSError as problem:
-        raise DareError(
-            f"{problem.filename or src}: cannot be read ({problem.strerror}); mend that, or name another --src"
+        raise LostError(
+            f"cannot be read ({problem.strerror})",
+            path=problem.filename or src,
+            remedy="mend that, or name another --src",
         ) from problem
     if not found:
-        raise DareError(f"{src}: is empty; --src names the folder that holds the raw recordings")
+        raise MissingError("is empty", path=src, remedy="--src names the folder that holds the raw recordings")
     return sorted(found)
 
 
@@ -181,7 +187,7 @@ class Headers:
         try:
             header = reading.read_header(self._src, raw, self._recipe)
         except DareError as problem:
-            return seen.model_copy(update={"outcome": "failed", "notes": prose(str(problem).removeprefix(f"{path}: "))})
+            return seen.model_copy(update={"outcome": "failed", "notes": prose(str(problem.about("", path)))})
         fit = self._fit(header)
         self.channels[raw.path] = fit.channels
         outcome, notes = _verdict(raw, header, fit, self._recipe)

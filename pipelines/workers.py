@@ -17,7 +17,7 @@ from typing import Any
 
 from manifests import records
 from manifests.atomic_io import partial_name
-from manifests.errors import DareError
+from manifests.errors import DareError, LostError
 from manifests.manifest import Receipt, load_receipt
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
@@ -92,14 +92,16 @@ def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: W
             for task in suspects:
                 yield client.submit(build_isolated, task, recipe, src, folder, pure=False).result()
         except KilledWorker:
-            raise DareError(
-                f"{folder / task.shard}: killed every worker that built it, even in a process of its own; run the same "
-                "command again on a machine with more memory, what is finished is kept"
+            raise LostError(
+                "killed every worker that built it, even in a process of its own",
+                path=folder / task.shard,
+                remedy="run the same command again on a machine with more memory, what is finished is kept",
             ) from None
         except CancelledError:
-            raise DareError(
-                f"--scheduler {workers.scheduler}: was lost; start it and run the same command again, what is finished "
-                "is kept"
+            raise LostError(
+                "was lost",
+                path=f"--scheduler {workers.scheduler}",
+                remedy="start it and run the same command again, what is finished is kept",
             ) from None
 
 
@@ -125,7 +127,9 @@ def build_isolated(task: Task, recipe: Recipe, src: Path, folder: Path) -> Recei
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         if not (_lives(task, recipe, src, folder, lost) or _lives(task, recipe, src, folder, list(paths))):
-            raise DareError(f"{folder / task.shard}: a process that reads nothing was killed; is there memory left?")
+            raise LostError(
+                "a process that reads nothing was killed", path=folder / task.shard, remedy="is there memory left?"
+            )
     return load_receipt(folder / f"{task.shard}.json")
 
 
@@ -157,7 +161,7 @@ def _lives(task: Task, recipe: Recipe, src: Path, folder: Path, lost: list[str] 
             child.stdin.flush()
         complaint = child.stderr.read()
     if child.returncode > 0:
-        raise DareError(complaint.strip().rpartition("\n")[2] or f"{folder / task.shard}: cannot be built")
+        raise LostError(complaint.strip().rpartition("\n")[2] or f"{folder / task.shard}: cannot be built")
     return child.returncode == 0
 
 
@@ -204,7 +208,9 @@ def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
         try:
             client = Client(**{"scheduler_file" if by_file else "address": workers.scheduler})
         except (OSError, ValueError) as problem:
-            raise DareError(f"--scheduler {workers.scheduler}: cannot be reached ({problem}); is it running?") from None
+            raise LostError(
+                f"cannot be reached ({problem})", path=f"--scheduler {workers.scheduler}", remedy="is it running?"
+            ) from None
         with client:
             yield client
         return

@@ -18,6 +18,9 @@ FORBIDDEN = {
 """What a room knows nothing of; raw recordings are read in pipelines alone, and networks trained in dare_eeg."""
 
 MAX_LINES = 400
+ERRORS_HAVE_CLASSES = ("manifests", "pipelines")
+"""Rooms whose errors are all of a class that says what kind of error it is."""
+
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -100,6 +103,17 @@ def test_nothing_unpickles() -> None:
         for node in nodes(path):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert ast.literal_eval(node.value) is False, f"{path}:{node.value.lineno}"
+
+
+def test_errors_say_their_class() -> None:
+    bare = [
+        f"{path.name}:{node.lineno}"
+        for room in ERRORS_HAVE_CLASSES
+        for path in sorted((HOUSE / room).rglob("*.py"))
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "DareError"
+    ]
+    assert bare == []
 
 
 def test_torch_loads_weights_only() -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from manifests.errors import DareError
+from manifests.errors import UsageError
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus
@@ -58,9 +58,10 @@ def of(recipe: Recipe) -> Corpus:
     if recipe.layout:
         return Own(recipe.layout, recipe.classes)
     if recipe.corpus not in CORPORA:
-        raise DareError(
-            f"{recipe.corpus}: its file tree is not known; say in a [layout] of its recipe where recordings lie, "
-            f"or choose among {', '.join(CORPORA)}"
+        raise UsageError(
+            "its file tree is not known",
+            path=recipe.corpus,
+            remedy=f"say in a [layout] of its recipe where recordings lie, or choose among {', '.join(CORPORA)}",
         )
     return CORPORA[recipe.corpus]
 

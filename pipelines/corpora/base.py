@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from manifests.errors import DareError
+from manifests.errors import MissingError, UsageError
 from manifests.notes import Note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -56,7 +56,9 @@ class Options(BaseModel):
             first = problem.errors()[0]
             unknown = first["type"] == "extra_forbidden"
             said = f"has no option {first['loc'][0]!r}" if unknown else f"option {fault(problem)}"
-            raise DareError(f"{recipe.corpus}: {said}; it has {', '.join(cls.model_fields) or 'none'}") from None
+            raise UsageError(
+                said, path=recipe.corpus, remedy=f"it has {', '.join(cls.model_fields) or 'none'}"
+            ) from None
 
 
 class Corpus(ABC):
@@ -103,7 +105,7 @@ class Corpus(ABC):
         Asked only where the whole recording has no one label. ``labels`` is the content of ``raw.label_file``.
         Raises DareError where labels do not fit the events.
         """
-        raise DareError(f"{raw.path}: its name or folder tells no class")
+        raise MissingError("its name or folder tells no class", path=raw.path)
 
     def totals(self, version: str) -> Totals | None:
         """Return what the release that a tree looks like is known to hold, None where that is not known.

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from manifests.electrodes import canonical
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError, RefusedError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -83,16 +83,21 @@ class Graz(Corpus):
         if raw.label_file:
             truth = matlab.whole_numbers(raw.label_file, labels, "data.y", "classlabel")
         if len(truth) != len(events):
-            raise DareError(
-                f"{raw.path}: {len(events)} cues but {len(truth)} labels in {raw.label_file}; get both files again"
+            raise DamagedError(
+                f"{len(events)} cues but {len(truth)} labels in {raw.label_file}",
+                path=raw.path,
+                remedy="get both files again",
             )
         if not events:
-            raise DareError(f"{raw.path}: holds no cue ({', '.join(codes)} or {_UNKNOWN_CUE}); get the file again")
+            raise MissingError(
+                f"holds no cue ({', '.join(codes)} or {_UNKNOWN_CUE})", path=raw.path, remedy="get the file again"
+            )
         for event, label, code in zip(events, truth, told, strict=True):
             if label not in codes.values() or code not in (0, label):
-                raise DareError(
-                    f"{raw.path}: the cue at {event.onset_s:.3f} s is {event.text}, its label {label}; "
-                    f"check that {raw.label_file or 'the file'} belongs to this session"
+                raise RefusedError(
+                    f"the cue at {event.onset_s:.3f} s is {event.text}, its label {label}",
+                    path=raw.path,
+                    remedy=f"check that {raw.label_file or 'the file'} belongs to this session",
                 )
         return [LabelledOnset(event.onset_s, label - 1) for event, label in zip(events, truth, strict=True)], []
 
@@ -128,5 +133,7 @@ class Graz(Corpus):
         labels = {str(1 + label): label for label in range(len(self.CLASSES))}
         trials = [event for event in recording.events if event.text in labels]
         if not trials:
-            raise DareError(f"{raw.path}: holds no trial of the classes 1 to {len(labels)}; get the file again")
+            raise MissingError(
+                f"holds no trial of the classes 1 to {len(labels)}", path=raw.path, remedy="get the file again"
+            )
         return [LabelledOnset(event.onset_s + self.CUE_S, labels[event.text]) for event in trials]

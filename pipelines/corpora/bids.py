@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from manifests.errors import DareError
+from manifests.errors import LostError
 from manifests.plan import RawRecording
 from pipelines.corpora import tables
 from pipelines.formats.registry import formats
@@ -69,7 +69,7 @@ def _unused(path: Path) -> dict[str, str]:
     try:
         content = path.read_bytes()
     except OSError as problem:
-        raise DareError(f"{path}: cannot be read ({problem.strerror}); {remedy}") from None
+        raise LostError(f"cannot be read ({problem.strerror})", path=path, remedy=remedy) from None
     found = {}
     for row in tables.rows(str(path), content, ["name"], ["type", "status"], remedy):
         kind = row["type"].upper()

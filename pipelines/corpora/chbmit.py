@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -65,15 +65,16 @@ def _seizures(recording: str, summary: str, text: str) -> list[tuple[float, floa
     parts = _FILE.split(text)
     entries = dict(zip(parts[1::2], parts[2::2], strict=True))
     if recording not in entries:
-        raise DareError(f"{summary} does not name it: whether it holds a seizure is not known")
+        raise MissingError(f"{summary} does not name it: whether it holds a seizure is not known")
     entry = entries[recording]
     moments = [(match[1].lower(), float(match[2])) for match in _MOMENT.finditer(entry)]
     starts, stops = ([at_s for kind, at_s in moments if kind == wanted] for wanted in ("start", "end"))
     declared = _COUNT.search(entry)
     if declared is None or not int(declared[1]) == len(starts) == len(stops):
         counts = f"counts {declared[1]}" if declared else "does not count the"
-        raise DareError(
-            f"{summary}: {counts} seizures in {recording} and lists {len(starts)} starts and {len(stops)} ends; "
-            "get the summary again"
+        raise DamagedError(
+            f"{counts} seizures in {recording} and lists {len(starts)} starts and {len(stops)} ends",
+            path=summary,
+            remedy="get the summary again",
         )
     return list(zip(starts, stops, strict=True))

@@ -3,7 +3,7 @@
 import re
 from typing import ClassVar
 
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from manifests.notes import Note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -44,5 +44,7 @@ class HighGamma(Corpus):
         """Return the onset of every movement, which is annotated by name."""
         events = [event for event in recording.events if event.text in recipe.classes]
         if not events:
-            raise DareError(f"{raw.path}: holds no annotation {', '.join(recipe.classes)}; get the file again")
+            raise MissingError(
+                f"holds no annotation {', '.join(recipe.classes)}", path=raw.path, remedy="get the file again"
+            )
         return [LabelledOnset(event.onset_s, recipe.classes.index(event.text)) for event in events], []

@@ -4,7 +4,7 @@ import csv
 import re
 from pathlib import Path, PurePosixPath
 
-from manifests.errors import DareError
+from manifests.errors import LostError, MissingError
 from manifests.notes import note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -69,10 +69,10 @@ def _rows(path: Path) -> dict[str, tuple[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as problem:
-        raise DareError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+        raise LostError(f"cannot be read: {problem.strerror or problem}", path=path) from problem
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
     names = [name.lower().removesuffix("id") for name in rows[0]] if rows else []
     if not {"epoch", "subject"} <= set(names):
-        raise DareError(f"{path}: has no columns EpochID and SubjectID; get the table again")
+        raise MissingError("has no columns EpochID and SubjectID", path=path, remedy="get the table again")
     found = [dict(zip(names, row, strict=False)) for row in rows[1:]]
     return {row.get("epoch", ""): (row.get("subject", ""), row.get("session", "")) for row in found}

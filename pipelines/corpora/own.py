@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, LostError, UsageError
 from manifests.layout import Layout, Recordings
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
@@ -48,8 +48,8 @@ class Own(Corpus):
         """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
         from_table = self._layout.labels == "events"
         if from_table and not raw.label_file:
-            raise DareError(
-                f"{raw.path}: its labels are in a table, which is found only below --src: preprocess its tree"
+            raise UsageError(
+                "its labels are in a table, which is found only below --src: preprocess its tree", path=raw.path
             )
         events = self._events(raw, recording, labels) if from_table else recording.events
         found, lost = [], Counter[str]()
@@ -75,8 +75,8 @@ class Own(Corpus):
         """
         if not recordings:
             wanted = self._layout.files or "a BIDS tree, sub-*/eeg/*_eeg.*"
-            raise DareError(
-                f"{src}: none of its {len(paths)} files, such as {paths[0]}, lies as the layout says: {wanted}"
+            raise UsageError(
+                f"none of its {len(paths)} files, such as {paths[0]}, lies as the layout says: {wanted}", path=src
             )
         if self._layout.bids:
             recordings = bids.with_channels(recordings, src, paths)
@@ -88,8 +88,8 @@ class Own(Corpus):
         try:
             content = path.read_bytes()
         except OSError as problem:
-            raise DareError(
-                f"{path}: cannot be read ({problem.strerror}); it is the layout's table of recordings"
+            raise LostError(
+                f"cannot be read ({problem.strerror})", path=path, remedy="it is the layout's table of recordings"
             ) from None
         columns = [*tables.key_columns(table), *[table.label] * has_label, *filter(None, [table.split])]
         grouped = tables.by_recording(tables.rows(str(path), content, columns), table)
@@ -134,7 +134,9 @@ class Own(Corpus):
             return raw.model_copy(update={"skip": missing})
         first = found[0]
         if other := next((row for row in found if row | {"line": first["line"]} != first), None):
-            raise DareError(f"{table.file}: lines {first['line']} and {other['line']} say two things of {raw.path}")
+            raise DamagedError(
+                f"lines {first['line']} and {other['line']} say two things of {raw.path}", path=table.file
+            )
         if table.path and table.subject and not first[table.subject]:
             nobody = note("no subject", "its row in {names} names no subject", [table.file])
             return raw.model_copy(update={"skip": nobody})
@@ -173,7 +175,7 @@ def _number(row: tables.Row, column: str, name: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise DareError(f"{name}: line {row['line']} has {row[column]!r} as {column}, which is no number")
+        raise DamagedError(f"line {row['line']} has {row[column]!r} as {column}, which is no number", path=name)
     return number
 
 

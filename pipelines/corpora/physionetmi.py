@@ -3,7 +3,7 @@
 import re
 from typing import ClassVar
 
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -56,7 +56,7 @@ class PhysionetMi(Corpus):
         meaning = _classes(int(raw.session.removeprefix("R")))
         events = [event for event in recording.events if event.text in meaning]
         if not events:
-            raise DareError(f"{raw.path}: holds no T1 or T2 annotation; get the file again")
+            raise MissingError("holds no T1 or T2 annotation", path=raw.path, remedy="get the file again")
         return [LabelledOnset(event.onset_s, recipe.classes.index(meaning[event.text])) for event in events], []
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 from manifests.notes import note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -48,7 +48,9 @@ class Seed(Sjtu):
         """Return the class of every film, from the -1, 0 and 1 of ``label``; the same films are in every session."""
         feelings = matlab.whole_numbers(raw.label_file, labels, "label")
         if strange := sorted(set(feelings) - {-1, 0, 1}):
-            raise DareError(
-                f"{raw.label_file}: has label {strange[0]}, which is none of -1, 0 and 1; get the file again"
+            raise DamagedError(
+                f"has label {strange[0]}, which is none of -1, 0 and 1",
+                path=raw.label_file,
+                remedy="get the file again",
             )
         return [feeling + 1 for feeling in feelings]

@@ -3,7 +3,7 @@
 import re
 from abc import abstractmethod
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -48,9 +48,10 @@ class Sjtu(Corpus):
         films = {event: int(match[1]) for event in recording.events if (match := _FILM.search(event.text))}
         numbers, known = sorted(films.values()), range(1, len(truth) + 1)
         if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(known):
-            raise DareError(
-                f"{raw.path}: holds films {', '.join(map(str, numbers)) or 'none'}, where 1 to {len(truth)} have "
-                "labels; get the file again"
+            raise DamagedError(
+                f"holds films {', '.join(map(str, numbers)) or 'none'}, where 1 to {len(truth)} have labels",
+                path=raw.path,
+                remedy="get the file again",
             )
         cues = [
             cue

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -113,5 +113,5 @@ def _stages(name: str, labels: bytes) -> list[tuple[float, float, str]]:
     """Return (onset in s, duration in s, text) of every stage."""
     stages = [(float(onset), float(lasts), text.decode("latin-1")) for onset, lasts, text in _STAGE.findall(labels)]
     if not stages:
-        raise DareError(f"{name}: holds no sleep stage; get the hypnogram again")
+        raise MissingError("holds no sleep stage", path=name, remedy="get the hypnogram again")
     return stages

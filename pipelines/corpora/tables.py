@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError
 from manifests.layout import Table
 from manifests.plan import RawRecording
 
@@ -38,7 +38,7 @@ def rows(
     try:
         names = [cell.strip() for cell in next(reader, [])]
         if lacking := [column for column in columns if column not in names]:
-            raise DareError(f"{name}: has no column {lacking[0]!r} but {', '.join(names)}; {remedy}")
+            raise MissingError(f"has no column {lacking[0]!r} but {', '.join(names)}", path=name, remedy=remedy)
         places = {column: names.index(column) for column in (*columns, *optional) if column in names}
         return [
             {"line": str(reader.line_num)}
@@ -48,7 +48,7 @@ def rows(
             if any(cells)
         ]
     except csv.Error as problem:
-        raise DareError(f"{name}: line {reader.line_num} is no line of a table ({problem}): mend it") from None
+        raise DamagedError(f"line {reader.line_num} is no line of a table ({problem}): mend it", path=name) from None
 
 
 def by_recording(found: list[Row], table: Table) -> dict[tuple[str, ...], list[Row]]:

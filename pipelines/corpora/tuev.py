@@ -7,7 +7,7 @@ from collections import defaultdict
 from itertools import groupby
 from typing import ClassVar, TypeVar
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -116,12 +116,14 @@ def _rows(name: str, labels: bytes, num_classes: int) -> list[_Row]:
         try:
             _, start_s, _, code = (float(field) for field in row)
         except ValueError:
-            raise DareError(f"{name}: line {number} is not channel,start,stop,label; get the file again") from None
+            raise DamagedError(
+                f"line {number} is not channel,start,stop,label", path=name, remedy="get the file again"
+            ) from None
         if not math.isfinite(start_s):
-            raise DareError(f"{name}: line {number} starts at {row[1]} s; get the file again")
+            raise DamagedError(f"line {number} starts at {row[1]} s", path=name, remedy="get the file again")
         if code not in range(1, num_classes + 1):
-            raise DareError(f"{name}: line {number} has label {row[3]}, not one of 1 to {num_classes}")
+            raise DamagedError(f"line {number} has label {row[3]}, not one of 1 to {num_classes}", path=name)
         rows.append((round(start_s, 1), int(code) - 1))
     if not rows:
-        raise DareError(f"{name}: holds no event; get the file again")
+        raise MissingError("holds no event", path=name, remedy="get the file again")
     return rows

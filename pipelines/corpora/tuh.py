@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import ClassVar, NamedTuple
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 from manifests.notes import note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -92,7 +92,7 @@ def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[An
     numbered = enumerate(table.decode("utf-8-sig", "replace").splitlines(), start=1)
     lines = [(number, line) for number, line in numbered if line.strip() and not line.startswith(("#", "version"))]
     if not is_tse and not lines:
-        raise DareError(f"{name}: is empty; get the file again")
+        raise DamagedError("is empty", path=name, remedy="get the file again")
     fields = csv.reader(
         (line for _, line in lines), delimiter=" " if is_tse else ",", skipinitialspace=True, quoting=csv.QUOTE_NONE
     )
@@ -101,9 +101,11 @@ def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[An
     for (number, _), values in zip(lines if is_tse else lines[1:], fields, strict=True):
         row = _row(dict(zip(columns, values, strict=False)))
         if row is None:
-            raise DareError(f"{name}: line {number} has no start_time, stop_time and label; get the file again")
+            raise DamagedError(
+                f"line {number} has no start_time, stop_time and label", path=name, remedy="get the file again"
+            )
         if known and row.label not in known:
-            raise DareError(f"{name}: line {number} has label {row.label}, not one of {', '.join(known)}")
+            raise DamagedError(f"line {number} has label {row.label}, not one of {', '.join(known)}", path=name)
         rows.append(row)
     return rows
 

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from typing import ClassVar
 
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -31,7 +31,7 @@ class Tusl(tuh.Temple):
         """
         rows = tuh.annotations(raw.label_file, labels, self.CLASSES)
         if not rows:
-            raise DareError(f"{raw.label_file}: holds no annotation; get the file again")
+            raise MissingError("holds no annotation", path=raw.label_file, remedy="get the file again")
         moments: defaultdict[float, set[int]] = defaultdict(set)
         num_short = num_repeated = 0
         for row in rows:

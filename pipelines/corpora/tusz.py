@@ -7,7 +7,7 @@ subjects as in every corpus: the official dev set is no split of its own here.
 import re
 from typing import ClassVar
 
-from manifests.errors import DareError
+from manifests.errors import MissingError
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -34,7 +34,7 @@ class Tusz(tuh.Temple):
         """Return a cue for each window of the grid: seizure where one touches it (Tang 2022), else background."""
         rows = tuh.annotations(raw.label_file, labels, self.CLASSES)
         if not rows:
-            raise DareError(f"{raw.label_file}: holds no annotation; get the file again")
+            raise MissingError("holds no annotation", path=raw.label_file, remedy="get the file again")
         seizures = [(row.onset_s, row.end_s, self.CLASSES.index("seiz")) for row in rows if row.label == "seiz"]
         found = by_overlap(seizures, tuh.duration_s(recording), self.CLASSES.index("bckg"), recipe)
         end_s = found[-1].onset_s + recipe.window_s if found else 0.0

@@ -111,13 +111,14 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     scanned = planned.scanned
     if scanned.outcome:
         return {}
-    path = src / scanned.path
     try:
         stretches = [reading.read(src, scanned.raw, recipe, *span) for span in _spans(scanned.duration_s)]
         measures = signal_quality(stretches)
         windows = _num_windows(planned, stretches[0], recipe, src)
-    except (DareError, OSError) as problem:
-        return {"fault": str(problem).removeprefix(f"{path}: ")}
+    except DareError as problem:
+        return {"fault": str(problem.about("", src / scanned.path))}
+    except OSError as problem:
+        return {"fault": str(problem)}
     except Exception as problem:
         return {"fault": f"unexpected {type(problem).__name__}: {problem}; report it with this file's header"}
     notes = {note.text: note for stretch in stretches for note in stretch.notes}.values()

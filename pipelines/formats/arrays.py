@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError, RefusedError
 from pipelines.formats import Format, matlab
 from pipelines.formats.matrix import Matrix, Value, structs
 from pipelines.formats.sampled import SampledFile
@@ -64,7 +64,7 @@ def parse(path: Path, arrays: Arrays) -> SampledFile:
     names = sorted((name for name in matlab.names(path) if re.fullmatch(arrays.variables, name)), key=_natural)
     if not names:
         listed = ", ".join(matlab.names(path)[:5]) or "none"
-        raise DareError(f"{path}: no variable is named like {arrays.variables!r}; there are {listed}")
+        raise MissingError(f"no variable is named like {arrays.variables!r}", path=path, remedy=f"there are {listed}")
     values = matlab.load(path, names, {arrays.field, arrays.onsets, arrays.codes} - {""})
     blocks: list[_Block] = []
     segments: list[Segment] = []
@@ -108,9 +108,10 @@ def _by_itself(path: Path) -> SampledFile:
     if runs := _of_runs(path, names):
         return parse(path, runs)
     listed = ", ".join(names[:5]) or "none"
-    raise DareError(
-        f"{path}: is a MAT file of arrays ({listed}) that tells neither channels nor rate; it can be read only as part "
-        "of a corpus that knows them"
+    raise RefusedError(
+        f"is a MAT file of arrays ({listed}) that tells neither channels nor rate",
+        path=path,
+        remedy="it can be read only as part of a corpus that knows them",
     )
 
 
@@ -139,10 +140,10 @@ def _signals(path: Path, name: str, value: Value, arrays: Arrays) -> list[tuple[
         signal = struct.get(arrays.field)
         if not isinstance(signal, Matrix):
             member = f"member {arrays.field!r} of " if arrays.field else ""
-            raise DareError(f"{path}: {member}{text} is not there or no array of real numbers")
+            raise MissingError(f"{member}{text} is not there or no array of real numbers", path=path)
         signals.append((text, signal, struct))
     if not signals:
-        raise DareError(f"{path}: {name} is no struct with a member {arrays.field!r}")
+        raise MissingError(f"{name} is no struct with a member {arrays.field!r}", path=path)
     return signals
 
 
@@ -153,12 +154,12 @@ def _block(path: Path, text: str, matrix: Matrix, arrays: Arrays, begin: int) ->
     shape = matrix.shape + (1,) * (len(axes) - len(matrix.shape))
     told = f"{text} is {' × '.join(map(str, matrix.shape))}"
     if len(shape) != len(axes) or not math.prod(shape):
-        raise DareError(f"{path}: {told}, which is not {' × '.join(axes)}")
+        raise DamagedError(f"{told}, which is not {' × '.join(axes)}", path=path)
     channel = axes.index("channel")
     if shape[channel] != len(arrays.labels):
         others = [axis for axis, size in enumerate(shape) if size == len(arrays.labels)]
         if not others:
-            raise DareError(f"{path}: {told}, no axis of which has its {len(arrays.labels)} channels")
+            raise DamagedError(f"{told}, no axis of which has its {len(arrays.labels)} channels", path=path)
         axes[channel], axes[others[0]] = axes[others[0]], "channel"
     trial_axes = [axis for axis, name in enumerate(axes) if name not in ("channel", "time")]
     sizes = [shape[axis] for axis in trial_axes]
@@ -202,10 +203,10 @@ def _events(path: Path, text: str, struct: dict[str, Any], arrays: Arrays) -> li
         return []
     onsets, codes = struct.get(arrays.onsets), struct.get(arrays.codes)
     if not isinstance(onsets, Matrix) or not isinstance(codes, Matrix):
-        raise DareError(f"{path}: {text} lacks {arrays.onsets!r} or {arrays.codes!r}, which list its events")
+        raise MissingError(f"{text} lacks {arrays.onsets!r} or {arrays.codes!r}, which list its events", path=path)
     samples, numbers = (np.asarray(one.whole(), np.float64).ravel() for one in (onsets, codes))
     if len(samples) != len(numbers) or not np.isfinite([*samples, *numbers]).all():
-        raise DareError(f"{path}: {text} has {len(samples)} onsets of events and {len(numbers)} codes")
+        raise DamagedError(f"{text} has {len(samples)} onsets of events and {len(numbers)} codes", path=path)
     onsets_s = ((samples - 1) / arrays.sfreq).tolist()
     return [Event(onset_s, 0.0, f"{code:g}") for onset_s, code in zip(onsets_s, numbers.tolist(), strict=True)]
 

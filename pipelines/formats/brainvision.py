@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from manifests.errors import DareError
+from manifests.errors import MissingError, RefusedError
 from pipelines.formats import Format, begins
 from pipelines.formats.mne_formats import by_mne
 from pipelines.formats.sampled import SampledFile, error_context
@@ -16,14 +16,16 @@ def parse(path: Path) -> SampledFile:
     import mne
 
     if path.suffix.lower() != ".vhdr":
-        raise DareError(f"{path}: is the header of a BrainVision recording: give it the ending .vhdr")
+        raise RefusedError("is the header of a BrainVision recording: give it the ending .vhdr", path=path)
     text = path.read_text("latin-1")
     for key in ("DataFile", "MarkerFile"):
         told = re.search(rf"^{key}\s*=\s*(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
         if told and (Path(told[1]).name != told[1] or not path.with_name(told[1]).is_file()):
-            raise DareError(f"{path}: its {key} {told[1]} is not beside it; put it there, or correct the name in it")
+            raise MissingError(
+                f"its {key} {told[1]} is not beside it", path=path, remedy="put it there, or correct the name in it"
+            )
         if key == "DataFile" and not told:
-            raise DareError(f"{path}: names no DataFile, which would hold its samples")
+            raise MissingError("names no DataFile, which would hold its samples", path=path)
     with error_context(path, "BrainVision"):
         raw = mne.io.read_raw_brainvision(path, eog=(), preload=False, verbose="error")
         units = dict(raw._orig_units)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 from manifests.notes import Note, note
 from pipelines.formats import Format, begins
 from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, unknown_count
@@ -64,9 +64,11 @@ class EdfFile(RecordFile):
             return Timeline(expected_s, (), ())
         onsets_s, events, num_damaged = self._annotations()
         if self.is_plus and num_damaged > self.num_records / 2:
-            raise DareError(
-                f"{self.path}: damaged: {num_damaged} of {self.num_records} records begin with no time, "
-                "as after line-end conversion; download it again in binary mode"
+            raise DamagedError(
+                f"damaged: {num_damaged} of {self.num_records} records begin with no time, "
+                "as after line-end conversion",
+                path=self.path,
+                remedy="download it again in binary mode",
             )
         timed = np.isfinite(onsets_s)
         if not timed.any():
@@ -115,7 +117,7 @@ def parse(path: Path) -> EdfFile:
         (fixed,) = _rows(raw, _FIXED_WIDTHS, 1)
         num_channels = _whole_number(path, fixed, "number of signals")
         if num_channels < 1:
-            raise DareError(f"{path}: its header lists no channel")
+            raise DamagedError("its header lists no channel", path=path)
         data_offset = _BLOCK_BYTES * (num_channels + 1)
         _require_bytes(path, size, data_offset)
         channels = _rows(file.read(data_offset - _BLOCK_BYTES), _CHANNEL_WIDTHS, num_channels)
@@ -150,7 +152,7 @@ def _layout(
     for position, fields in enumerate(channels):
         num_samples = _whole_number(path, fields, "samples per record")
         if num_samples < 0:
-            raise DareError(f"{path}: header field 'samples per record' is negative: {num_samples}")
+            raise DamagedError(f"header field 'samples per record' is negative: {num_samples}", path=path)
         start, offset = offset, offset + num_samples * int(dtype[-1])
         if _is_annotation(fields):
             spans.append(slice(start, offset))
@@ -174,7 +176,7 @@ def _count_records(path: Path, declared: int, data_bytes: int, record_bytes: int
     """Return (whole records that the file really has, notes on what the header says otherwise)."""
     num_records, rest = divmod(data_bytes, record_bytes) if record_bytes else (0, 0)
     if num_records == 0:
-        raise DareError(f"{path}: has {data_bytes} bytes of data, not one whole record of {record_bytes}")
+        raise DamagedError(f"has {data_bytes} bytes of data, not one whole record of {record_bytes}", path=path)
     notes = []
     if declared < 0:
         notes.append(unknown_count(declared, num_records))
@@ -194,7 +196,7 @@ def _record_duration(
     """Return (seconds per record, notes); EDF+ lets files of annotations alone say 0."""
     record_s = _number(path, fixed, "record duration")
     if not 0 <= record_s <= MAX_RECORD_S:
-        raise DareError(f"{path}: header field 'record duration' is not possible: {fixed['record duration']!r}")
+        raise DamagedError(f"header field 'record duration' is not possible: {fixed['record duration']!r}", path=path)
     if record_s > 0 or all(_is_annotation(fields) for fields in channels):
         return record_s, ()
     return 1.0, (note("record duration", "the header says that a record lasts 0 s: 1 s assumed"),)
@@ -247,20 +249,20 @@ def _rows(raw: bytes, widths: dict[str, int], count: int) -> list[dict[str, str]
 
 def _require_bytes(path: Path, size: int, needed: int) -> None:
     if size < needed:
-        raise DareError(f"{path}: has {size} bytes, too short for its header of {needed}")
+        raise DamagedError(f"has {size} bytes, too short for its header of {needed}", path=path)
 
 
 def _number(path: Path, fields: dict[str, str], name: str) -> float:
     digits = fields[name].replace(",", ".")
     if not _NUMBER.fullmatch(digits) or not np.isfinite(float(digits)):
-        raise DareError(f"{path}: header field '{name}' is not a number: {fields[name]!r}")
+        raise DamagedError(f"header field '{name}' is not a number: {fields[name]!r}", path=path)
     return float(digits)
 
 
 def _whole_number(path: Path, fields: dict[str, str], name: str) -> int:
     value = _number(path, fields, name)
     if value != int(value):
-        raise DareError(f"{path}: header field '{name}' is not a whole number: {fields[name]!r}")
+        raise DamagedError(f"header field '{name}' is not a whole number: {fields[name]!r}", path=path)
     return int(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError, RefusedError
 from manifests.notes import Note, note
 from pipelines.formats import Format, matlab
 from pipelines.formats.matrix import Matrix, Value
@@ -65,7 +65,9 @@ def _fields(path: Path) -> dict[str, Value]:
     while "EEG" in fields:
         structs = _structs(fields["EEG"])
         if len(structs) != 1:
-            raise DareError(f"{path}: holds {len(structs)} datasets, not one; save each to a file of its own in EEGLAB")
+            raise RefusedError(
+                f"holds {len(structs)} datasets, not one", path=path, remedy="save each to a file of its own in EEGLAB"
+            )
         fields = structs[0]
     return fields
 
@@ -73,11 +75,11 @@ def _fields(path: Path) -> dict[str, Value]:
 def _samples(path: Path, data: Value, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[Note, ...]]:
     """Return (channels × samples of all epochs, notes)."""
     if min(num_channels, pnts, num_epochs) < 1:
-        raise DareError(f"{path}: has {num_channels} channels, {pnts} samples and {num_epochs} epochs: no signal")
+        raise DamagedError(f"has {num_channels} channels, {pnts} samples and {num_epochs} epochs: no signal", path=path)
     if isinstance(data, str):
         return _beside(path, data, num_channels, pnts, num_epochs)
     if not isinstance(data, Matrix) or math.prod(data.shape) == 0:
-        raise DareError(f"{path}: has no samples: its field 'data' is empty")
+        raise MissingError("has no samples: its field 'data' is empty", path=path)
     if math.prod(data.shape) == num_channels * pnts * num_epochs:
         if data.shape[0] == num_channels and len(data.shape) == 2:
             return data, ()
@@ -87,7 +89,7 @@ def _samples(path: Path, data: Value, num_channels: int, pnts: int, num_epochs: 
             row = data.whole().reshape((1, -1), order="F")
             return Matrix(row.shape, row.__getitem__), ()
     shape = " × ".join(map(str, data.shape))
-    raise DareError(f"{path}: its data are {shape}, its header says {num_channels} × {pnts} × {num_epochs}")
+    raise DamagedError(f"its data are {shape}, its header says {num_channels} × {pnts} × {num_epochs}", path=path)
 
 
 def _across_epochs(data: Matrix) -> Callable[[tuple[slice, ...]], NDArray[Any]]:
@@ -109,14 +111,18 @@ def _beside(path: Path, name: str, num_channels: int, pnts: int, num_epochs: int
     letters = (letter if letter.isprintable() else "?" for letter in name.replace("\\", "/").rpartition("/")[2])
     base = "".join(letters)
     if not base.lower().endswith(".fdt"):
-        raise DareError(f"{path}: its samples are in {base!r}, a form that EEGLAB gave up; save it again in EEGLAB")
+        raise RefusedError(
+            f"its samples are in {base!r}, a form that EEGLAB gave up", path=path, remedy="save it again in EEGLAB"
+        )
     found = [one for one in (path.with_name(base), path.with_suffix(".fdt")) if one.is_file()]
     if not found:
-        raise DareError(f"{path}: its samples are in {base}, which is not beside it; put it there")
+        raise MissingError(f"its samples are in {base}, which is not beside it", path=path, remedy="put it there")
     held = found[0].stat().st_size // (4 * num_channels)
     num_samples = min(held // pnts, num_epochs) * pnts if num_epochs > 1 else min(held, pnts)
     if num_samples == 0:
-        raise DareError(f"{found[0]}: has {found[0].stat().st_size} bytes, not one whole epoch; get it again")
+        raise DamagedError(
+            f"has {found[0].stat().st_size} bytes, not one whole epoch", path=found[0], remedy="get it again"
+        )
     notes = []
     if num_samples < pnts * num_epochs:
         says = "{names} is cut: {whole} of {stated} samples are whole"
@@ -162,14 +168,14 @@ def _scalar(value: Value) -> float:
 def _number(path: Path, fields: dict[str, Value], name: str) -> float:
     number = _scalar(fields.get(name))
     if not math.isfinite(number):
-        raise DareError(f"{path}: its field '{name}' is missing or no number")
+        raise DamagedError(f"its field '{name}' is missing or no number", path=path)
     return number
 
 
 def _whole(path: Path, fields: dict[str, Value], name: str) -> int:
     number = _number(path, fields, name)
     if not number.is_integer() or abs(number) > _MAX_COUNT:
-        raise DareError(f"{path}: its field '{name}' is not a whole number up to {_MAX_COUNT:g}: {number:g}")
+        raise DamagedError(f"its field '{name}' is not a whole number up to {_MAX_COUNT:g}: {number:g}", path=path)
     return int(number)
 
 

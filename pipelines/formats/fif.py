@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from manifests.errors import DareError
+from manifests.errors import RefusedError
 from pipelines.formats import Format, begins
 from pipelines.formats.mne_formats import by_mne
 from pipelines.formats.sampled import SampledFile, error_context
@@ -21,7 +21,9 @@ def parse(path: Path) -> SampledFile:
         if first != path and first.is_file():
             whole = mne.io.read_raw_fif(first, allow_maxshield="yes", on_split_missing="warn", verbose="error")
             if path.resolve() in [Path(part).resolve() for part in whole.filenames if part]:
-                raise DareError(f"{path}: is a part of {first.name} and read with it; nothing of it is lost")
+                raise RefusedError(
+                    f"is a part of {first.name} and read with it", path=path, remedy="nothing of it is lost"
+                )
         raw = mne.io.read_raw_fif(path, allow_maxshield="yes", on_split_missing="raise", preload=False, verbose="error")
         rows = [row for row, kind in enumerate(raw.get_channel_types()) if kind == "eeg"]
         return by_mne(path, "FIF", raw, rows, ())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, RefusedError
 from manifests.notes import Note, note
 from pipelines.formats import Format, begins
 from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, unknown_count
@@ -97,7 +97,7 @@ def parse(path: Path) -> GdfFile:
     """Return the layout of a GDF file; raises DareError where its header contradicts itself or the size."""
     size = path.stat().st_size
     if size < _BLOCK_BYTES:
-        raise DareError(f"{path}: has {size} bytes, too short for its header of {_BLOCK_BYTES}")
+        raise DamagedError(f"has {size} bytes, too short for its header of {_BLOCK_BYTES}", path=path)
     with path.open("rb") as file:
         fixed = file.read(_BLOCK_BYTES)
         version = _version(path, fixed)
@@ -106,8 +106,8 @@ def parse(path: Path) -> GdfFile:
         data_offset = _little_endian(fixed[184:192]) if is_first else _BLOCK_BYTES * _little_endian(fixed[184:186])
         needed = _BLOCK_BYTES * (num_channels + 1)
         if num_channels < 1 or not needed <= data_offset < size:
-            raise DareError(
-                f"{path}: has {size} bytes, its header of {num_channels} channels should end at {data_offset}"
+            raise DamagedError(
+                f"has {size} bytes, its header of {num_channels} channels should end at {data_offset}", path=path
             )
         columns = _columns(file.read(needed), _CHANNEL_TYPES_1 if is_first else _CHANNEL_TYPES_2, num_channels)
     record_s = _record_duration(path, fixed[244:252], version)
@@ -135,7 +135,9 @@ def _layout(
         num_samples = int(columns["samples per record"][position])
         dtype = _SAMPLE_DTYPES.get(int(columns["sample type"][position]))
         if dtype is None:
-            raise DareError(f"{path}: channel {label!r} has sample type {columns['sample type'][position]}: not known")
+            raise DamagedError(
+                f"channel {label!r} has sample type {columns['sample type'][position]}: not known", path=path
+            )
         signal = Signal(
             describe_channel(label, position, num_samples / record_s, _unit(columns, position)),
             num_samples,
@@ -157,7 +159,7 @@ def _count_records(path: Path, field: bytes, data_bytes: int, record_bytes: int)
     declared = int.from_bytes(field, "little", signed=True)
     held = data_bytes // record_bytes if record_bytes else 0
     if held == 0 or declared == 0:
-        raise DareError(f"{path}: has {data_bytes} bytes of data, not one whole record of {record_bytes}")
+        raise DamagedError(f"has {data_bytes} bytes of data, not one whole record of {record_bytes}", path=path)
     if declared < 0:
         return held, [unknown_count(declared, held)]
     if declared > held:
@@ -174,7 +176,7 @@ def _record_duration(path: Path, field: bytes, version: float) -> float:
         numerator, denominator = np.frombuffer(field, "<u4").tolist()
         record_s = numerator / denominator if denominator else 0.0
     if not 0 < record_s <= MAX_RECORD_S:
-        raise DareError(f"{path}: header field 'record duration' is not possible: {field.hex(' ')}")
+        raise DamagedError(f"header field 'record duration' is not possible: {field.hex(' ')}", path=path)
     return record_s
 
 
@@ -201,9 +203,11 @@ def _version(path: Path, fixed: bytes) -> float:
     try:
         version = float(fixed[4:8])
     except ValueError:
-        raise DareError(f"{path}: header field 'version' is not a number: {fixed[4:8]!r}") from None
+        raise DamagedError(f"header field 'version' is not a number: {fixed[4:8]!r}", path=path) from None
     if not 1 <= version < 3:
-        raise DareError(f"{path}: is GDF {version:g}; versions 1 and 2 can be read: convert it with BioSig's save2gdf")
+        raise RefusedError(
+            f"is GDF {version:g}", path=path, remedy="versions 1 and 2 can be read: convert it with BioSig's save2gdf"
+        )
     return version
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 from pipelines.formats.matrix import MAX_DEPTH, Matrix, Value, empty, require_room
 from pipelines.formats.sampled import error_context
 
@@ -184,7 +184,7 @@ class _Values:
             with error_context(self.path, "MAT 5"):
                 matrix = self.of(variable.body(), 0)
                 if not isinstance(matrix, Matrix) or matrix.shape != shape:
-                    raise DareError(f"{self.path}: variable {name!r} is damaged")
+                    raise DamagedError(f"variable {name!r} is damaged", path=self.path)
                 return matrix.read(index)
 
         return Matrix(shape, read)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, DareError, MissingError
 from pipelines.formats import mat5, mat73
 from pipelines.formats.matrix import Matrix, Value, structs
 
@@ -44,26 +44,26 @@ def whole_numbers(name: str, content: bytes, *places: str) -> list[int]:
     try:
         return _whole_numbers(Path(name), content, places)
     except DareError as problem:
-        reason = str(problem).removeprefix(f"{Path(name)}: ")
-        raise DareError(f"{name}: holds no {places[-1]} ({reason}); get the file again") from problem
+        reason = f"holds no {places[-1]} ({problem.about('', Path(name))})"
+        raise type(problem)(reason, path=name, remedy="get the file again") from problem
 
 
 def _whole_numbers(path: Path, content: bytes, places: tuple[str, ...]) -> list[int]:
     if not is_mat(content):
-        raise DareError("it is no MAT file of version 5 or 7.3")
+        raise DamagedError("it is no MAT file of version 5 or 7.3")
     split = [place.partition(".")[::2] for place in places]
     module = mat73 if _is_hdf(content) else mat5
     held = module.load(path, {variable for variable, _ in split}, {member for _, member in split} - {""}, content)
     variable, member = next((one for one in split if one[0] in held), ("", ""))
     if not variable:
-        raise DareError("there is no such variable")
+        raise MissingError("there is no such variable")
     found = [struct.get(member) for struct in structs(held[variable])] if member else [held[variable]]
     matrices = [one for one in found if isinstance(one, Matrix)]
     if not found or len(matrices) < len(found):
-        raise DareError(f"{variable} has no numbers there")
+        raise MissingError(f"{variable} has no numbers there")
     numbers = np.concatenate([np.asarray(one.whole(), np.float64).ravel() for one in matrices]).tolist()
     if strange := [number for number in numbers if not number.is_integer() or abs(number) > _MAX_WHOLE]:
-        raise DareError(f"{strange[0]:g} is no whole number")
+        raise DamagedError(f"{strange[0]:g} is no whole number")
     return [int(number) for number in numbers]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 
 MAX_DEPTH = 12
 """How deep structs and cells may lie in one another; what lies deeper is no recording."""
@@ -48,4 +48,4 @@ def structs(value: Value) -> list[dict[str, Any]]:
 def require_room(path: Path, num_bytes: int, held: int) -> None:
     """Raise DareError where a file cannot hold so many bytes in those that it has for them, however deflated."""
     if num_bytes > _MAX_RATIO * held:
-        raise DareError(f"{path}: damaged: an array of {num_bytes} bytes cannot be in {held} bytes of a file")
+        raise DamagedError(f"damaged: an array of {num_bytes} bytes cannot be in {held} bytes of a file", path=path)

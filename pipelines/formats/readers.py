@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from manifests.errors import DareError
+from manifests.errors import LostError, MissingError
 from pipelines.channels import choose
 from pipelines.formats import arrays as bare
 from pipelines.formats import matlab, registry
@@ -75,4 +75,5 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DareError(f"{path}: cannot be read: {error.strerror or error}") from error
+        kind = MissingError if isinstance(error, FileNotFoundError) else LostError
+        raise kind(f"cannot be read: {error.strerror or error}", path=path) from error

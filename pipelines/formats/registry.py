@@ -5,7 +5,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 from pipelines import formats as package
 from pipelines.formats import Format
 
@@ -52,11 +52,11 @@ def format_of(path: Path, head: bytes) -> Format:
             num_line_feeds = head.count(b"\n")
             # In samples, one line feed in 256 follows a carriage return; in a converted file every one does.
             if not one.holds_text and num_line_feeds >= _MIN_LINE_FEEDS and head.count(b"\r\n") == num_line_feeds:
-                raise DareError(
-                    f"{path}: damaged by line-end conversion (LF to CR LF); download it again in binary mode"
+                raise DamagedError(
+                    "damaged by line-end conversion (LF to CR LF)", path=path, remedy="download it again in binary mode"
                 )
             return one
-    raise DareError(f"{path}: {_described(head, path.suffix.lower())}")
+    raise DamagedError(_described(head, path.suffix.lower()), path=path)
 
 
 def _described(head: bytes, suffix: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, DareError
 from manifests.notes import Note
 from pipelines.recording import (
     Channel,
@@ -103,7 +103,7 @@ def error_context(path: Path, what: str) -> Iterator[None]:
     except Exception as problem:
         text = str(problem).replace(str(path.resolve()), path.name).replace(str(path), path.name)
         text = " ".join(text.split())[:300]
-        raise DareError(f"{path}: cannot be read as {what} ({type(problem).__name__}: {text})") from problem
+        raise DamagedError(f"cannot be read as {what} ({type(problem).__name__}: {text})", path=path) from problem
 
 
 def _within(segments: Sequence[Segment], start: int, stop: int, sfreq: float) -> list[Segment]:

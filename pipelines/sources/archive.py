@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests import records
-from manifests.errors import DareError
+from manifests.errors import DamagedError, DareError, MissingError, RefusedError, UsageError
 from manifests.manifest import RecordingRow, StoreEntry, load_rows, load_set
 from manifests.notes import Note, note
 from manifests.plan import Piece, Plan, PlannedRecording, ScannedRecording
@@ -73,9 +73,11 @@ class Archive:
         """
         entry = _opened(self.folder).entries.get((piece.recording.path, piece.number))
         if entry is None:
-            raise DareError("is not in the archive as a whole or in pieces like these; take it from its raw file")
+            raise MissingError(
+                "is not in the archive as a whole or in pieces like these", remedy="take it from its raw file"
+            )
         if entry.failure:
-            raise DareError(entry.failure)
+            raise MissingError(entry.failure)
         path, remedy = self.folder / entry.path, f"see dare verify {self.folder}, then make the archive again"
         try:
             is_whole = measure(path)[1] == entry.sha256
@@ -88,13 +90,14 @@ class Archive:
         except DareError:
             raise
         except DAMAGE as problem:
-            raise DareError(f"{path}: cannot be read ({problem}); {remedy}") from problem
+            raise DamagedError(f"cannot be read ({problem})", path=path, remedy=remedy) from problem
         if not is_whole:
-            raise DareError(f"{path}: its bytes are not those that were written; {remedy}")
+            raise DamagedError("its bytes are not those that were written", path=path, remedy=remedy)
         if facts.piece_s != piece.recording.piece_s:
-            raise DareError(
-                f"was archived in pieces of {facts.piece_s:g} s, where these windows need "
-                f"{piece.recording.piece_s:g} s; take it from its raw file"
+            raise RefusedError(
+                f"was archived in pieces of {facts.piece_s:g} s, "
+                f"where these windows need {piece.recording.piece_s:g} s",
+                remedy="take it from its raw file",
             )
         return _conditioned(facts, stretches)
 
@@ -112,7 +115,7 @@ class Archive:
 
     def raw_folder(self, asked_by: str) -> Path:
         """Raise DareError: raw files are not here."""
-        raise DareError(f"{asked_by}: looks at raw recordings, and {self.folder} is a set")
+        raise UsageError(f"looks at raw recordings, and {self.folder} is a set", path=asked_by)
 
 
 def keep(out: Path, piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe) -> StoreEntry:
@@ -155,7 +158,9 @@ class _Kept:
     def __init__(self, folder: Path) -> None:
         self.folder, self.whole = folder, load_set(folder)
         if self.whole.format == "webdataset":
-            raise DareError(f"{folder}: is a shard set without an archive; make it with --format zarr or both")
+            raise RefusedError(
+                "is a shard set without an archive", path=folder, remedy="make it with --format zarr or both"
+            )
         self.entries = {(entry.recording, entry.piece): entry for entry in self.whole.stores}
 
     @cached_property
@@ -181,13 +186,16 @@ def _opened_as_it_is(folder: Path, mtime_ns: int) -> _Kept:
 
 def _refuse_other_signal(made: Recipe, recipe: Recipe, src: Path) -> None:
     if made.corpus != recipe.corpus:
-        raise DareError(f"{src}: is an archive of {made.corpus}, not of {recipe.corpus}; name that corpus")
+        raise RefusedError(
+            f"is an archive of {made.corpus}, not of {recipe.corpus}", path=src, remedy="name that corpus"
+        )
     for name in SIGNAL_FIELDS:
         theirs, ours = getattr(made, name), getattr(recipe, name)
         if theirs != ours:
-            raise DareError(
-                f"{src}: was made with {name} {_told(theirs)}, the recipe has {_told(ours)}; "
-                f"--set {name}={_told(theirs)}, or start from the raw recordings"
+            raise RefusedError(
+                f"was made with {name} {_told(theirs)}, the recipe has {_told(ours)}",
+                path=src,
+                remedy=f"--set {name}={_told(theirs)}, or start from the raw recordings",
             )
 
 

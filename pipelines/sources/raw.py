@@ -7,7 +7,7 @@ from pathlib import Path
 
 from manifests.atomic_io import sha256_file
 from manifests.electrodes import split_reference
-from manifests.errors import DareError
+from manifests.errors import RefusedError
 from manifests.manifest import RecordingRow
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
@@ -46,7 +46,7 @@ class RawTree:
         """Return the hash of a recording's file; DareError where it is not as long as when it was planned."""
         path = self.folder / recording.path
         if sum(file.stat().st_size for file in files_of(path)) != recording.scanned.bytes:
-            raise DareError("has changed since it was scanned; run the same command again")
+            raise RefusedError("has changed since it was scanned", remedy="run the same command again")
         return _sha256(path, path.stat().st_mtime_ns)
 
     def holds(self, path: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from manifests.errors import DareError
+from manifests.errors import UsageError
 from pipelines.synth import (
     bcic,
     bnci,
@@ -67,14 +67,14 @@ def write(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> l
     and for an ``out`` in use.
     """
     if corpus not in _CORPORA:
-        raise DareError(f"no synthetic corpus {corpus!r}: choose {', '.join(_CORPORA)}")
+        raise UsageError(f"no synthetic corpus {corpus!r}: choose {', '.join(_CORPORA)}")
     wanted = _CORPORA[corpus]
     if subjects not in wanted.subjects:
-        raise DareError(
+        raise UsageError(
             f"{corpus} is written with {wanted.subjects[0]} to {wanted.subjects[-1]} subjects, not {subjects}"
         )
     if not seconds >= wanted.min_seconds:
-        raise DareError(f"{corpus} needs recordings of {wanted.min_seconds:g} s or longer, not {seconds:g} s")
+        raise UsageError(f"{corpus} needs recordings of {wanted.min_seconds:g} s or longer, not {seconds:g} s")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DareError(f"{out} is not an empty folder: name a new one")
+        raise UsageError(f"{out} is not an empty folder: name a new one")
     return wanted.write(out, subjects, seconds, seed)
