@@ -242,11 +242,16 @@ def sha256(folder: Path) -> str:
 
 def subjects_of(text: str) -> set[str]:
     """Return the subjects of ``SET`` or ``SET:SPLIT``, SET being a shard set's folder."""
+    return named(text)[1]
+
+
+def named(text: str) -> tuple[Manifest, set[str]]:
+    """Return the manifest and the subjects of ``SET`` or ``SET:SPLIT``, SET being a shard set's folder."""
     folder, _, split = text.rpartition(":")
     if split not in SPLITS:
         folder, split = text, ""
     whole = load_set(Path(folder))
-    return {subject for each in ([split] if split else SPLITS) for subject in whole.splits[each].subjects}
+    return whole, {subject for each in ([split] if split else SPLITS) for subject in whole.splits[each].subjects}
 
 
 def text(folder: Path, whole: Manifest) -> str:

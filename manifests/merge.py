@@ -65,11 +65,11 @@ def _refuse_leaks(sets: dict[str, tuple[Path, Manifest]], banned: set[str]) -> N
 def _unmatched(text: str, sets: dict[str, tuple[Path, Manifest]]) -> str:
     """Return a warning where an exclusion takes nobody out, "" where it does."""
     known = {subject for _, whole in sets.values() for split in whole.splits.values() for subject in split.subjects}
-    subjects = manifest.subjects_of(text)
+    excluded, subjects = manifest.named(text)
     if subjects & known:
         return ""
-    unlinkable = any(subject.startswith("tueveval:") for subject in subjects)
-    reason = (
-        "the ids of TUEV's eval part cannot be linked to TUH's" if unlinkable else "none of its subjects is in them"
-    )
+    reason = "none of its subjects is in them"
+    for ids in excluded.recipe.unlinkable:
+        if ids.concerns(subjects):
+            reason = f"the ids of {ids.whose} part cannot be linked to {ids.others}"
     return f"--exclude {text} takes nobody out of the sets: {reason}"

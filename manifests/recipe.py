@@ -1,6 +1,8 @@
 """Recipe: every choice that turns one corpus into shards, validated, hashed and loaded from ``recipes/*.toml``."""
 
 import tomllib
+from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_origin
@@ -11,12 +13,15 @@ from manifests.atomic_io import canonical_json, sha256_bytes
 from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
 from manifests.errors import UsageError
 from manifests.layout import Layout
-from manifests.records import Fields, Record, fault, merged, option
+from manifests.records import Fields, Part, Record, added, fault, merged, option
 
 Purpose = Literal["probe", "pretrain"]
 EvaluationProtocol = Literal["official", "kfold", "loso", "within"]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+FACTS = frozenset({"probe_electrodes", "unlinkable"})
+"""Fields that tell of the corpus and change no shard, so that they may be put right without making a set anew."""
 
 _NETWORK_WINDOWS: Fields = {
     "classes": [],
@@ -41,6 +46,31 @@ def _with_options(fields: Fields) -> Fields:
     rest = {name: value for name, value in fields.items() if name not in moved}
     told = {name: value for name, value in moved.items() if value != _NOW_OPTIONS[name]}
     return merged(rest, {"options": told})
+
+
+def _as_shipped(field: str) -> Callable[[Fields], Any]:
+    """Return what a record means that lacks a fact: what the recipe of its corpus that comes with the package says."""
+    return lambda fields: _shipped(str(fields["corpus"])).get(field, ())
+
+
+class Unlinkable(Part):
+    """Ids that nobody can match with those of another namespace, though they may be of the same people.
+
+    ``whose`` and ``others`` say in words whose ids they are: ``TUEV's eval``, ``TUH's``.
+    """
+
+    namespace: str
+    other_namespace: str
+    whose: str
+    others: str
+
+    def concerns(self, subjects: Iterable[str]) -> bool:
+        """Return whether some of these subjects have such ids."""
+        return any(one.startswith(f"{self.namespace}:") for one in subjects)
+
+    def hides(self, subjects: Iterable[str], known: Iterable[str]) -> bool:
+        """Return whether some of these subjects may be among the ``known`` ones by another id."""
+        return self.concerns(subjects) and any(one.startswith(f"{self.other_namespace}:") for one in known)
 
 
 class Recipe(Record):
@@ -77,6 +107,8 @@ class Recipe(Record):
     protocol: EvaluationProtocol = "kfold"
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
+    probe_electrodes: tuple[str, ...] = added((), absent=_as_shipped("probe_electrodes"))
+    unlinkable: tuple[Unlinkable, ...] = added((), absent=_as_shipped("unlinkable"))
     options: Fields = Field(default_factory=dict)
     layout: Layout | None = None
 
@@ -105,7 +137,7 @@ class Recipe(Record):
             raise ValueError(f"band_hz {low:g} to {high:g} must rise and end by half of sfreq_hz {self.sfreq_hz:g}")
         if self.notch_hz >= self.sfreq_hz:
             raise ValueError(f"notch_hz {self.notch_hz:g} lies beyond sfreq_hz {self.sfreq_hz:g}")
-        if spelt := [name for name in self.electrodes if canonical(name) != name]:
+        if spelt := [name for name in (*self.electrodes, *self.probe_electrodes) if canonical(name) != name]:
             raise ValueError(f"electrodes must have their canonical names: {', '.join(spelt)}")
         if len(set(self.electrodes)) != len(self.electrodes):
             raise ValueError("electrodes holds a name twice")
@@ -136,10 +168,17 @@ class Recipe(Record):
         """The folder a set of this recipe lands in: the corpus, marked where it is for pretraining."""
         return self.corpus if self.purpose == "probe" else f"{self.corpus}-pretrain"
 
+    def differences(self, other: "Recipe") -> list[str]:
+        """Return the fields in which two recipes make other sets."""
+        return [name for name in _CHOICES if getattr(self, name) != getattr(other, name)]
+
     def sha256(self) -> str:
-        """Return the hash of every field, whichever version of the code writes them down."""
-        fields = {name: value for name, value in self.as_json().items() if name in type(self).model_fields}
-        return sha256_bytes(canonical_json(fields))
+        """Return the hash of every field that a set depends on, whichever version of the code writes them down."""
+        return sha256_bytes(canonical_json({k: value for k, value in self.as_json().items() if k in _CHOICES}))
+
+
+_CHOICES = tuple(name for name in Recipe.model_fields if name not in FACTS)
+"""Fields that a set depends on."""
 
 
 def names() -> list[str]:
@@ -186,6 +225,14 @@ def load(
 
 def _fields() -> str:
     return ", ".join(sorted(Recipe.model_fields.keys() - {"corpus", "purpose"}))
+
+
+@cache
+def _shipped(corpus: str) -> Fields:
+    """Return what the recipe of a corpus says that comes with the package, nothing where there is none."""
+    if corpus not in names():
+        return {}
+    return tomllib.loads((resources.files("manifests") / "recipes" / f"{corpus}.toml").read_text(encoding="utf-8"))
 
 
 def _read(corpus: str, file: Path | None) -> dict[str, Any]:

@@ -40,7 +40,8 @@ Upgrade = Callable[[Fields], Fields]
 def added(default: Any, *, absent: Any, **constraints: Any) -> Any:
     """Return a pydantic field that records were once written without: then it was ``absent``, in new ones ``default``.
 
-    Within a schema version neither ever changes.
+    Within a schema version neither ever changes. Where it depends on the record, ``absent`` is a function of the fields
+    that are there.
     """
     return Field(default, json_schema_extra={"absent": absent}, **constraints)
 
@@ -90,6 +91,11 @@ class Schema:
             ) from problem
         self.refuse_strange(fields, by)
         return fields
+
+    def meant_by_absence(self, name: str, fields: Mapping[str, Any]) -> Any:
+        """Return what it means that a record of these fields lacks a field."""
+        absent = self.absent[name]
+        return absent(fields) if callable(absent) else absent
 
     def refuse_strange(self, fields: Mapping[str, Any], by: str) -> None:
         """Raise OtherVersionError for a field that this code does not know, ValueError where it says to be its own."""
@@ -153,7 +159,7 @@ class Part(BaseModel):
         lacked = schema.known - fields.keys()
         if unstated := sorted(lacked - schema.absent.keys()):
             raise ValueError(f"lacks the field {unstated[0]!r}; it was written by dare-eeg {reading.by}")
-        made = make(fields | {name: schema.absent[name] for name in lacked})
+        made = make(fields | {name: schema.meant_by_absence(name, fields) for name in lacked})
         made.__pydantic_fields_set__.difference_update(lacked)
         reading.by = around
         return made

@@ -230,7 +230,7 @@ def _otherwise(old: Plan, new: Plan) -> str:
     if old.format != new.format:
         return f"format {old.format}, now {new.format}"
     theirs, ours = old.recipe, new.recipe
-    fields = [name for name in type(ours).model_fields if getattr(theirs, name) != getattr(ours, name)]
+    fields = theirs.differences(ours)
     told = ", ".join(f"{name} {_told(getattr(theirs, name))}, now {_told(getattr(ours, name))}" for name in fields)
     return f"recipe: {told}" if fields else ""
 

@@ -6,13 +6,13 @@ import pytest
 from pydantic import BaseModel
 
 from manifests.layout import ArrayLayout, Events, Layout, Recordings
-from manifests.recipe import Recipe
+from manifests.recipe import Recipe, Unlinkable
 from pipelines.corpora import CORPORA
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("kind", [Recipe, Layout, Events, Recordings, ArrayLayout])
+@pytest.mark.parametrize("kind", [Recipe, Unlinkable, Layout, Events, Recordings, ArrayLayout])
 def test_every_field_of_a_recipe_is_documented(kind: type[BaseModel]) -> None:
     page = (DOCS / "recipes.md").read_text()
     assert [name for name in kind.model_fields if f"`{name}`" not in page] == []

@@ -215,7 +215,7 @@ def _scanned(one: ScannedRecording, made: Recipe, recipe: Recipe, skip: Note | N
     if not one.outcome:
         outcome, notes = of_windows(one.raw, one.duration_s, recipe)
         return one.model_copy(update={"outcome": outcome, "notes": notes})
-    if made == recipe:
+    if not made.differences(recipe):
         return one
     return one.model_copy(update={"notes": (note("not archived", "not in the archive: {names}", [one.reason]),)})
 

@@ -1,11 +1,13 @@
 """Many sets as one, by reference: nothing copied, no subject on two sides."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from dare_eeg.data.shards import training_sets
+from manifests import recipe as recipes
 from tests.commands import contents, dare, manifest, preprocess
 
 pytest_plugins = ["tests.corpora_fixtures"]
@@ -79,6 +81,28 @@ def test_excluding_a_whole_set_leaves_out_all_its_subjects(sets: Path) -> None:
     (tuab, tuev) = training_sets(sets / "both")
     assert len(tuab.train) == len(tuab.valid) == 0
     assert len(tuev.train) > 0
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_exclusion_that_takes_nobody_out_says_why(sets: Path, is_old: bool) -> None:
+    if is_old:
+        written = manifest(sets / "tuev")
+        del written["recipe"]["unlinkable"]
+        (sets / "tuev" / "manifest.json").write_text(json.dumps(written))
+    nobody = f"--exclude {sets / 'tuev'}:test takes nobody out of the sets: "
+    answer = dare("merge", sets / "tuab", "--out", sets / "some", "--exclude", f"{sets / 'tuev'}:test")
+    assert nobody + "the ids of TUEV's eval part cannot be linked to TUH's" in answer.out
+    nobody = f"--exclude {sets / 'tuab'}:test takes nobody out of the sets: "
+    answer = dare("merge", sets / "tuev", "--out", sets / "more", "--exclude", f"{sets / 'tuab'}:test")
+    assert nobody + "none of its subjects is in them" in answer.out
+
+
+def test_ids_that_cannot_be_linked_hide_who_is_known(sets: Path) -> None:
+    (ids,) = recipes.load("tuev").unlinkable
+    tested = subjects(sets / "tuev", "test")
+    assert ids.hides(tested, subjects(sets / "tuab", "train"))
+    assert not ids.hides(tested, {"physionetmi:S001"})
+    assert not ids.hides(subjects(sets / "tuab", "test"), subjects(sets / "tuev", "train"))
 
 
 def test_subject_of_one_train_in_the_test_of_another_is_refused(sets: Path, swapped: Path) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from manifests import manifest as manifests
 from manifests import recipe as recipes
+from manifests import records
 from manifests.electrodes import PRETRAIN_58, TEN_TWENTY_19, VOCABULARY, canonical
 from manifests.errors import DareError
 
@@ -54,6 +56,12 @@ CHANGES = {
     "options": '{"runs": [1]}',
     "layout": '{"files": "{subject}.edf", "labels": "annotations"}',
 }
+
+OTHER_FACTS = (
+    "probe_electrodes=C3,C4",
+    'unlinkable=[{"namespace": "a", "other_namespace": "b", "whose": "A\'s", "others": "B\'s"}]',
+)
+RELEASE = Path(__file__).parents[1] / "data" / "release_0_1_0" / "shards"
 
 
 def refusal(*settings: str, corpus: str = "tuab", purpose: Any = "probe", file: Path | None = None) -> str:
@@ -229,12 +237,47 @@ def test_window_of_whole_samples_is_taken_whatever_its_seconds_round_to() -> Non
     assert recipes.load("tuab", settings=("window_s=0.035", "stride_s=0.035")).window_samples == 7
 
 
-def test_hash_changes_with_any_field() -> None:
+def test_hash_changes_with_any_choice() -> None:
     fields = set(recipes.Recipe.model_fields) - {"corpus", "purpose"}
-    assert set(CHANGES) == fields
+    assert set(CHANGES) == fields - recipes.FACTS
     changed = [recipes.load("tuab", settings=(f"{key}={value}",)).sha256() for key, value in CHANGES.items()]
     hashes = [recipes.load("tuab").sha256(), recipes.load("tuab", "pretrain").sha256(), *changed]
     assert len(set(hashes)) == len(hashes)
+
+
+@pytest.mark.parametrize("setting", OTHER_FACTS)
+def test_fact_of_a_corpus_is_kept_and_makes_no_other_set(setting: str) -> None:
+    plain, told = recipes.load("bcic2b"), recipes.load("bcic2b", settings=(setting,))
+    assert told != plain
+    assert told.differences(plain) == []
+    assert told.sha256() == plain.sha256()
+    assert records.read(recipes.Recipe, told.as_json(), "plan.json", "") == told
+
+
+def test_every_fact_is_tried() -> None:
+    assert {setting.partition("=")[0] for setting in OTHER_FACTS} == recipes.FACTS
+
+
+def test_record_without_facts_means_those_of_the_recipe_of_its_corpus() -> None:
+    for corpus in recipes.names():
+        recipe = recipes.load(corpus)
+        older = {name: value for name, value in recipe.as_json().items() if name not in recipes.FACTS}
+        found = records.read(recipes.Recipe, older, "plan.json", "")
+        assert found == recipe
+        assert found.as_json() == older
+    own = records.read(recipes.Recipe, older | {"corpus": "myown"}, "plan.json", "")
+    assert (own.probe_electrodes, own.unlinkable) == ((), ())
+
+
+def test_set_of_the_first_release_is_probed_by_the_electrodes_it_was() -> None:
+    found = {corpus: manifests.load_set(RELEASE / corpus).recipe for corpus in ("bcic2b", "physionetmi", "tuab")}
+    assert all(recipe.lacked >= recipes.FACTS for recipe in found.values())
+    assert found["bcic2b"].probe_electrodes == ("C5", "C3", "C1", "CZ", "C2", "C4", "C6")
+    assert found["physionetmi"].probe_electrodes == found["tuab"].probe_electrodes == ()
+
+
+def test_probed_electrodes_have_canonical_names() -> None:
+    assert "electrodes must have their canonical names: T3" in refusal("probe_electrodes=C3,T3")
 
 
 def test_hash_is_the_same_for_the_same_recipe_however_it_is_written() -> None:
