@@ -16,9 +16,6 @@ MakeHead = Callable[[int, int, int, int], nn.Module]
 """What makes a head of features (B, N, S, D): of N, S, D and the number of classes."""
 
 
-ADAPTED = {"bcic2b": ("C5", "C3", "C1", "CZ", "C2", "C4", "C6")}
-
-
 class ProbeNetwork(nn.Module):
     """Adapter, encoder and head: logits (B, classes) of windows (B, C, T) in µV.
 
@@ -65,5 +62,5 @@ class ProbeNetwork(nn.Module):
 
 def _adapted(encoder: EEGEncoder, windows: Windows) -> tuple[str, ...]:
     """Return the electrodes an adapter maps onto: those the corpus is probed with if the encoder reads them all."""
-    asked = ADAPTED.get(windows.manifest.corpus, ())
+    asked = windows.manifest.recipe.probe_electrodes
     return asked if asked and len(encoder.known(asked)) == len(asked) else encoder.electrodes

@@ -112,9 +112,9 @@ def _contamination(encoder: Identity, windows: Windows, tested: list[str]) -> Co
         return Contamination(known=False, seen_in_pretraining=(), note=note)
     seen = tuple(sorted(set(tested) & set(known)))
     note = f"{len(seen)} of {len(tested)} test subjects were seen, without labels, in pretraining"
-    unlinkable = any(one.startswith("tueveval:") for one in tested) and any(one.startswith("tuh:") for one in known)
-    if unlinkable:
-        note = f"{note}; TUEV's eval ids cannot be linked to TUH's"
+    unlinkable = [ids for ids in windows.manifest.recipe.unlinkable if ids.hides(tested, known)]
+    for ids in unlinkable:
+        note = f"{note}; {ids.whose} ids cannot be linked to {ids.others}"
     if encoder.more_subjects:
         note = f"{note}; its pretraining began with weights that do not say whom they had seen"
     return Contamination(known=not (unlinkable or encoder.more_subjects), seen_in_pretraining=seen, note=note)
