@@ -42,9 +42,9 @@ class _Wings(click.Group):
 
 @click.group(cls=_Wings, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="dare")
-@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.option("--local_rank", type=int, hidden=True, help="Set by the deepspeed launcher.")
-def dare(verbose: bool, local_rank: int | None) -> None:
+def dare(local_rank: int | None) -> None:
     """From raw EEG recordings to an encoder you can use: preprocess, pretrain, probe."""
     if local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(local_rank))

@@ -78,6 +78,7 @@ def preprocess(
     from pipelines.doctor import page, scan_quality
     from pipelines.plan import SetOptions
     from pipelines.sources import open_source
+    from pipelines.workers import Workers
 
     if append and overwrite:
         raise click.UsageError("--append and --overwrite: one keeps what is there, the other does not; give one")
@@ -101,7 +102,7 @@ def preprocess(
         recipe,
         source,
         folder,
-        run.Workers(workers, scheduler, _part(part)),
+        Workers(workers, scheduler, _part(part)),
         SetOptions(format, overwrite, append, retry_failed),
         progress("build", "shards"),
     )

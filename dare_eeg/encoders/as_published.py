@@ -1,7 +1,7 @@
 """Our encoder fed as the published scripts feed it: rate, unit and electrodes their way, slips included."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,12 +33,14 @@ class AsPublished(PretrainedEncoder):
 
     def prepare(
         self,
-        x_uv: Tensor | NDArray,
+        x_uv: Tensor | NDArray[Any],
         electrodes: Sequence[str],
         sfreq: float,
-        present: Tensor | NDArray | None = None,
+        present: Tensor | NDArray[Any] | None = None,
     ) -> Prepared:
-        """Return windows at its rate in its unit; the published scripts know of no absent electrode."""
+        """Return windows at its rate in its unit; ValueError where some lack electrodes, as published know of none."""
+        if present is not None:
+            raise ValueError("the published ways of feeding know of no absent electrode")
         x_BCT = torch.as_tensor(x_uv, dtype=torch.float32, device=self.encoder.summary_token.device)
         if self._resampling == "band_limited":
             x_BCT = resample(x_BCT, sfreq, self.sfreq)

@@ -4,6 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -61,10 +62,10 @@ class EEGEncoder(nn.Module, ABC):
     @abstractmethod
     def prepare(
         self,
-        x_uv: Tensor | NDArray,
+        x_uv: Tensor | NDArray[Any],
         electrodes: Sequence[str],
         sfreq: float,
-        present: Tensor | NDArray | None = None,
+        present: Tensor | NDArray[Any] | None = None,
     ) -> Prepared:
         """Return windows (B, C, T) in µV at ``sfreq`` Hz as it reads them, those of electrodes it cannot read too.
 
@@ -84,10 +85,10 @@ class EEGEncoder(nn.Module, ABC):
 
     def forward(
         self,
-        x_uv: Tensor | NDArray,
+        x_uv: Tensor | NDArray[Any],
         electrodes: Sequence[str],
         sfreq: float,
-        present: Tensor | NDArray | None = None,
+        present: Tensor | NDArray[Any] | None = None,
     ) -> Tensor:
         """Return features (B, N, S, D) of windows (B, C, T) in µV at ``sfreq`` Hz, a row per electrode by name.
 

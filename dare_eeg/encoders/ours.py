@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -79,10 +80,10 @@ class PretrainedEncoder(EEGEncoder):
 
     def prepare(
         self,
-        x_uv: Tensor | NDArray,
+        x_uv: Tensor | NDArray[Any],
         electrodes: Sequence[str],
         sfreq: float,
-        present: Tensor | NDArray | None = None,
+        present: Tensor | NDArray[Any] | None = None,
     ) -> Prepared:
         """Return windows at its rate in its unit; those of absent electrodes are zeros."""
         device = self.encoder.summary_token.device

@@ -21,7 +21,7 @@ from dare_eeg.encoders.weights import (
 from dare_eeg.network.heads import Adapter, FinetuneHead
 from dare_eeg.network.model import Encoder, Network, Size
 from manifests.atomic_io import write_bytes
-from manifests.errors import DareError
+from manifests.errors import DamagedError
 
 _LIGHTNING = "2.6.6"
 """The version whose checkpoint format is written."""
@@ -30,12 +30,13 @@ _LIGHTNING = "2.6.6"
 def read_network(path: Path, size: Size | None = None) -> tuple[dict[str, Tensor], Coverage]:
     """Return the state dict of a whole `Network` from a published Lightning checkpoint.
 
-    Raises DareError, in one line that lists the tensors that differ, for a file that is not exactly a network, of
+    Raises DamagedError, in one line that lists the tensors that differ, for a file that is not exactly a network, of
     that size where one is given.
     """
     stored = read_torch(path)
     if not isinstance(stored.get("state_dict"), dict):
-        raise DareError(f"{path}: a checkpoint without 'state_dict'; give a published Lightning .ckpt that is whole")
+        remedy = "give a published Lightning .ckpt that is whole"
+        raise DamagedError("a checkpoint without 'state_dict'", path=path, remedy=remedy)
     state = stored["state_dict"]
     with torch.device("meta"):
         expected = Network(size or size_of(path, state)).state_dict()
@@ -46,12 +47,13 @@ def read_network(path: Path, size: Size | None = None) -> tuple[dict[str, Tensor
 def read_classifier(path: Path) -> tuple[Adapter, Encoder, FinetuneHead, Coverage]:
     """Return the three parts of a published fine-tuned classifier (.pth), in eval mode.
 
-    Electrodes go by number, since the file names none. Raises DareError as `read_network` does.
+    Electrodes go by number, since the file names none. Raises DamagedError as `read_network` does.
     """
     stored = read_torch(path)
     model = stored.get("model")
     if not isinstance(model, dict) or "classifier.layer2.weight" not in model:
-        raise DareError(f"{path}: a checkpoint without a classifier in 'model'; give a published fine-tuned .pth")
+        remedy = "give a published fine-tuned .pth"
+        raise DamagedError("a checkpoint without a classifier in 'model'", path=path, remedy=remedy)
     size = size_of(path, model)
     classes, features = model["classifier.layer2.weight"].shape
     recorded = model["conv_head.conv_layers.0.weight"].shape[1]
@@ -82,7 +84,7 @@ def export(source: Path, to: Literal["official", "safetensors"], out: Path) -> l
     """Write the encoder of a run or a file in another form and return what was checked, in lines.
 
     ``official`` is a Lightning checkpoint with ``target_encoder.*``, all that the published code reads downstream.
-    What was written is read back and must be the source to the bit. Raises DareError where it is not.
+    What was written is read back and must be the source to the bit. Raises DamagedError where it is not.
     """
     state, provenance, notes = read_weights(source)
     if to == "safetensors":
@@ -93,7 +95,7 @@ def export(source: Path, to: Literal["official", "safetensors"], out: Path) -> l
     again, provenance_again, _ = read_weights(out)
     same = again.keys() == state.keys() and all(torch.equal(again[name], state[name]) for name in state)
     if not same or provenance_again != provenance:
-        raise DareError(f"{out}: reads back otherwise than {source}; the disk may be failing")
+        raise DamagedError(f"reads back otherwise than {source}", path=out, remedy="the disk may be failing")
     numbers = sum(value.numel() for value in state.values())
     return [
         *notes,

@@ -15,7 +15,7 @@ from dare_eeg.network.model import PATCH, Encoder, Size, infer_size
 from manifests import records
 from manifests.atomic_io import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError
 from manifests.records import Record, added
 
 ENCODER_FILE = "encoder.safetensors"
@@ -111,14 +111,14 @@ def file_of(path: Path) -> Path:
 def read_weights(path: Path) -> Weights:
     """Return the encoder of a run's folder, a .safetensors, a published .ckpt or a published .pth.
 
-    Raises DareError, in one line, for a file that is missing, empty, cut short, no checkpoint, or whose
+    Raises MissingError, and DamagedError for a file that is empty, cut short, no checkpoint, or whose
     tensors are not exactly those of an encoder.
     """
     file = file_of(path)
     if not file.exists():
-        raise DareError(f"{file}: not found; {_WAY_OUT}")
+        raise MissingError("not found", path=file, remedy=_WAY_OUT)
     if file.stat().st_size == 0:
-        raise DareError(f"{file}: zero bytes; {_WAY_OUT}")
+        raise DamagedError("zero bytes", path=file, remedy=_WAY_OUT)
     weights = _read_safetensors(file) if file.suffix == ".safetensors" else _read_published(file)
     size = weights[1].size
     with torch.device("meta"):
@@ -133,30 +133,32 @@ def _read_safetensors(file: Path) -> Weights:
             state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
             metadata = stored.metadata() or {}
     except (SafetensorError, OSError) as problem:
-        raise DareError(f"{file}: not a whole safetensors file ({_line(problem)}); {_WAY_OUT}") from problem
+        reason = f"not a whole safetensors file ({_line(problem)})"
+        raise DamagedError(reason, path=file, remedy=_WAY_OUT) from problem
     return state, _provenance(file, metadata), ()
 
 
 def _provenance(file: Path, stored: object) -> Provenance:
-    """Return the provenance of what `metadata_of` returned; DareError where it is none."""
+    """Return the provenance of what `metadata_of` returned; DamagedError where it is none."""
     if not isinstance(stored, Mapping) or "electrodes" not in stored:
-        raise DareError(f"{file}: no metadata of an encoder of ours; {_WAY_OUT}")
+        raise DamagedError("no metadata of an encoder of ours", path=file, remedy=_WAY_OUT)
     try:
         fields = {name: json.loads(value) for name, value in stored.items()}
     except (TypeError, ValueError) as problem:
-        raise DareError(f"{file}: no metadata of an encoder of ours ({_line(problem)}); {_WAY_OUT}") from problem
+        reason = f"no metadata of an encoder of ours ({_line(problem)})"
+        raise DamagedError(reason, path=file, remedy=_WAY_OUT) from problem
     return records.read(Provenance, fields, file, _WAY_OUT)
 
 
 def read_torch(file: Path) -> dict[str, Any]:
     """Return what torch saved in a file; only tensors and plain containers are let through.
 
-    Raises DareError for what is no checkpoint.
+    Raises DamagedError for what is no checkpoint.
     """
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises whatever its parser meets first
-        raise DareError(f"{file}: not a checkpoint ({_line(problem)}); {_WAY_OUT}") from problem
+        raise DamagedError(f"not a checkpoint ({_line(problem)})", path=file, remedy=_WAY_OUT) from problem
     return stored if isinstance(stored, dict) else {}
 
 
@@ -166,7 +168,7 @@ def _read_published(file: Path) -> Weights:
         return _pretrained(file, stored)
     if isinstance(stored.get("model"), dict):
         return _finetuned(file, stored["model"])
-    raise DareError(f"{file}: a checkpoint with neither 'state_dict' nor 'model'; {_WAY_OUT}")
+    raise DamagedError("a checkpoint with neither 'state_dict' nor 'model'", path=file, remedy=_WAY_OUT)
 
 
 def _pretrained(file: Path, stored: dict[str, Any]) -> Weights:
@@ -192,11 +194,11 @@ def _finetuned(file: Path, model: dict[str, Tensor]) -> Weights:
 def _part(file: Path, state_dict: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return the tensors below a prefix, and notes on those left aside."""
     if odd := [str(name) for name, value in state_dict.items() if not isinstance(value, Tensor)]:
-        raise DareError(f"{file}: not tensors: {_some(odd)}; {_WAY_OUT}")
+        raise DamagedError(f"not tensors: {_some(odd)}", path=file, remedy=_WAY_OUT)
     coverage = cover(state_dict, tuple(name for name in state_dict if name.startswith(prefix)))
     if not coverage.used:
         others = dict.fromkeys(name.split(".")[0] for name in state_dict)
-        raise DareError(f"{file}: no {prefix}* tensors, only {_some(others) or 'none'}; {_WAY_OUT}")
+        raise DamagedError(f"no {prefix}* tensors, only {_some(others) or 'none'}", path=file, remedy=_WAY_OUT)
     return {name.removeprefix(prefix): state_dict[name] for name in coverage.used}, coverage.lines()
 
 
@@ -208,15 +210,16 @@ def cover(state: Iterable[str], used: tuple[str, ...], beside: tuple[str, ...] =
 
 
 def size_of(file: Path, state_dict: dict[str, Tensor]) -> Size:
-    """Return the size that a state dict shows; DareError where it shows none."""
+    """Return the size that a state dict shows; DamagedError where it shows none."""
     try:
         return infer_size(state_dict)
     except (KeyError, ValueError) as problem:
-        raise DareError(f"{file}: no summary_token (1, S, D) that tells the size; {_WAY_OUT}") from problem
+        reason = "no summary_token (1, S, D) that tells the size"
+        raise DamagedError(reason, path=file, remedy=_WAY_OUT) from problem
 
 
 def require(file: Path, state: dict[str, Tensor], expected: dict[str, Tensor], what: str) -> None:
-    """Raise DareError naming every kind of difference from the tensors that ``what`` has."""
+    """Raise DamagedError naming every kind of difference from the tensors that ``what`` has."""
     misshapen = [
         f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
         for name, tensor in expected.items()
@@ -227,8 +230,8 @@ def require(file: Path, state: dict[str, Tensor], expected: dict[str, Tensor], w
         "unexpected": [name for name in state if name not in expected],
         "misshapen": misshapen,
     }
-    if told := "; ".join(f"{kind}: {_some(names)}" for kind, names in differences.items() if names):
-        raise DareError(f"{file}: not {what}: {told}; {_WAY_OUT}")
+    if differing := "; ".join(f"{kind}: {_some(names)}" for kind, names in differences.items() if names):
+        raise DamagedError(f"not {what}: {differing}", path=file, remedy=_WAY_OUT)
 
 
 def _some(names: Iterable[str], most: int = 8) -> str:

@@ -19,15 +19,16 @@ class AlignedWindows(Windows):
     its own windows, not divided by their length: it sees the tested windows, though not their labels.
     """
 
-    def __init__(self, folder: Path, whole: Manifest, splits: Collection[str]) -> None:
-        super().__init__(folder, whole, splits)
+    def __init__(self, folder: Path, manifest: Manifest, splits: Collection[str]) -> None:
+        super().__init__(folder, manifest, splits)
         names = np.char.add(self.subjects, np.where(self.split == "test", " test", ""))
         parts, self._part = np.unique(names, return_inverse=True)
         self._maps = np.stack([self._map(np.flatnonzero(self._part == part)) for part in range(len(parts))])
 
     def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return windows by number, aligned: float32, windows × electrodes × samples, without unit."""
-        return self._maps[self._part[numbers]] @ super().take(numbers)
+        aligned: NDArray[np.float32] = self._maps[self._part[numbers]] @ super().take(numbers)
+        return aligned
 
     def _map(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what whitens the windows of a part and takes off their mean over electrodes."""
@@ -37,4 +38,5 @@ class AlignedWindows(Windows):
             total += np.einsum("nct,ndt->cd", x_uv, x_uv)
         power, axes = np.linalg.eigh(total / len(numbers))
         whitening = axes @ np.diag(np.maximum(power, power[-1] * 1e-12) ** -0.5) @ axes.T
-        return (whitening - whitening.mean(axis=0)).astype(np.float32)
+        centred: NDArray[np.float64] = whitening - whitening.mean(axis=0)
+        return centred.astype(np.float32)

@@ -89,7 +89,7 @@ def fit_network(
             targets = torch.from_numpy(labels[numbers]).to(device())
             loss = F.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             cycle.step()
             total += loss.item() * len(numbers)

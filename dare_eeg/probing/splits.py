@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
 from manifests import keyed
-from manifests.errors import DareError
+from manifests.errors import RefusedError
 from manifests.manifest import SPLITS
 from manifests.recipe import EvaluationProtocol
 
@@ -30,16 +30,15 @@ def folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
 
     ``official`` is the corpus's own split; ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or
     each in turn, whatever the split on disk; ``within`` trains and tests on each subject's own official parts.
-    Raises DareError where the set has not what the protocol needs: parts, subjects, or two classes to train on.
+    Raises RefusedError where the set has not what the protocol needs: parts, subjects, or two classes to train on.
     """
     found = _folds(windows, protocol)
     for fold in found:
         if len(set(windows.labels[fold.train].tolist())) < 2:
             tested = ", ".join(sorted({*windows.subjects[fold.test].tolist()})[:3])
-            raise DareError(
-                f"{windows.folder}: only one class is left to train on when {tested} are tested; "
-                "probe a larger set, or with another --protocol"
-            )
+            reason = f"only one class is left to train on when {tested} are tested"
+            remedy = "probe a larger set, or with another --protocol"
+            raise RefusedError(reason, path=windows.folder, remedy=remedy)
     return found
 
 
@@ -48,13 +47,15 @@ def _folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
     if protocol == "within":
         found = [_within(windows, subject) for subject in sorted({*subjects[windows.split == "test"]})]
         if not found:
-            raise DareError(f"{windows.folder}: has no official test part; probe it with --protocol kfold")
+            remedy = "probe it with --protocol kfold"
+            raise RefusedError("has no official test part", path=windows.folder, remedy=remedy)
         return found
     if protocol == "official":
         return [_official(windows)]
     ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, 0))
     if len(ordered) < 3:
-        raise DareError(f"{windows.folder}: {len(ordered)} subjects are too few for {protocol}; it needs 3")
+        reason = f"{len(ordered)} subjects are too few for {protocol}"
+        raise RefusedError(reason, path=windows.folder, remedy="it needs 3")
     num_folds = len(ordered) if protocol == "loso" else min(NUM_FOLDS, len(ordered))
     return [_held_out(subjects, ordered, ordered[number::num_folds]) for number in range(num_folds)]
 
@@ -63,9 +64,8 @@ def _official(windows: Windows) -> Fold:
     train, valid, test = (np.flatnonzero(windows.split == name) for name in SPLITS)
     missing = [name for name, part in (("train", train), ("valid", valid), ("test", test)) if not len(part)]
     if missing:
-        raise DareError(
-            f"{windows.folder}: its {missing[0]} is empty; probe it with --protocol kfold, or make the set anew"
-        )
+        remedy = "probe it with --protocol kfold, or make the set anew"
+        raise RefusedError(f"its {missing[0]} is empty", path=windows.folder, remedy=remedy)
     return Fold(train, valid, test)
 
 
@@ -84,6 +84,7 @@ def _within(windows: Windows, subject: str) -> Fold:
     test, rest = mine & (windows.split == "test"), mine & (windows.split != "test")
     recordings = sorted({*windows.recordings[rest]}, key=lambda path: keyed.share(str(path), 0))
     if len(recordings) < 2:
-        raise DareError(f"{windows.folder}: {subject} has {len(recordings)} training recordings, within needs 2")
+        reason = f"{subject} has {len(recordings)} training recordings, within needs 2"
+        raise RefusedError(reason, path=windows.folder)
     valid = rest & np.isin(windows.recordings, recordings[: max(1, round(VALID_SHARE * len(recordings)))])
     return Fold(np.flatnonzero(rest & ~valid), np.flatnonzero(valid), np.flatnonzero(test))

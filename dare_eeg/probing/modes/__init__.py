@@ -12,7 +12,7 @@ from dare_eeg.probing.options import Mode, ProbeOptions
 class MakeFitter(Protocol):
     """What a mode's file has under the name ``fitter``."""
 
-    def __call__(self, encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int) -> Fitter:
+    def __call__(self, encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, /) -> Fitter:
         """Return what fits a fold with a seed; ``epochs`` 0 are the mode's own."""
 
 

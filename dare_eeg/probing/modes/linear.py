@@ -18,7 +18,7 @@ _BATCH = 32
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
-def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int) -> Fitter:
+def fitter(encoder: EEGEncoder, windows: Windows, _options: ProbeOptions, _epochs: int) -> Fitter:
     """Return what fits a fold on features that are computed now; nothing in it is drawn, so no seed changes it.
 
     Raises UsageError where the encoder can read none of the electrodes.
@@ -29,7 +29,7 @@ def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs:
         )
     table = features(encoder, windows)
     labels = windows.labels.astype(np.int64)
-    return lambda fold, seed: fit_linear(table, labels, fold, len(windows.classes))
+    return lambda fold, _seed: fit_linear(table, labels, fold, len(windows.classes))
 
 
 def features(encoder: EEGEncoder, windows: Windows) -> NDArray[np.float32]:
