@@ -1,4 +1,4 @@
-"""The same bytes from a dask cluster, from job arrays in any order, and by the scripts that the README shows."""
+"""The same bytes from a dask cluster, from job arrays in any order, and by the scripts of the page on clusters."""
 
 import json
 import os
@@ -130,17 +130,17 @@ def test_parts_in_any_order_write_the_same_bytes(
     assert contents(tmp_path / "tuab") == whole
 
 
-# --- what the README says ---------------------------------------------------------------------------------------------
+# --- what the page on clusters says -----------------------------------------------------------------------------------
 
 
 def blocks(language: str) -> list[str]:
-    """Return the blocks of code of a language in the README's part on clusters."""
-    text = (Path(HOUSE) / "README.md").read_text()
-    _, _, part = text.partition("\n### On a cluster\n")
+    """Return the blocks of code of a language in the page's part on preprocessing."""
+    text = (Path(HOUSE) / "docs" / "cluster.md").read_text()
+    _, _, part = text.partition("\n## Preprocess on a cluster\n")
     return re.findall(rf"^```{language}\n(.*?)^```$", part.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
 
 
-def test_scripts_of_the_readme_are_sound_and_their_commands_exist() -> None:
+def test_scripts_of_the_page_are_sound_and_their_commands_exist() -> None:
     scripts = blocks("bash")
     assert len(scripts) == 2
     helps = [dare("preprocess", "--help").out]
@@ -178,7 +178,7 @@ def job(raw: Path, tmp_path: Path) -> Path:
     return tmp_path / "job"
 
 
-def test_script_of_the_readme_ends_its_scheduler_and_workers(job: Path, whole: dict[str, bytes]) -> None:
+def test_script_of_the_page_ends_its_scheduler_and_workers(job: Path, whole: dict[str, bytes]) -> None:
     running = Running(job, program=["bash"])
     try:
         running.until(lambda: receipts(job.parent / "shards" / "tuab"))
@@ -190,7 +190,7 @@ def test_script_of_the_readme_ends_its_scheduler_and_workers(job: Path, whole: d
         running.kill()
 
 
-def test_script_of_the_readme_that_is_told_to_end_leaves_nobody(job: Path) -> None:
+def test_script_of_the_page_that_is_told_to_end_leaves_nobody(job: Path) -> None:
     running = midway(job.parent / "shards" / "tuab", job, program=["bash"])
     try:
         running.process.terminate()  # the shell alone, as sbatch --signal=B:TERM does
@@ -204,7 +204,7 @@ def test_script_of_the_readme_that_is_told_to_end_leaves_nobody(job: Path) -> No
         running.kill()
 
 
-def test_job_script_of_jobqueue_is_what_the_readme_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_script_of_jobqueue_is_what_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
     jobqueue = pytest.importorskip("dask_jobqueue")
     (script,) = blocks("python")
     made: list[Any] = []
