@@ -46,7 +46,7 @@ def text_of(page: str) -> str:
 
 
 def blocks(page: str) -> list[Block]:
-    """Return the blocks of a page, top to bottom; ValueError where one has no end."""
+    """Return the blocks of a page, top to bottom; ValueError where one has no end or is set in."""
     lines = ["", *text_of(page).splitlines()]
     found, number = [], 1
     while number < len(lines):
@@ -55,6 +55,8 @@ def blocks(page: str) -> list[Block]:
             needs = _NEEDS.fullmatch(lines[number - 1])
             found.append(_block(lines[number][3:], needs[1] if needs else "", lines[number + 1 : stop], number))
             number = stop
+        elif "```" in lines[number] or "~~~" in lines[number]:
+            raise ValueError(f"{page}:{number}: a block that does not begin with its line")
         elif lines[number].startswith("    ") and not lines[number - 1]:
             stop = next((n for n in range(number, len(lines)) if lines[n][:4].strip()), len(lines))
             found.append(_block("", "", [line[4:] for line in lines[number:stop]], number - 1))
