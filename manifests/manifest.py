@@ -261,6 +261,8 @@ def text(folder: Path, whole: Manifest) -> str:
         f"{folder}: {release}, {len(whole.electrodes)} electrodes, {whole.sfreq:g} Hz, "
         f"{whole.window_samples / whole.sfreq:g} s"
     ]
+    told = {"licence": whole.recipe.licence, "citation": whole.recipe.citation}
+    lines += [f"  {name}: {fact}" for name, fact in told.items() if fact]
     for name, split in whole.splits.items():
         labels = ", ".join(f"{label} {count}" for label, count in split.labels.items())
         lines.append(

@@ -1,7 +1,7 @@
 """Recipe: every choice that turns one corpus into shards, validated, hashed and loaded from ``recipes/*.toml``."""
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ EvaluationProtocol = Literal["official", "kfold", "loso", "within"]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-FACTS = frozenset({"probe_electrodes", "unlinkable"})
+FACTS = frozenset({"licence", "citation", "probe_electrodes", "unlinkable"})
 """Fields that tell of the corpus and change no shard, so that they may be put right without making a set anew."""
 
 _NETWORK_WINDOWS: Fields = {
@@ -48,9 +48,9 @@ def _with_options(fields: Fields) -> Fields:
     return merged(rest, {"options": told})
 
 
-def _as_shipped(field: str) -> Callable[[Fields], Any]:
-    """Return what a record means that lacks a fact: what the recipe of its corpus that comes with the package says."""
-    return lambda fields: _shipped(str(fields["corpus"])).get(field, ())
+def _fact(field: str, none: Any) -> Any:
+    """Return a field of `FACTS`: a record without it means what the recipe of its corpus in this package says."""
+    return added(none, absent=lambda fields: _shipped(str(fields["corpus"])).get(field, none))
 
 
 class Unlinkable(Part):
@@ -88,6 +88,8 @@ class Recipe(Record):
     corpus: str = Field(pattern=r"^[a-z0-9]+$", max_length=24)
     purpose: Purpose
     namespace: str = Field(pattern=r"^[a-z0-9]+$")
+    licence: str = _fact("licence", "")
+    citation: str = _fact("citation", "")
     electrodes: tuple[str, ...] = Field(min_length=1)
     missing: Literal["mask", "require", "interpolate", "published-strict"] = "mask"
     reference: Literal["as recorded", "average", "linked ears", "bipolar tcp"] = "as recorded"
@@ -107,8 +109,8 @@ class Recipe(Record):
     protocol: EvaluationProtocol = "kfold"
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
-    probe_electrodes: tuple[str, ...] = added((), absent=_as_shipped("probe_electrodes"))
-    unlinkable: tuple[Unlinkable, ...] = added((), absent=_as_shipped("unlinkable"))
+    probe_electrodes: tuple[str, ...] = _fact("probe_electrodes", ())
+    unlinkable: tuple[Unlinkable, ...] = _fact("unlinkable", ())
     options: Fields = Field(default_factory=dict)
     layout: Layout | None = None
 

@@ -120,7 +120,10 @@ def test_raw_tree_is_inspected(raw: Path) -> None:
 
 def test_shard_set_is_inspected(shards: Path) -> None:
     assert json.loads(dare("inspect", shards / "tuab", "--json").out) == manifest(shards / "tuab")
-    assert "train       4 windows" in dare("inspect", shards / "tuab").out
+    told = dare("inspect", shards / "tuab").out
+    assert "train       4 windows" in told
+    assert "  licence: by signed agreement, not to be passed on" in told
+    assert "  citation: Lopez de Diego (2017)" in told
 
 
 @pytest.mark.parametrize("name", ["nowhere.edf", "notes.txt"])

@@ -1,5 +1,6 @@
 """Recipes: what comes with the package, what a user may change, and what is refused in one line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ CHANGES = {
 }
 
 OTHER_FACTS = (
+    "licence=CC0",
+    "citation=Berger (1929)",
     "probe_electrodes=C3,C4",
     'unlinkable=[{"namespace": "a", "other_namespace": "b", "whose": "A\'s", "others": "B\'s"}]',
 )
@@ -266,7 +269,15 @@ def test_record_without_facts_means_those_of_the_recipe_of_its_corpus() -> None:
         assert found == recipe
         assert found.as_json() == older
     own = records.read(recipes.Recipe, older | {"corpus": "myown"}, "plan.json", "")
-    assert (own.probe_electrodes, own.unlinkable) == ((), ())
+    assert (own.licence, own.citation, own.probe_electrodes, own.unlinkable) == ("", "", (), ())
+
+
+def test_recipe_of_every_corpus_states_its_licence_and_what_to_cite() -> None:
+    for corpus in recipes.names():
+        recipe = recipes.load(corpus)
+        assert re.fullmatch(r"\S.*; https?://\S+", recipe.licence), corpus
+        assert re.match(r"[\w .]+ \(\d{4}\), [^\n]+[^\s]$", recipe.citation), corpus
+        assert "  " not in recipe.citation
 
 
 def test_set_of_the_first_release_is_probed_by_the_electrodes_it_was() -> None:
