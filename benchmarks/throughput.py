@@ -73,7 +73,7 @@ def train(sets: list[TrainingSet], steps: int, config: dict[str, Any]) -> list[d
     lines: list[dict[str, Any]] = []
     last = time.process_time()
 
-    def keep(step: int, total: int, metrics: dict[str, Any]) -> None:
+    def keep(_step: int, _total: int, metrics: dict[str, Any]) -> None:
         nonlocal last
         now = time.process_time()
         lines.append(metrics | {"processor_s": now - last})

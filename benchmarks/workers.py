@@ -67,7 +67,7 @@ def rate(src: Path, count: int, shard_mb: float) -> float:
     times_s: list[float] = []
     with tempfile.TemporaryDirectory(dir=src.parent) as out:
 
-        def noted(done: int, total: int) -> None:
+        def noted(_done: int, _total: int) -> None:
             times_s.append(time.perf_counter())
 
         run.preprocess(tree, recipe, source, Path(out), Workers(count), SetOptions(), noted)

@@ -92,7 +92,7 @@ class _Plain(string.Formatter):
         """Return names between quotes where the text wants them so, and all else as it is."""
         return repr(value) if conversion == "r" and isinstance(value, str) else value
 
-    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+    def get_field(self, field_name: str, _args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
         return kwargs[field_name], field_name
 
 

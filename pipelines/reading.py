@@ -27,7 +27,7 @@ def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, sto
 
 
 def _opened(src: Path, raw: RawRecording, recipe: Recipe) -> RawFile:
-    return readers.open_file(src / raw.path, corpora.of(recipe).arrays(raw, recipe))
+    return readers.open_file(src / raw.path, corpora.of(recipe).arrays(raw))
 
 
 def _told(header: Header, raw: RawRecording) -> Header:

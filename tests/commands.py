@@ -65,8 +65,8 @@ def preprocess_by_hand(
     """Preprocess into ``folder`` without the command line, with `SetOptions` that it does not offer."""
     recipe = recipes.load(corpus, options.pop("purpose", None), settings)
     source = open_source(src)
-    tree = source.scan(recipe, lambda done, total: None).only(set(), limit)
-    run.preprocess(tree, recipe, source, folder, run.Workers(1), SetOptions(**options), lambda done, total: None)
+    tree = source.scan(recipe, lambda *_: None).only(set(), limit)
+    run.preprocess(tree, recipe, source, folder, run.Workers(1), SetOptions(**options), lambda *_: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

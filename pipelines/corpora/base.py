@@ -74,7 +74,7 @@ class Corpus(ABC):
     TOTALS: ClassVar[Mapping[str, Totals]] = {}
     OPTIONS: ClassVar[type[Options]] = Options
 
-    def version(self, paths: list[str]) -> str:
+    def version(self, _paths: list[str]) -> str:
         """Return the release that these paths below --src look like."""
         return self.RELEASE
 
@@ -82,27 +82,27 @@ class Corpus(ABC):
     def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return the recordings of this corpus among all paths below --src, by name alone."""
 
-    def apply_tables(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
-        """Return the recordings with what tables below ``src``, among all its ``paths``, say of each.
+    def apply_tables(self, recordings: list[RawRecording], _src: Path, _paths: list[str]) -> list[RawRecording]:
+        """Return the recordings with what tables below --src, among all paths there, say of each.
 
         Raises DareError where a table cannot be read.
         """
         return recordings
 
-    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
+    def arrays(self, _raw: RawRecording) -> Arrays | None:
         """Return how a file of bare arrays (MAT) holds its signal, None where the file says so itself."""
         return None
 
-    def is_label_event(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, _text: str) -> bool:
         """Return whether an event of this text can tell a class; others may be free text."""
         return False
 
     def cues(
-        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+        self, raw: RawRecording, _recording: Recording, _labels: bytes, _recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return (the labelled moments of a recording, notes on events that are not used).
 
-        Asked only where the whole recording has no one label. ``labels`` is the content of ``raw.label_file``.
+        Asked only where the whole recording has no one label. The labels are the content of ``raw.label_file``.
         Raises DareError where labels do not fit the events.
         """
         raise MissingError("its name or folder tells no class", path=raw.path)

@@ -55,19 +55,19 @@ class Graz(Corpus):
         ]
         return sorted(sessions + others, key=lambda one: one.path)
 
-    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
+    def arrays(self, raw: RawRecording) -> Arrays | None:
         """Return how a BNCI file holds its runs: an array of structs, each with signal, trials and their labels."""
         if not self.BNCI.search(raw.path):
             return None
         return Arrays("data", "time channel", self.COLUMNS, _SFREQ_HZ, field="X", onsets="trial", codes="y")
 
-    def is_label_event(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str) -> bool:
         """Return whether an event is a cue, known or not, or a trial of the BNCI's."""
         codes = {str(first + label) for first in (1, _FIRST_CUE) for label in range(len(self.CLASSES))}
         return text in codes | {_UNKNOWN_CUE}
 
     def cues(
-        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+        self, raw: RawRecording, recording: Recording, labels: bytes, _recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return every cue with its class, rejected trials kept as in the published results.
 

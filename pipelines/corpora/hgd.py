@@ -34,12 +34,12 @@ class HighGamma(Corpus):
             if (match := _PATH.search(path))
         ]
 
-    def is_label_event(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str) -> bool:
         """Return whether an event is named after a movement."""
         return text in self.CLASSES
 
     def cues(
-        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+        self, raw: RawRecording, recording: Recording, _labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return the onset of every movement, which is annotated by name."""
         events = [event for event in recording.events if event.text in recipe.classes]

@@ -50,7 +50,7 @@ class M3cv(Corpus):
         tables = {path: _rows(src / path) for path in paths if _TABLE.search(path)}
         return [_enrolled(raw, tables) for raw in recordings]
 
-    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
+    def arrays(self, _raw: RawRecording) -> Arrays | None:
         """Return the layout of an epoch."""
         return Arrays(variables="epoch_data", axes="channel time", labels=LABELS, sfreq=250.0)
 

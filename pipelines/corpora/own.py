@@ -30,7 +30,7 @@ class Own(Corpus):
         there = set(paths)
         return [self._source(path, found, there, recipe) for path in paths if (found := self._match(path)) is not None]
 
-    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
+    def arrays(self, _raw: RawRecording) -> Arrays | None:
         """Return how a file of bare arrays holds its signal, as the layout says."""
         stated = self._layout.arrays
         if stated is None:
@@ -38,7 +38,7 @@ class Own(Corpus):
         fields = stated.model_dump(exclude={"channels", "sfreq_hz"})
         return Arrays(**fields, labels=stated.channels, sfreq=stated.sfreq_hz)
 
-    def is_label_event(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str) -> bool:
         """Return whether an annotation stands for a class, where annotations are what labels are in."""
         return self._layout.labels == "annotations" and self._layout.class_of(text) in self.CLASSES
 

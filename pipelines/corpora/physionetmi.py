@@ -45,12 +45,12 @@ class PhysionetMi(Corpus):
             if (match := _PATH.search(path))
         ]
 
-    def is_label_event(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str) -> bool:
         """Return whether an event is rest or one of the two tasks of its run."""
         return text in ("T0", "T1", "T2")
 
     def cues(
-        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+        self, raw: RawRecording, recording: Recording, _labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
         meaning = _classes(int(raw.session.removeprefix("R")))

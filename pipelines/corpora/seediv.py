@@ -33,6 +33,6 @@ class SeedIv(Sjtu):
             if (match := _PATH.search(path))
         ]
 
-    def films(self, raw: RawRecording, labels: bytes) -> list[int]:
+    def films(self, raw: RawRecording, _labels: bytes) -> list[int]:
         """Return the class of every film, which no file says."""
         return [int(digit) for digit in FILMS[raw.session]]

@@ -25,11 +25,11 @@ _FILM = re.compile(r"_eeg(\d+)$")
 class Sjtu(Corpus):
     """A corpus whose files hold a variable a film, named by the subject's initials and the film's number."""
 
-    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
+    def arrays(self, _raw: RawRecording) -> Arrays | None:
         """Return the layout of a session."""
         return Arrays(variables=r"\w+_eeg\d+", axes="channel time", labels=LABELS, sfreq=200.0)
 
-    def is_label_event(self, text: str, recipe: Recipe) -> bool:
+    def is_label_event(self, text: str) -> bool:
         """Return whether an event is a film."""
         return _FILM.search(text) is not None
 

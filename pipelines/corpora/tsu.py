@@ -32,6 +32,6 @@ class Tsu(Corpus):
             if (match := _PATH.search(path))
         ]
 
-    def arrays(self, raw: RawRecording, recipe: Recipe) -> Arrays | None:
+    def arrays(self, _raw: RawRecording) -> Arrays | None:
         """Return the layout of a subject's trials."""
         return Arrays(variables="data", axes="channel time target block", labels=LABELS, sfreq=250.0)

@@ -39,7 +39,7 @@ class Tuev(tuh.Temple):
     TABLES = (".rec",)
 
     def cues(
-        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+        self, raw: RawRecording, _recording: Recording, labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return one cue a .rec row (``events = "rows"``), a moment (``deduplicated``) or a second (``merged``).
 

@@ -23,7 +23,7 @@ class Tusl(tuh.Temple):
     TABLES = (".csv", ".tse_agg")
 
     def cues(
-        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+        self, raw: RawRecording, _recording: Recording, labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window that fits into a labelled stretch, one a moment.
 

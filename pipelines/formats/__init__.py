@@ -32,4 +32,4 @@ class Format:
 
 def begins(*magics: bytes) -> Callable[[Path, bytes], bool]:
     """Return what claims the files whose first bytes are one of these."""
-    return lambda path, head: head.startswith(magics)
+    return lambda _path, head: head.startswith(magics)

@@ -219,7 +219,7 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 FORMAT = Format(
     name="MAT",
     suffixes=(".mat",),
-    claims=lambda path, head: matlab.is_mat(head),
+    claims=lambda _path, head: matlab.is_mat(head),
     parse=_by_itself,
     general=True,
     holds_text=True,

@@ -66,7 +66,7 @@ class Archive:
         progress(len(scanned), len(scanned))
         return Tree(scanned, kept.whole.corpus_version, 0, len(scanned) if kept.plan.whole else 0)
 
-    def read(self, piece: Piece, recipe: Recipe) -> ConditionedRecording:
+    def read(self, piece: Piece, _recipe: Recipe) -> ConditionedRecording:
         """Return what the archive keeps of a planned recording, or of the piece that is meant.
 
         Raises DareError where it has not got it, where reading it failed before, and where the store is damaged.
@@ -109,7 +109,7 @@ class Archive:
         """Return whether the archive was made of such a recording."""
         return path in _opened(self.folder).rows
 
-    def is_as_read(self, row: RecordingRow, read_ns: int) -> bool:
+    def is_as_read(self, _row: RecordingRow, _read_ns: int) -> bool:
         """Return True: what an archive holds is checked whenever it is read."""
         return True
 
@@ -180,7 +180,7 @@ def _opened(folder: Path) -> _Kept:
 
 
 @lru_cache(maxsize=1)
-def _opened_as_it_is(folder: Path, mtime_ns: int) -> _Kept:
+def _opened_as_it_is(folder: Path, _mtime_ns: int) -> _Kept:
     return _Kept(folder)
 
 
@@ -250,7 +250,7 @@ def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe
         events=tuple(
             (event.onset_s, event.duration_s, event.text)
             for event in recording.events
-            if corpora.of(recipe).is_label_event(event.text, recipe)
+            if corpora.of(recipe).is_label_event(event.text)
         ),
         notes=recording.notes,
         conditioning=conditioned.notes,

@@ -59,13 +59,13 @@ class RawTree:
         was_touched = row.sha256 and path.exists() and path.stat().st_mtime_ns > read_ns
         return not was_touched or sha256_file(path) == row.sha256
 
-    def raw_folder(self, asked_by: str) -> Path:
+    def raw_folder(self, _asked_by: str) -> Path:
         """Return the folder itself."""
         return self.folder
 
 
 @lru_cache(maxsize=64)
-def _sha256(path: Path, mtime_ns: int) -> str:
+def _sha256(path: Path, _mtime_ns: int) -> str:
     """Return the hash of a raw file, taken once for all its pieces that a worker builds."""
     return sha256_file(path)
 

@@ -118,7 +118,7 @@ def test_windows_stand_side_by_side_unless_a_stride_is_said(tmp_path: Path) -> N
     assert loaded(tmp_path, body, "stride_s=2").stride_s == 2
 
 
-def test_bids_names_its_tables_and_columns_itself(tmp_path: Path) -> None:
+def test_bids_names_its_tables_and_columns_itself() -> None:
     stated = Layout(bids=True, labels="recordings", recordings={"label": "group"}, events={"label": "value"})
     assert stated.recordings is not None
     assert (stated.recordings.file, stated.recordings.subject) == ("participants.tsv", "participant_id")

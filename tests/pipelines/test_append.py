@@ -100,9 +100,7 @@ def test_splits_of_the_hash_are_those_of_a_set_made_at_once(
     assert recordings(tmp_path / "out") == recordings(tmp_path / "once")
 
 
-def test_subject_that_filled_an_empty_valid_stays_there(
-    raw: Path, tmp_path: Path, grown: Callable[..., dict[str, Any]]
-) -> None:
+def test_subject_that_filled_an_empty_valid_stays_there(raw: Path, grown: Callable[..., dict[str, Any]]) -> None:
     settings = (*SETTINGS, "valid_share=1e-9")
     paths = [path for path in paths_of(raw) if "/train/" in path.as_posix()]
     first = grown(paths[3:], settings=settings)
@@ -177,7 +175,7 @@ def test_recording_that_vanished_or_changed_is_named(
     assert contents(tmp_path / "out") == before
 
 
-def test_other_recipe_cannot_be_appended(raw: Path, tmp_path: Path, grown: Callable[..., dict[str, Any]]) -> None:
+def test_other_recipe_cannot_be_appended(raw: Path, grown: Callable[..., dict[str, Any]]) -> None:
     grown(paths_of(raw)[:6])
     with pytest.raises(DareError, match=r"cannot be appended to: made with another recipe: notch_hz 60\.0, now 50"):
         grown(paths_of(raw)[:8], settings=(*SETTINGS, "notch_hz=50"))

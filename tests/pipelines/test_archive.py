@@ -67,7 +67,7 @@ def test_windows_are_slices_of_the_stores(archives: Path, shards: Path, corpus: 
 
 
 @pytest.mark.parametrize("corpus", SIZES)
-def test_store_tells_where_it_comes_from(archives: Path, raw: Path, corpus: str) -> None:
+def test_store_tells_where_it_comes_from(archives: Path, corpus: str) -> None:
     rows = recordings(archives / corpus)
     held = stores(archives / corpus)
     assert sorted(held) == sorted(path for path, row in rows.items() if row["windows"])
@@ -139,7 +139,7 @@ def test_free_text_of_events_stays_in_the_raw_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("corpus", ["tuab", "tuev", "eegmat", "sleepedf"])
 def test_no_event_is_understood_where_none_tells_a_class(corpus: str) -> None:
-    assert not corpora.CORPORA[corpus].is_label_event("T1", recipes.load(corpus))
+    assert not corpora.CORPORA[corpus].is_label_event("T1")
 
 
 # --- sets cut from an archive -----------------------------------------------------------------------------------------

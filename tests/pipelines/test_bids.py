@@ -338,9 +338,7 @@ def test_archive_from_before_marks_were_read_is_as_good(rest: Path, shards: Call
 
 
 @pytest.mark.parametrize("missing", ["mask", "interpolate"])
-def test_set_cut_from_an_archive_is_the_one_cut_from_raw(
-    rest: Path, tmp_path: Path, shards: Callable[..., Path], missing: str
-) -> None:
+def test_set_cut_from_an_archive_is_the_one_cut_from_raw(rest: Path, shards: Callable[..., Path], missing: str) -> None:
     (rest / BESIDE).write_text(BAD_CZ)
     from_raw = shards(rest, "--set", f"missing={missing}")
     archive = shards(rest, "--set", f"missing={missing}", "--format", "zarr")

@@ -73,7 +73,7 @@ def test_windows_that_overlap_a_seizure_are_seizure_and_the_rest_background(raw:
         assert row["outcome"] == "ok"
 
 
-def test_signal_is_that_of_mne_and_of_two_derivations_alike_the_first(raw: Path, shards: Path, tmp_path: Path) -> None:
+def test_signal_is_that_of_mne_and_of_two_derivations_alike_the_first(raw: Path, shards: Path) -> None:
     expected = conditioned_uv(raw / "chb01" / "chb01_02.edf", FIRST_OF_TWO, (0.1, 75), 60, 256)
     for one in of_recording(shards, "chb01/chb01_02.edf"):
         start = round(one.start_s * 256)

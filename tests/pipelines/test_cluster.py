@@ -216,7 +216,7 @@ def test_job_script_of_jobqueue_is_what_the_page_says(monkeypatch: pytest.Monkey
 
     ran: list[list[str]] = []
     monkeypatch.setattr(jobqueue, "SLURMCluster", without_jobs)
-    monkeypatch.setattr(subprocess, "run", lambda command, check: ran.append(command))
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: ran.append(command))
     exec(script, {})
     (cluster,) = made
     text = cluster.job_script()

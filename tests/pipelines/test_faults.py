@@ -255,12 +255,12 @@ def test_recording_that_is_harmed_during_the_run_is_named_and_the_others_go_on(
     recipe = recipes.load("tuab", settings=(ONE_EACH[1], FEW[1]))
     victim = sorted(src.rglob("*.edf"))[0]
 
-    def progress(done: int, total: int) -> None:
+    def progress(done: int, _total: int) -> None:
         if done == 1:
             harm(victim)
 
     source = open_source(src)
-    tree = source.scan(recipe, lambda done, total: None)
+    tree = source.scan(recipe, lambda *_: None)
     found = run.preprocess(tree, recipe, source, tmp_path / "tuab", Workers(1), SetOptions(), progress)
     assert found is not None
     rows = recordings(tmp_path / "tuab")

@@ -32,7 +32,7 @@ labels = "annotations"
 """
 
 
-def test_file_gives_the_windows_of_its_recording(raw: Path, shards: Path, tmp_path: Path) -> None:
+def test_file_gives_the_windows_of_its_recording(raw: Path, tmp_path: Path) -> None:
     path = next(raw.glob("tuab/**/train/**/*.edf"))
     alone = shutil.copyfile(path, tmp_path / "anything.edf")
     recipe = recipes.load("tuab", "pretrain")

@@ -36,7 +36,7 @@ def place(tree: Path, name: str = "aaaaaaaa") -> Path:
 
 
 def scanned(src: Path, *settings: str, corpus: str = "tuab") -> Tree:
-    return scan(src, recipes.load(corpus, None, settings), lambda done, total: None)
+    return scan(src, recipes.load(corpus, None, settings), lambda *_: None)
 
 
 def only(src: Path, channels: Sequence[str], *settings: str) -> ScannedRecording:
@@ -294,7 +294,7 @@ def test_companion_that_changes_changes_the_fingerprint(real: Path, tmp_path: Pa
     recipe = recipes.load("own", None, (), own)
 
     def scan_it() -> ScannedRecording:
-        (one,) = scan(tmp_path, recipe, lambda done, total: None).recordings
+        (one,) = scan(tmp_path, recipe, lambda *_: None).recordings
         return one
 
     before = scan_it()
