@@ -26,10 +26,11 @@ def key(*parts: object) -> int:
 def integers(seed: int | NDArray[np.uint64], counters: NDArray[np.integer]) -> NDArray[np.uint64]:
     """Return one mixed 64-bit integer per counter, or per pair of seed and counter: a pure function of the two."""
     with np.errstate(over="ignore"):
-        state = np.asarray(seed, np.uint64) + (counters.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+        state: NDArray[np.uint64] = np.asarray(seed, np.uint64) + (counters.astype(np.uint64) + np.uint64(1)) * _GOLDEN
         state = (state ^ (state >> np.uint64(30))) * _MIX_1
         state = (state ^ (state >> np.uint64(27))) * _MIX_2
-        return state ^ (state >> np.uint64(31))
+        state ^= state >> np.uint64(31)
+    return state
 
 
 def uniforms(seed: int | NDArray[np.uint64], count: int) -> NDArray[np.float64]:

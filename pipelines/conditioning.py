@@ -121,7 +121,8 @@ def too_slow(sfreq_hz: float, recipe: Recipe) -> tuple[Note, ...]:
 
 def _inside(sample: float, counts: NDArray[np.int16]) -> int:
     """Return the next whole sample that the signal has, or an end of it."""
-    return math.ceil(min(max(sample - 1e-6, 0), counts.shape[1]))
+    num_samples: int = counts.shape[1]
+    return math.ceil(min(max(sample - 1e-6, 0), num_samples))
 
 
 def _unfit(faults: dict[str, str]) -> tuple[Note, ...]:
@@ -148,7 +149,7 @@ def _fault(recording: Recording, row: int) -> str:
 def _sum(data_uv: NDArray[np.float32], rows: dict[str, int], weights: Weights) -> NDArray[np.float32]:
     """Return a weighted sum of channels, µV; of one channel alone, the channel itself."""
     if list(weights.values()) == [1.0]:
-        return data_uv[rows[next(iter(weights))]]
+        return data_uv[rows[next(iter(weights))], :]
     return np.array(list(weights.values()), np.float32) @ data_uv[[rows[name] for name in weights]]
 
 

@@ -17,7 +17,8 @@ from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
 from pipelines.channels import ChannelFit
 from pipelines.conditioning import too_slow
-from pipelines.corpora import CORPORA, Corpus
+from pipelines.corpora import CORPORA
+from pipelines.corpora.base import Corpus
 from pipelines.formats.registry import files_of, suffixes
 from pipelines.recording import Channel, Header
 

@@ -152,7 +152,8 @@ def count_on_a_grid(duration_s: float, recipe: Recipe) -> int:
 
 
 def _holds(stretch: ConditionedSegment, onset_s: float, sfreq_hz: float) -> bool:
-    return -_TINY_S <= onset_s - stretch.onset_s < stretch.counts.shape[1] / sfreq_hz - _TINY_S
+    duration_s: float = stretch.counts.shape[1] / sfreq_hz
+    return -_TINY_S <= onset_s - stretch.onset_s < duration_s - _TINY_S
 
 
 def _cut(counts: NDArray[np.int16], start: int, length: int, edges: str) -> NDArray[np.int16] | None:

@@ -16,6 +16,7 @@ from manifests.notes import Note, text
 from pipelines import run
 from pipelines.plan import SetOptions
 from pipelines.sources import open_source
+from pipelines.workers import Workers
 
 _PROGRESS = re.compile(r"(scan|sample|build|verify): \d+ of \d+ ")
 
@@ -66,7 +67,7 @@ def preprocess_by_hand(
     recipe = recipes.load(corpus, options.pop("purpose", None), settings)
     source = open_source(src)
     tree = source.scan(recipe, lambda *_: None).only(set(), limit)
-    run.preprocess(tree, recipe, source, folder, run.Workers(1), SetOptions(**options), lambda *_: None)
+    run.preprocess(tree, recipe, source, folder, Workers(1), SetOptions(**options), lambda *_: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

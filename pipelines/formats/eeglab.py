@@ -61,7 +61,7 @@ def parse(path: Path) -> SampledFile:
 
 def _fields(path: Path) -> dict[str, Value]:
     """Return the fields of the dataset, wherever in the file they are."""
-    fields: Any = matlab.load(path, {"EEG", *_FIELDS}, _MEMBERS)
+    fields: dict[str, Any] = matlab.load(path, {"EEG", *_FIELDS}, _MEMBERS)
     while "EEG" in fields:
         structs = _structs(fields["EEG"])
         if len(structs) != 1:

@@ -73,7 +73,8 @@ class _Elements:
         kind, content = self.next()
         if kind not in (5, 6):
             raise ValueError(f"type {kind} where whole numbers should be")
-        return np.frombuffer(content, self.order + _NUMBERS[kind]).tolist()
+        numbers: list[int] = np.frombuffer(content, self.order + _NUMBERS[kind]).tolist()
+        return numbers
 
     def _word(self, offset: int) -> int:
         if self.is_over:

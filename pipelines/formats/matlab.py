@@ -32,7 +32,8 @@ def load(path: Path, variables: Collection[str], members: Collection[str]) -> di
 
     Raises DareError where the file is damaged or says that it holds more than it can.
     """
-    return (mat73 if _is_hdf_file(path) else mat5).load(path, variables, members)
+    load_as = mat73.load if _is_hdf_file(path) else mat5.load
+    return load_as(path, variables, members)
 
 
 def whole_numbers(name: str, content: bytes, *places: str) -> list[int]:
@@ -52,8 +53,8 @@ def _whole_numbers(path: Path, content: bytes, places: tuple[str, ...]) -> list[
     if not is_mat(content):
         raise DamagedError("it is no MAT file of version 5 or 7.3")
     split = [place.partition(".")[::2] for place in places]
-    module = mat73 if _is_hdf(content) else mat5
-    held = module.load(path, {variable for variable, _ in split}, {member for _, member in split} - {""}, content)
+    load_as = mat73.load if _is_hdf(content) else mat5.load
+    held = load_as(path, {variable for variable, _ in split}, {member for _, member in split} - {""}, content)
     variable, member = next((one for one in split if one[0] in held), ("", ""))
     if not variable:
         raise MissingError("there is no such variable")

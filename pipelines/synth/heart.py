@@ -13,4 +13,4 @@ def heart_uv(num_samples: int, sfreq: float, rng: np.random.Generator) -> Signal
     r_wave_uv = 600.0 * blink(sfreq / 7)
     for beat_s in beats_s:
         stamp(signal_uv, r_wave_uv, round(beat_s * sfreq), np.ones(1))
-    return signal_uv[0]
+    return signal_uv[0, :]

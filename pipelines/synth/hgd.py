@@ -66,7 +66,8 @@ def _between(name: str, rows: dict[str, Signal], rng: np.random.Generator) -> Si
     column = int(name[3])
     inner = str(column - 2) if column > 2 else "Z"
     around = [rows[f"{row}{side}"] for row in _ROWS[name[:3]] for side in (name[3], inner)]
-    return np.mean(around, axis=0) + 0.5 * rng.standard_normal(len(around[0]))
+    mean: Signal = np.mean(around, axis=0)
+    return mean + 0.5 * rng.standard_normal(len(around[0]))
 
 
 def _annotations(num_seconds: int, rng: np.random.Generator) -> list[Annotation]:

@@ -37,7 +37,8 @@ def coloured(
     hz = rfftfreq(length, 1 / sfreq)
     phasors = rng.standard_normal((2, num_channels, hz.size))
     noise = irfft(gain(hz) * (phasors[0] + 1j * phasors[1]), length)[:, :num_samples]
-    return noise / noise.std(axis=1, keepdims=True)
+    unit_rms: Signal = noise / noise.std(axis=1, keepdims=True)
+    return unit_rms
 
 
 def background(electrodes: Sequence[str], num_samples: int, sfreq: float, rng: np.random.Generator) -> Signal:
@@ -51,12 +52,12 @@ def background(electrodes: Sequence[str], num_samples: int, sfreq: float, rng: n
 
 def rhythm(hz: float, width_hz: float, num_samples: int, sfreq: float, rng: np.random.Generator) -> Signal:
     """Return a rhythm (T,) of unit rms around ``hz``; its bandwidth makes it wax and wane as in a brain."""
-    return coloured(lambda f: np.exp(-0.5 * ((f - hz) / width_hz) ** 2), 1, num_samples, sfreq, rng)[0]
+    return coloured(lambda f: np.exp(-0.5 * ((f - hz) / width_hz) ** 2), 1, num_samples, sfreq, rng)[0, :]
 
 
 def muscle(num_samples: int, sfreq: float, rng: np.random.Generator) -> Signal:
     """Return the noise of a tense muscle (T,) of unit rms, from 20 Hz upwards."""
-    return coloured(lambda f: (f > 20.0).astype(float), 1, num_samples, sfreq, rng)[0]
+    return coloured(lambda f: (f > 20.0).astype(float), 1, num_samples, sfreq, rng)[0, :]
 
 
 def blink(sfreq: float) -> Signal:

@@ -15,8 +15,8 @@ import pytest
 from manifests import recipe as recipes
 from pipelines import run, synth
 from pipelines.plan import SetOptions
-from pipelines.run import Workers
 from pipelines.sources import open_source
+from pipelines.workers import Workers
 from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
 from tests.conftest import only_on
 from tests.pipelines.processes import HOUSE, ONE_EACH, Running, committed, midway, receipts
