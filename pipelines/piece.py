@@ -31,8 +31,10 @@ Changes = dict[str, int]
 class Cut:
     """What a recording, or a piece of one, gives under a recipe.
 
-    The counts of ``windows`` are int16, electrodes × samples; ``scale`` is µV per count of each electrode, 0 where the
-    recording does not have it. ``changes`` says how many windows each choice of the recipe changed.
+    Each of ``windows`` has ``counts`` (int16, electrodes × samples), ``start_s`` (seconds from the recording's first
+    sample), ``label`` (a number of the recipe's classes, -1 where there is none) and a ``number``. ``scale`` is µV per
+    count of each electrode, 0 where the recording does not have it. ``notes`` are what was found in the recording, a
+    ``text`` each; ``changes`` says how many windows each choice of the recipe changed.
     """
 
     windows: list[Window]
@@ -44,8 +46,8 @@ class Cut:
 def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     """Yield the windows of any raw file, whatever tree it lies in, in order of time: at once, or piece by piece.
 
-    Labels are those that the recipe's corpus finds in the file, its path and what lies beside it; a recipe without
-    classes needs none. Raises DareError where the file cannot be read, gives nothing under this recipe, or tells no
+    A recipe is what ``manifests.recipe.load`` returns. Labels are those that its corpus finds in the file, its path and
+    what lies beside it; a recipe without classes needs none. Raises DareError where the file cannot be read, gives nothing under this recipe, or tells no
     labels.
     """
     place = Path(path).absolute()

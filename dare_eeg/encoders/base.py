@@ -10,6 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+_CALLER = 4
+"""How far up, beyond two frames of torch's, the line lies that called an encoder: a warning is about that line."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -107,7 +110,7 @@ class EEGEncoder(nn.Module, ABC):
             if present.shape != x_uv.shape[:2]:
                 raise ValueError(f"present {tuple(present.shape)} is not (windows, electrodes)")
         if left := [name for place, name in enumerate(electrodes) if place not in places]:
-            warnings.warn(f"electrodes the network does not know are left out: {', '.join(left)}", stacklevel=2)
+            warnings.warn(f"electrodes the network does not know are left out: {', '.join(left)}", stacklevel=_CALLER)
             x_uv, electrodes = x_uv[:, places], [electrodes[place] for place in places]
             present = None if present is None else present[:, places]
         return self.encode(self.prepare(x_uv, electrodes, sfreq, present))

@@ -21,9 +21,12 @@ from manifests.errors import UsageError
 
 
 class PretrainedEncoder(EEGEncoder):
-    """An encoder with what it was trained on; it scales, resamples and names its input itself.
+    """The encoder of DARE-EEG with what it was trained on; it scales, resamples and names its input itself.
 
-    ``file`` is where its weights were read from, None where they were not.
+    Called with windows (B, C, T) in µV, the names of their electrodes and their rate in Hz it returns features
+    (B, N, S, D): N whole patches of 64 samples at its `sfreq`, S summary tokens of width D. ``provenance`` is what its
+    file says it was trained on, ``notes`` what of that file lies unused, ``file`` where its weights were read from,
+    None where they were not. `load_encoder` makes one.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class PretrainedEncoder(EEGEncoder):
 
     @property
     def size(self) -> Size:
-        """The network's shape."""
+        """The network's shape: `name`, `width`, `summary_tokens`, `depths` and `heads`."""
         return self.provenance.size
 
     @cached_property
@@ -125,10 +128,12 @@ def load_encoder(
 ) -> PretrainedEncoder:
     """Return the encoder of a run's folder, a .safetensors, a published .ckpt or a published .pth.
 
-    It is in eval mode and its parameters take no gradient; ``requires_grad_(True)`` undoes that for
-    fine-tuning. ``size`` requires a shape, by name or as a whole, and says the heads, which weights do not
-    tell; ``unit_scale`` replaces the stored scale. Raises DareError, in one line, for a file that is not a
-    whole encoder and for one of another size.
+    It is in eval mode and its parameters take no gradient; ``requires_grad_(True)`` undoes that for fine-tuning.
+    ``size`` (nano, light, small, base, deep or a `Size`) requires a shape and says the number of heads, which published
+    weights do not tell: 8 where the width is 512, else 4. ``unit_scale`` (network input per µV) replaces what the file
+    says; published pretrained files are taken to be in mV, 1e-3, fine-tuned ones in units of 100 µV, as the published
+    code feeds them. Raises MissingError where there is no file, DamagedError for one that is not a whole encoder,
+    UsageError for one of another size.
     """
     state, provenance, notes = read_weights(Path(path))
     if size is not None:
