@@ -26,16 +26,17 @@ from torch import Tensor, nn
 
 from dare_eeg.network import losses
 from dare_eeg.network.blocks import Block, RotaryTime
+from dare_eeg.network.constants import CROP, PATCH, SFREQ
 from dare_eeg.network.masks import Masks
 from dare_eeg.network.model import SIZES, Encoder, Network, Outputs, Predictor, Reconstructor, cut_patches
-from dare_eeg.running import engine
+from dare_eeg.running.engine import start_engine
+from dare_eeg.running.ranks import Ranks
 from dare_eeg.training.config import PretrainConfig
-from dare_eeg.training.loader import MicroBatch
-from dare_eeg.training.order import Plan, Source
-from dare_eeg.training.pretrain import train_step
+from dare_eeg.training.micro_batch import MicroBatch
+from dare_eeg.training.step import Trainer, train_step
 from manifests.electrodes import PRETRAIN_58, ids
 
-ELECTRODES, PATCHES, SAMPLES = 58, 16, 1024
+ELECTRODES, PATCHES = 58, CROP // PATCH
 BATCH = {"nano": 16, "light": 16, "small": 8, "base": 8, "deep": 4}
 PLAIN = "plain, 538 targets"
 EVERY_STEP = 7
@@ -95,7 +96,7 @@ def fixed_masks(targets: tuple[int, int] | None = None) -> Masks:
 
 def some_counts(size: str) -> np.ndarray:
     """Return int16 windows."""
-    return np.random.default_rng(1).integers(-2000, 2000, (BATCH[size], ELECTRODES, SAMPLES), dtype=np.int16)
+    return np.random.default_rng(1).integers(-2000, 2000, (BATCH[size], ELECTRODES, CROP), dtype=np.int16)
 
 
 def our_step(size: str, precision: str, masks: Masks) -> Callable[[], None]:
@@ -107,16 +108,16 @@ def our_step(size: str, precision: str, masks: Masks) -> Callable[[], None]:
     )  # fmt: skip
     torch.manual_seed(2025)
     network = Network(SIZES[size], config.init)
-    ds = engine.start(network, config)
-    plan = Plan((Source("one", ("a",), (windows,), 1.0, ""),), config.seed, windows, windows, config.steps)
+    engine = start_engine(network, config.engine)
+    trainer = Trainer(network, engine, Ranks.of(engine), config)
     batch = MicroBatch(
         step=0, number=0, counts=some_counts(size), scale=np.full((windows, ELECTRODES), 2.0**-5, np.float32),
-        crop=np.zeros(windows, np.int64), ids=np.array(ids(PRETRAIN_58)), sfreq=256.0,
+        crop=np.zeros(windows, np.int64), ids=np.array(ids(PRETRAIN_58)), sfreq=SFREQ,
         weight=np.ones(windows, np.float32), masks=masks, describe=list,
     )  # fmt: skip
 
     def step() -> None:
-        train_step(ds, network, config, plan, EVERY_STEP, itertools.repeat(batch))
+        train_step(trainer, EVERY_STEP, itertools.repeat(batch))
 
     return step
 
@@ -141,7 +142,7 @@ def plain_step(size: str, precision: str) -> Callable[[], None]:
         x_BCT = counts.to(device) * 2.0**-5 * 0.01
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             outputs = plain_forward(network, x_BCT, electrode_ids, masks)
-        measured = losses.signal_quality(outputs, network.loss_mc.temperature)
+        measured = losses.measure(outputs, network.loss_mc.temperature)
         loss = losses.total(measured)
         optimizer.zero_grad()
         loss.backward()
@@ -178,7 +179,7 @@ def plain_forward(network: Network, x_BCT: Tensor, electrode_ids: Tensor, masks:
     z1, z2 = (plain_encoder(network.encoder, x_BCT, electrode_ids, mask) for mask in (mask_x, mask_x2))
     pred, comb = plain_predictor(network.predictor, z1, mask_x[:, 0] // ELECTRODES)
     recon = plain_reconstructor(network.reconstructor, comb, electrode_ids, mask_y)
-    y = F.layer_norm(cut_patches(x_BCT).flatten(1, 2)[:, mask_y], (64,))
+    y = F.layer_norm(cut_patches(x_BCT).flatten(1, 2)[:, mask_y], (PATCH,))
     return Outputs(h_raw, h, y, None, z1, z2, pred, comb, recon, network.loss_mc(z1), network.loss_mc(z2))
 
 

@@ -37,7 +37,7 @@ from zlib_ng.zlib_ng import crc32
 from dare_eeg.data.shards import TrainingSet, training_sets
 from dare_eeg.training.config import PretrainConfig
 from dare_eeg.training.loader import Loader
-from dare_eeg.training.pretrain import make_plan
+from dare_eeg.training.pretrain import plan_order
 from manifests import manifest
 from manifests.atomic_io import write_bytes
 from manifests.shard_format import Index
@@ -77,11 +77,11 @@ def main() -> None:
         if given.wait:
             waits(make(folder, given.windows, 4))
         else:
-            signal_quality(folder, given.windows)
+            measure(folder, given.windows)
             plans(make(folder, given.windows, 4))
 
 
-def signal_quality(folder: Path, windows: int) -> None:
+def measure(folder: Path, windows: int) -> None:
     """Print windows a second by way of reading."""
     short, long = make(folder, windows, 4), make(folder, windows, 10)
     files = folder / "files"
@@ -125,7 +125,7 @@ def plans(one: TrainingSet) -> None:
             seconds = [time.perf_counter() - began]
             config = PretrainConfig(shards="", out="", steps=10**9, global_batch=256, micro_batch=BATCH)
             began = time.perf_counter()
-            plan = make_plan(config, [opened])
+            plan = plan_order(config, [opened])
             _ = [source.identity for source in plan.sources]
             seconds.append(time.perf_counter() - began)
             found = []
@@ -136,7 +136,7 @@ def plans(one: TrainingSet) -> None:
             seconds.append(max(found[:-1]))
             tracemalloc.start()
             again = training_sets(folder)
-            make_plan(config, again).slots(0)
+            plan_order(config, again).slots(0)
             held, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         told = " | ".join(f"{each:.3f} s" for each in seconds)
@@ -152,9 +152,9 @@ def many(one: TrainingSet, rows: int, folder: Path) -> Path:
         (folder / f"{name}.tar").touch()
         (folder / f"{name}.idx.npz").touch()
     shards = [like.model_copy(update={"path": f"{name}.tar", "samples": rows}) for name in names]
-    train = one.whole.splits["train"].model_copy(update={"shards": shards})
-    valid = one.whole.splits["valid"].model_copy(update={"shards": []})
-    whole = one.whole.model_copy(update={"splits": one.whole.splits | {"train": train, "valid": valid}})
+    train = one.manifest.splits["train"].model_copy(update={"shards": shards})
+    valid = one.manifest.splits["valid"].model_copy(update={"shards": []})
+    whole = one.manifest.model_copy(update={"splits": one.manifest.splits | {"train": train, "valid": valid}})
     write_bytes(folder / "manifest.json", manifest.dump(whole))
     return folder
 
@@ -222,7 +222,7 @@ def streamed(one: TrainingSet, epochs: int) -> Iterator[int]:
     """Yield the sizes of the batches of some epochs as training gets them."""
     steps = epochs * len(one.train) // BATCH
     config = PretrainConfig(shards="", out="", steps=steps, global_batch=BATCH, micro_batch=BATCH)
-    loader = Loader(make_plan(config, [one]), [one], config)
+    loader = Loader(plan_order(config, [one]), [one], config)
     try:
         for batch in loader:
             yield len(batch.counts)

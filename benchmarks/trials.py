@@ -21,13 +21,16 @@ from torch import Tensor
 from benchmarks.real_run import baselines, dare, make_shards
 from dare_eeg.data.shards import TrainingSet, training_sets
 from dare_eeg.network import losses
-from dare_eeg.network.model import PATCH, SIZES, Network, Outputs, cut_patches
-from dare_eeg.running import checkpoint, engine
-from dare_eeg.running.checkpoint import RunPlan
+from dare_eeg.network.constants import PATCH
+from dare_eeg.network.model import SIZES, Network, Outputs, cut_patches
+from dare_eeg.running.engine import start_engine
+from dare_eeg.running.ranks import Ranks
 from dare_eeg.training import config
 from dare_eeg.training.config import PretrainConfig
-from dare_eeg.training.loader import Loader, MicroBatch, valid_batches
-from dare_eeg.training.pretrain import make_plan
+from dare_eeg.training.loader import Loader, valid_batches
+from dare_eeg.training.micro_batch import MicroBatch
+from dare_eeg.training.pretrain import plan_order
+from dare_eeg.training.resume import RunPlan, has_checkpoint, resume_run
 from manifests.atomic_io import canonical_json, write_bytes
 
 COMMON = "--size nano --steps 500 --global-batch 32 --micro-batch 32 --precision fp32"
@@ -100,9 +103,9 @@ def trial(options: str, shards: Path, out: Path) -> dict[str, dict[str, Any]]:
     """Train, measure and probe one trial, unless that was done, and return what was found."""
     found = out / "trial.json"
     if not found.exists():
-        resume = ["--resume"] if checkpoint.exists(out) else []
+        resume = ["--resume"] if has_checkpoint(out) else []
         dare("pretrain", "--shards", shards / "merged", *COMMON.split(), *options.split(), "--out", out, *resume)
-        measured = signal_quality(out, training_sets(shards / "merged", ()))
+        measured = measure(out, training_sets(shards / "merged", ()))
         write_bytes(found, canonical_json({"measured": measured, "probed": probe(str(out), shards, out / "probe")}))
     return json.loads(found.read_text())
 
@@ -118,18 +121,19 @@ def probe(encoder: str, shards: Path, out: Path, seeds: int = 1) -> dict[str, An
 
 
 @torch.no_grad()
-def signal_quality(run: Path, sets: list[TrainingSet]) -> dict[str, float]:
+def measure(run: Path, sets: list[TrainingSet]) -> dict[str, float]:
     """Return each part on the unseen subjects, of the network that a run ended with.
 
     Reconstruction is a share of the targets' power, apart for visible and hidden time patches, and the anchor a share
     of the target features' variance: 1 is nothing learned.
     """
     trained = config.load(run / "config.toml", {})
-    network = Network(SIZES[trained.size], trained.init, trained.case)
-    network.loss_mc.requires_grad_(trained.train_head and trained.case != 4)  # as it is in the checkpoint's optimizer
-    plan = make_plan(trained, [one for one in sets if len(one.train)])
-    ds = engine.start(network, trained)
-    checkpoint.resume(run, ds, RunPlan.of(trained, plan, ds))
+    network = Network(SIZES[trained.size], trained.init, trained.objective)
+    # As it is in the checkpoint's optimizer.
+    network.loss_mc.requires_grad_(trained.train_head and trained.objective.second_view)
+    order = plan_order(trained, [one for one in sets if len(one.train)])
+    engine = start_engine(network, trained.engine)
+    resume_run(run, engine, Ranks.of(engine), RunPlan.of(trained, order, engine))
     judged = trained.model_copy(update=JUDGED)
     batches = [batch for draw in range(DRAWS) for batch in valid_batches(sets, judged, draw)]
     passes = [(batch, _forward(network, batch, trained)) for batch in batches]
@@ -184,7 +188,7 @@ def interpolation(sets: list[TrainingSet]) -> float:
     steps = len(eegmat[0].train) // JUDGED["micro_batch"]
     plain = PretrainConfig(shards="", out="", steps=steps, global_batch=JUDGED["micro_batch"], **JUDGED)
     covariance = torch.zeros(())
-    for batch in Loader(make_plan(plain, eegmat), eegmat, plain):
+    for batch in Loader(plan_order(plain, eegmat), eegmat, plain):
         y_BNCP = _patches(batch)
         covariance = covariance + torch.einsum("bncp,bndp->cd", y_BNCP, y_BNCP) / (y_BNCP[:, :, 0].numel() * steps)
     error, power = [], []

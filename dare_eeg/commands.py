@@ -45,7 +45,7 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
     from dare_eeg.data.shards import training_sets
-    from dare_eeg.running.engine import num_processes, one_voice
+    from dare_eeg.running.job import num_processes, report_once
     from dare_eeg.running.progress import progress as progress_of_steps
     from dare_eeg.training import config as configs
     from dare_eeg.training import pretrain as training
@@ -54,7 +54,7 @@ def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: b
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     given = {name: value for name, value in given.items() if value is not None and value != ()}
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
-    with one_voice():
+    with report_once():
         config = configs.load(file, given, num_processes())
         sets = training_sets(Path(config.shards), config.exclude)
         if first and (strange := outside_vocabulary(sets)):

@@ -69,7 +69,7 @@ def rooms_imported(wing: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize("wing", ROOMS)
 def test_imports_run_one_way_within_a_wing(wing: str) -> None:
     below = rooms_imported(wing)
-    assert sum(map(len, below.values())) > 10
+    assert sum(map(len, below.values())) > 5
     while leaves := [room for room, others in below.items() if not others]:
         below = {room: others - set(leaves) for room, others in below.items() if room not in leaves}
     assert below == {}, "these rooms import each other in a circle"

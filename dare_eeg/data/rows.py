@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from zlib_ng.zlib_ng import crc32
 
-from dare_eeg.training.order import BLOCK_SHARDS
-from manifests.errors import DareError
+from manifests.errors import DamagedError, MissingError
 from manifests.manifest import ShardEntry
 from manifests.shard_format import Index
 from manifests.store import DAMAGE, Store, StoreIndex
 
 _TAR = ".tar"
+
+BLOCK_SHARDS = 16
+"""Shards whose rows training mixes with each other: how far a shuffle reaches, and how many files are open at once."""
 
 _TARS_AT_HAND = BLOCK_SHARDS
 """Tars held open: those that training mixes. A merged set may have dozens of splits, and a process 1024 files."""
@@ -28,8 +30,10 @@ _TARS_AT_HAND = BLOCK_SHARDS
 _STORES_AT_HAND = 64
 """Stores held open, each with the chunks last read of it: a megabyte or less."""
 
-_INDEXES_AT_HAND = 1024
+_INDEXES_AT_HAND = 1000
 """Shards whose index need not be read again: some 17 bytes a window, 40 MB of windows of 4 s and 58 electrodes."""
+
+_MAKE_AGAIN = "make the set again with dare preprocess"
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -108,7 +112,7 @@ class _Known:
 
 
 class Rows:
-    """The rows of some shards of a set, electrodes × samples of ``shape``. Raises DareError where a file is missing."""
+    """The rows of some shards of a set, electrodes × samples of ``shape``; MissingError where a file is missing."""
 
     def __init__(self, folder: Path, entries: list[ShardEntry], shape: tuple[int, int]) -> None:
         self._folder, self._entries, self._shape = folder, entries, shape
@@ -120,25 +124,24 @@ class Rows:
         there = {path for parent in parents for path in _names(folder, parent)}
         for entry in entries:
             if entry.path not in there:
-                raise DareError(f"{folder / entry.path}: is missing; make the set again with dare preprocess")
+                raise MissingError("is missing", path=folder / entry.path, remedy=_MAKE_AGAIN)
             if _index_of(entry) not in there:
-                path = folder / _index_of(entry)
-                raise DareError(f"{path}: the shard's index is missing; make the set again with dare preprocess")
+                raise MissingError("the shard's index is missing", path=folder / _index_of(entry), remedy=_MAKE_AGAIN)
 
     def index(self, shard: int) -> Index:
-        """Return the index of a shard, read now; DareError where it is damaged or that of another."""
+        """Return the index of a shard, read now; DamagedError where it is damaged or that of another."""
         entry = self._entries[shard]
         kind = Index if entry.path.endswith(_TAR) else StoreIndex
         index = kind.read(self._folder / _index_of(entry))
         if len(index) != entry.samples or tuple(index.shape) != self._shape:
             found = f"its index has {len(index)} windows, the manifest {entry.samples}"
-            raise DareError(f"{self._folder / entry.path}: {found}; see dare verify")
+            raise DamagedError(found, path=self._folder / entry.path, remedy="see dare verify")
         return index
 
     def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
         """Read a row of a shard into ``counts`` (electrodes × samples, contiguous) and return its µV per count.
 
-        Raises DareError naming shard, window and reason where the bytes are not those that were written.
+        Raises DamagedError naming shard, window and reason where the bytes are not those that were written.
         """
         known = self._known.get(shard, self._learn)
         try:
@@ -159,10 +162,11 @@ class Rows:
     def _learn(self, shard: int) -> _Known:
         return _Known(self.index(shard), self._folder, self._folder / self._entries[shard].path)
 
-    def _damaged(self, shard: int, row: int, reason: str) -> DareError:
-        path, remedy = self._known.get(shard, self._learn).file(row), f"see dare verify {self._folder}"
-        return DareError(
-            f"{path}: window {row} ({self.describe(shard, row)}) {reason}; {remedy}, then make the set again"
+    def _damaged(self, shard: int, row: int, reason: str) -> DamagedError:
+        return DamagedError(
+            f"window {row} ({self.describe(shard, row)}) {reason}",
+            path=self._known.get(shard, self._learn).file(row),
+            remedy=f"see dare verify {self._folder}, then make the set again",
         )
 
 

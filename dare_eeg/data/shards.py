@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.rows import Rows
-from manifests import manifest
-from manifests.errors import DareError
+from manifests import manifest as manifest_file
+from manifests.errors import RefusedError, UsageError
 from manifests.manifest import Manifest, Merged
 
 
@@ -20,7 +20,7 @@ class TrainingSet:
     """One set as pretraining reads it: its folder, manifest, weight, and its windows of train and of valid."""
 
     name: str
-    whole: Manifest
+    manifest: Manifest
     weight: float
     train: "Windows"
     valid: "Windows"
@@ -47,15 +47,17 @@ class Windows:
     ``subject_names`` whose they are; where nobody is excluded no index is read for these.
     """
 
-    def __init__(self, folder: Path, whole: Manifest, splits: Collection[str], exclude: Collection[str] = ()) -> None:
-        self.folder, self.manifest = folder, whole
-        self.electrodes, self.sfreq = tuple(whole.electrodes), whole.sfreq
-        self.classes = whole.recipe.classes
-        self.shape = (len(whole.electrodes), whole.window_samples)
-        self.entries = [entry for split in splits for entry in whole.splits[split].shards]
-        self._split = [split for split in splits for _ in whole.splits[split].shards]
+    def __init__(
+        self, folder: Path, manifest: Manifest, splits: Collection[str], exclude: Collection[str] = ()
+    ) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.electrodes, self.sfreq = tuple(manifest.electrodes), manifest.sfreq
+        self.classes = manifest.recipe.classes
+        self.shape = (len(manifest.electrodes), manifest.window_samples)
+        self.entries = [entry for split in splits for entry in manifest.splits[split].shards]
+        self._split = [split for split in splits for _ in manifest.splits[split].shards]
         self._rows = Rows(folder, self.entries, self.shape)
-        subjects = {subject for split in splits for subject in whole.splits[split].subjects}
+        subjects = {subject for split in splits for subject in manifest.splits[split].subjects}
         self.subject_names = frozenset(subjects.difference(exclude))
         left_out = sorted(subjects.intersection(exclude))
         self._kept = {shard: self._without(left_out, shard) for shard in range(len(self.entries)) if left_out}
@@ -84,7 +86,7 @@ class Windows:
     def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
         """Read a row of a shard into ``counts`` (electrodes × samples, contiguous) and return its µV per count.
 
-        Raises DareError naming shard, window and reason where the bytes are not those that were written.
+        Raises DamagedError naming shard, window and reason where the bytes are not those that were written.
         """
         return self._rows.read(shard, row, counts)
 
@@ -95,20 +97,20 @@ class Windows:
     def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the shard and the row within it of windows by number."""
         shards = np.searchsorted(self._starts, numbers, side="right") - 1
-        return shards, self.counted(shards, numbers - self._starts[shards])
+        return shards, self.stored_rows(shards, numbers - self._starts[shards])
 
-    def counted(self, shards: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows at some positions among those of their shards that count."""
+    def stored_rows(self, shards: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return, of windows by shard and position among those of it that count, the rows where they are stored."""
         if not self._kept:
             return positions
         return np.array([self._kept[shard][at] for shard, at in zip(shards.tolist(), positions, strict=True)], np.int64)
 
     @property
-    def taken(self) -> str:
-        """What changes when other rows count: a hash of those that do, empty where all do."""
+    def selection_hash(self) -> str:
+        """A hash of the rows that count, empty where all do."""
         digest = hashlib.sha256()
         for shard in self._kept:
-            digest.update(self._counting(shard).data)
+            digest.update(self._counting_rows(shard).data)
         return digest.hexdigest() if self._kept else ""
 
     @cached_property
@@ -119,7 +121,7 @@ class Windows:
     @cached_property
     def row(self) -> NDArray[np.int64]:
         """The row of each window within its shard."""
-        return _joined([self._counting(shard) for shard in range(len(self.entries))], np.int64)
+        return _joined([self._counting_rows(shard) for shard in range(len(self.entries))], np.int64)
 
     @cached_property
     def split(self) -> NDArray[np.str_]:
@@ -156,7 +158,7 @@ class Windows:
         label, start_s, present, recording, recordings, subjects = [], [], [], [], [], []
         before = 0
         for shard in range(len(self.entries)):
-            index, rows = self._rows.index(shard), self._counting(shard)
+            index, rows = self._rows.index(shard), self._counting_rows(shard)
             label.append(index.label[rows])
             start_s.append(index.start_s[rows])
             present.append(index.scale[rows] > 0)
@@ -173,7 +175,7 @@ class Windows:
             _joined(subjects, np.str_),
         )
 
-    def _counting(self, shard: int) -> NDArray[np.int64]:
+    def _counting_rows(self, shard: int) -> NDArray[np.int64]:
         if self._kept:
             return self._kept[shard].astype(np.int64)
         return np.arange(self.entries[shard].samples)
@@ -188,22 +190,22 @@ def open_shards(path: str | Path, split: str | Collection[str] = "train") -> Win
 
     Raises DareError where there is no set, no such split, or a file is missing or damaged.
     """
-    windows = whole_splits(path, split)
+    windows = open_splits(path, split)
     _ = windows.labels  # every index is read for them, so that one that is damaged is named here
     return windows
 
 
-def whole_splits(path: str | Path, split: str | Collection[str]) -> Windows:
+def open_splits(path: str | Path, split: str | Collection[str]) -> Windows:
     """Return the windows of one or more splits, without a look at any index.
 
     Raises DareError where there is no set, no such split, or a file is missing.
     """
     folder = Path(path)
-    whole = manifest.load_set(folder)
+    manifest = manifest_file.load_set(folder)
     splits = [split] if isinstance(split, str) else list(split)
-    if strange := [name for name in splits if name not in whole.splits]:
-        raise DareError(f"{folder}: has no split {strange[0]!r}, but {', '.join(whole.splits)}")
-    return Windows(folder, whole, splits)
+    if strange := [name for name in splits if name not in manifest.splits]:
+        raise UsageError(f"has no split {strange[0]!r}, but {', '.join(manifest.splits)}", path=folder)
+    return Windows(folder, manifest, splits)
 
 
 def training_sets(path: Path, exclude: tuple[str, ...] = ()) -> list[TrainingSet]:
@@ -211,28 +213,28 @@ def training_sets(path: Path, exclude: tuple[str, ...] = ()) -> list[TrainingSet
 
     ``exclude`` are shard set folders, each with an optional ``:SPLIT``.
     """
-    whole = manifest.load(path)
-    banned = {subject for text in exclude for subject in manifest.subjects_of(text)}
-    if isinstance(whole, Manifest):
-        return [_training_set(path.resolve().name, path, whole, 1.0, {}, banned)]
-    return [_training_set_of(path, whole, number, banned) for number in range(len(whole.sources))]
+    manifest = manifest_file.load(path)
+    banned = {subject for text in exclude for subject in manifest_file.subjects_of(text)}
+    if isinstance(manifest, Manifest):
+        return [_training_set(path.resolve().name, path, manifest, 1.0, {}, banned)]
+    return [_training_set_of(path, manifest, number, banned) for number in range(len(manifest.sources))]
 
 
 def _training_set_of(path: Path, merged: Merged, number: int, banned: set[str]) -> TrainingSet:
     source = merged.sources[number]
     folder = path / source.path
-    if manifest.sha256(folder) != source.manifest_sha256:
-        raise DareError(f"{folder}: has changed since it was merged into {path}; run dare merge again")
-    return _training_set(source.name, folder, manifest.load_set(folder), source.weight, source.exclude, banned)
+    if manifest_file.sha256(folder) != source.manifest_sha256:
+        raise RefusedError(f"has changed since it was merged into {path}", path=folder, remedy="run dare merge again")
+    return _training_set(source.name, folder, manifest_file.load_set(folder), source.weight, source.exclude, banned)
 
 
 def _training_set(
-    name: str, folder: Path, whole: Manifest, weight: float, left_out: dict[str, list[str]], banned: set[str]
+    name: str, folder: Path, manifest: Manifest, weight: float, left_out: dict[str, list[str]], banned: set[str]
 ) -> TrainingSet:
     train, valid = (
-        Windows(folder, whole, [split], banned | set(left_out.get(split, ()))) for split in ("train", "valid")
+        Windows(folder, manifest, [split], banned | set(left_out.get(split, ()))) for split in ("train", "valid")
     )
-    return TrainingSet(name, whole, weight, train, valid)
+    return TrainingSet(name, manifest, weight, train, valid)
 
 
 def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:

@@ -11,8 +11,8 @@ import numpy as np
 import webdataset as wds
 from numpy.typing import NDArray
 
-from dare_eeg.data.shards import whole_splits
-from manifests.errors import DareError
+from dare_eeg.data.shards import open_splits
+from manifests.errors import DamagedError, RefusedError
 
 Sample = dict[str, Any]
 
@@ -27,11 +27,12 @@ def webdataset(path: str | Path, split: str | Collection[str] = "train", shuffle
 
     Raises DareError where there is no set, no such split or no tar; as it is read, where a tar is cut short.
     """
-    windows = whole_splits(path, split)
+    windows = open_splits(path, split)
     if strange := [entry.path for entry in windows.entries if not entry.path.endswith(".tar")]:
-        raise DareError(
-            f"{windows.folder / strange[0]}: webdataset reads tars, and this set has none; make it with dare "
-            "preprocess --format webdataset or both, or read it with open_shards"
+        raise RefusedError(
+            "webdataset reads tars, and this set has none",
+            path=windows.folder / strange[0],
+            remedy="make it with dare preprocess --format webdataset or both, or read it with open_shards",
         )
     sizes = {str(windows.folder.absolute() / entry.path): entry.samples for entry in windows.entries}
     return wds.DataPipeline(
@@ -54,7 +55,7 @@ def _tars(paths: list[str]) -> Iterator[Sample]:
 
 
 def _complete(sizes: dict[str, int], samples: Iterator[Sample]) -> Iterator[Sample]:
-    """Pass samples on; DareError where a tar cannot be read, or ends early, which tarfile takes for its end."""
+    """Pass samples on; DamagedError where a tar cannot be read, or ends early, which tarfile takes for its end."""
     try:
         for path, of_tar in groupby(samples, lambda sample: str(sample["__url__"])):
             found = 0
@@ -62,9 +63,13 @@ def _complete(sizes: dict[str, int], samples: Iterator[Sample]) -> Iterator[Samp
                 yield sample
                 found += 1
             if found != sizes[path]:
-                raise DareError(f"{path}: has {found} windows, the manifest says {sizes[path]}; see dare verify")
+                raise DamagedError(
+                    f"has {found} windows, the manifest says {sizes[path]}", path=path, remedy="see dare verify"
+                )
     except TarError as problem:
-        raise DareError(f"{problem.args[-1]}: cannot be read ({problem.args[0]}); see dare verify") from problem
+        raise DamagedError(
+            f"cannot be read ({problem.args[0]})", path=problem.args[-1], remedy="see dare verify"
+        ) from problem
 
 
 def _in_uv(sample: Sample) -> tuple[NDArray[np.float32], int, str]:

@@ -12,7 +12,6 @@ from dare_eeg.encoders.weights import (
     Coverage,
     cover,
     metadata_of,
-    read_torch,
     read_weights,
     require,
     save_encoder,
@@ -20,6 +19,7 @@ from dare_eeg.encoders.weights import (
 )
 from dare_eeg.network.heads import Adapter, FinetuneHead
 from dare_eeg.network.model import Encoder, Network, Size
+from dare_eeg.running.torch_file import read_torch
 from manifests.atomic_io import write_bytes
 from manifests.errors import DamagedError
 

@@ -11,7 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dare_eeg.network.model import PATCH, Encoder, Size, infer_size
+from dare_eeg.network.constants import PATCH, SFREQ
+from dare_eeg.network.model import Encoder, Size, infer_size
+from dare_eeg.running.torch_file import WAY_OUT as _WAY_OUT
+from dare_eeg.running.torch_file import read_torch
 from manifests import records
 from manifests.atomic_io import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
@@ -23,8 +26,6 @@ ENCODER_FILE = "encoder.safetensors"
 
 OURS = "dare_eeg"
 """Where a Lightning checkpoint that we wrote keeps what the encoder was trained on."""
-
-_WAY_OUT = "give a run, an encoder.safetensors or a published .ckpt or .pth that is whole"
 
 
 class Provenance(Record):
@@ -43,7 +44,7 @@ class Provenance(Record):
     depths: tuple[int, int, int]
     heads: int
     electrodes: tuple[str, ...]
-    sfreq: float = 256.0
+    sfreq: float = SFREQ
     unit_scale: float = 0.01
     patch: int = PATCH
     manifest_sha256: str = ""
@@ -148,18 +149,6 @@ def _provenance(file: Path, stored: object) -> Provenance:
         reason = f"no metadata of an encoder of ours ({_line(problem)})"
         raise DamagedError(reason, path=file, remedy=_WAY_OUT) from problem
     return records.read(Provenance, fields, file, _WAY_OUT)
-
-
-def read_torch(file: Path) -> dict[str, Any]:
-    """Return what torch saved in a file; only tensors and plain containers are let through.
-
-    Raises DamagedError for what is no checkpoint.
-    """
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch raises whatever its parser meets first
-        raise DamagedError(f"not a checkpoint ({_line(problem)})", path=file, remedy=_WAY_OUT) from problem
-    return stored if isinstance(stored, dict) else {}
 
 
 def _read_published(file: Path) -> Weights:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dare_eeg.network.model import Outputs
+from dare_eeg.network.objective import WHOLE, Objective
 
 MASK_WEIGHT = 0.1
 ACTIVATION_WEIGHT = 1e-4
@@ -43,16 +44,16 @@ def measure(
     )
 
 
-def total(losses: Losses, case: int = 5) -> Tensor:
+def total(losses: Losses, objective: Objective = WHOLE) -> Tensor:
     """Return reconstruction + anchor + 0.1 mask + 0.0001 activation.
 
-    Of the published ablations, ``case`` 1 leaves out the anchor and ``case`` 4 what the second view is for: mask and
-    activation. They are measured all the same.
+    An objective without the anchor leaves that out, one without the second view mask and activation. They are measured
+    all the same.
     """
     parts = [losses.reconstruction]
-    if case != 1:
+    if objective.anchor:
         parts.append(losses.anchor)
-    if case != 4:
+    if objective.second_view:
         parts += [MASK_WEIGHT * losses.mask, ACTIVATION_WEIGHT * losses.activation]
     return torch.stack(parts).sum()
 

@@ -15,11 +15,10 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from dare_eeg.network.blocks import Init, RotaryTime, initialise, norm, run, stack
+from dare_eeg.network.constants import PATCH
 from dare_eeg.network.masks import Masks
+from dare_eeg.network.objective import WHOLE, Objective
 from manifests.electrodes import VOCABULARY
-
-PATCH = 64
-"""Samples of one time patch: a quarter of a second at 256 Hz."""
 
 
 @dataclass(frozen=True)
@@ -253,13 +252,13 @@ class Outputs:
 class Network(nn.Module):
     """The whole of pretraining: encoder, its momentum copy, predictor, reconstructor and contrastive head.
 
-    The published ablations change it: in ``case`` 2 targets are raw patches, in ``case`` 3 the reconstructor reads
-    the prediction of all patches. Cases 1 and 4 leave parts out of the loss (`losses.total`); 5 is the whole.
+    Its objective says what the reconstructor reads and what it must reach; what counts in the loss is for
+    `losses.total`.
     """
 
-    def __init__(self, size: Size, init: Init = "fan_in", case: int = 5) -> None:
+    def __init__(self, size: Size, init: Init = "fan_in", objective: Objective = WHOLE) -> None:
         super().__init__()
-        self.size, self.case = size, case
+        self.size, self.objective = size, objective
         self.encoder = Encoder(size)
         self.predictor = Predictor(size)
         self.reconstructor = Reconstructor(size)
@@ -297,16 +296,17 @@ class Network(nn.Module):
         both_views = torch.cat((mask_x, mask_x2), dim=-2)
         z1, z2 = self.encoder(seen_BCT, ids_C, both_views, present_BC).chunk(2, dim=1)
         pred, comb = self.predictor(z1, mask_x[..., 0] // len(ids_C), num_patches=patches_BNCP.shape[1])
+        context = comb if self.objective.reconstruct_from == "combined" else pred
         return Outputs(
             h_raw=h_raw,
             h=h,
-            y=y if self.case == 2 else F.layer_norm(y, (PATCH,)),
+            y=y if self.objective.raw_targets else F.layer_norm(y, (PATCH,)),
             present_y=None if present_BC is None else _pick(present_BC, mask_y % len(ids_C), axes=1),
             z1=z1,
             z2=z2,
             pred=pred,
             comb=comb,
-            recon=self.reconstructor(pred if self.case == 3 else comb, ids_C, mask_y, present_BC),
+            recon=self.reconstructor(context, ids_C, mask_y, present_BC),
             proj1=self.loss_mc(z1),
             proj2=self.loss_mc(z2),
         )

@@ -1,26 +1,19 @@
 """Engine: a DeepSpeed engine around a network, alone or under a launcher, on what hardware there is."""
 
 import os
-import signal
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-from dare_eeg.running.heartbeat import Pulse
-from dare_eeg.training.config import PretrainConfig
-from manifests.atomic_io import read_json, sha256_bytes
-from manifests.errors import DareError
+from dare_eeg.running.job import join
+from manifests.atomic_io import read_json
+from manifests.errors import UsageError
 
-PATIENCE = timedelta(minutes=5)
-"""How long a process waits for another that is alive and does not come: a disk may be slow."""
+Precision = Literal["auto", "fp32", "bf16"]
 
 _OURS = {
     "train_batch_size": "--global-batch",
@@ -38,10 +31,21 @@ _OURS = {
 _BLOCKS = {"zero_optimization", "activation_checkpointing", "flops_profiler", "comms_logger", "aio"}
 """Blocks of a DeepSpeed config that it names outside its list of constants."""
 
-_LOST = ("connection", "connect", "peer", "timed out", "timeout", "nccl", "socket")
-"""What torch's errors speak of when a process has gone; they have no class of their own."""
 
-_GONE = "another process of the job has died or does not answer; see what it said, then go on with --resume"
+@dataclass(frozen=True)
+class EngineSettings:
+    """What a run tells its engine: batches in windows, AdamW's rate and decay, and the user's --deepspeed file, if any.
+
+    ``gradient_clipping`` 0 clips nothing; ``precision`` auto is that of the hardware (`resolved`).
+    """
+
+    global_batch: int
+    micro_batch: int
+    lr: float
+    weight_decay: float
+    gradient_clipping: float
+    precision: Precision
+    deepspeed: str
 
 
 class Engine(Protocol):
@@ -87,7 +91,7 @@ def library() -> Any:
     return deepspeed
 
 
-def start(network: nn.Module, config: PretrainConfig) -> Engine:
+def start_engine(network: nn.Module, settings: EngineSettings) -> Engine:
     """Return a DeepSpeed engine with AdamW around a network.
 
     Under a launcher (RANK and WORLD_SIZE set) the ranks share each global batch; alone no port or network is used.
@@ -95,90 +99,48 @@ def start(network: nn.Module, config: PretrainConfig) -> Engine:
     contradicts the run.
     """
     deepspeed = library()
-    os.environ.setdefault("LOCAL_RANK", "0")
-    users = users_settings(config)
-    world = _join(deepspeed, "nccl" if torch.cuda.is_available() else "gloo")
-    if config.global_batch % (config.micro_batch * world):
-        raise DareError(
-            f"global batch {config.global_batch} is no multiple of micro-batch {config.micro_batch} times {world} "
-            "processes; change --global-batch or --micro-batch"
+    users = users_config(settings.deepspeed)
+    world = join(deepspeed.init_distributed, "nccl" if torch.cuda.is_available() else "gloo")
+    if settings.global_batch % (settings.micro_batch * world):
+        raise UsageError(
+            f"global batch {settings.global_batch} is no multiple of micro-batch {settings.micro_batch} times {world} "
+            "processes",
+            remedy="change --global-batch or --micro-batch",
         )
-    settings = {
-        "train_batch_size": config.global_batch,
-        "train_micro_batch_size_per_gpu": config.micro_batch,
-        "gradient_accumulation_steps": config.global_batch // (config.micro_batch * world),
-        "gradient_clipping": config.gradient_clipping,
+    config = {
+        "train_batch_size": settings.global_batch,
+        "train_micro_batch_size_per_gpu": settings.micro_batch,
+        "gradient_accumulation_steps": settings.global_batch // (settings.micro_batch * world),
+        "gradient_clipping": settings.gradient_clipping,
         "steps_per_print": 10**9,
         "zero_optimization": {"stage": 0},
         # ZeRO 1 and 2 would else hand on the gradients of these modules in bfloat16.
         "torch_autocast": {
-            "enabled": precision(config) == "bf16",
+            "enabled": resolved(settings.precision) == "bf16",
             "dtype": "bfloat16",
             "lower_precision_safe_modules": [],
         },
         # So that ZeRO can keep the state of an optimizer that is not its own in the CPU's memory.
         "zero_force_ds_cpu_optimizer": False,
     }
-    optimizer = torch.optim.AdamW(decay_groups(network, config.weight_decay), lr=config.lr, betas=(0.95, 0.999))
+    groups = decay_groups(network, settings.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.95, 0.999))
     try:
-        return deepspeed.initialize(model=network, optimizer=optimizer, config=settings | users)[0]
+        engine: Engine = deepspeed.initialize(model=network, optimizer=optimizer, config=config | users)[0]
     except (ValueError, AssertionError) as problem:  # pydantic's errors, too, are ValueErrors
         if not users:
             raise
         reason = " ".join(str(problem).split())[:200]
-        raise DareError(f"{config.deepspeed}: DeepSpeed refuses it ({reason}); see deepspeed.ai/docs") from problem
+        raise UsageError(
+            f"DeepSpeed refuses it ({reason})", path=settings.deepspeed, remedy="see deepspeed.ai/docs"
+        ) from problem
+    return engine
 
 
-@contextmanager
-def together(leave: bool) -> Iterator[None]:
-    """Let the processes of a job watch each other's pulse until all have come to the end; then, if told so, `stop`."""
-    if not _several():
-        yield
-        return
-    dist.barrier()  # who is late is not silent
-    pulse = Pulse(dist.get_rank(), dist.get_world_size(), _speak)
-    try:
-        yield
-        if leave:
-            stop()
-        else:
-            dist.barrier()
-    finally:
-        pulse.end()
-
-
-def stop() -> None:
-    """Leave the process group once all ranks are here; without the wait some abort on their way out."""
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-@contextmanager
-def one_voice() -> Iterator[None]:
-    """Let one process of a job tell the user of an error that several meet; the others end without a word.
-
-    What torch raises when another process has died becomes a DareError.
-    """
-    try:
-        yield
-    except (DareError, RuntimeError) as problem:
-        lost = isinstance(problem, RuntimeError) and _several() and any(word in str(problem).lower() for word in _LOST)
-        if not lost and not isinstance(problem, DareError):
-            raise
-        if lost:
-            # The launcher ends the survivors, too, and must not cut them short.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if not _first_to_say(_GONE if lost else str(problem)):
-            raise SystemExit(2) from problem
-        if lost:
-            raise DareError(_GONE) from problem
-        raise
-
-
-def precision(config: PretrainConfig) -> str:
-    """Return fp32 or bf16: what was asked for, else bf16 autocast on a GPU and fp32 elsewhere."""
-    if config.precision != "auto":
-        return config.precision
+def resolved(precision: Precision) -> Literal["fp32", "bf16"]:
+    """Return what was asked for, instead of auto bf16 autocast on a GPU and fp32 elsewhere."""
+    if precision != "auto":
+        return precision
     return "bf16" if torch.cuda.is_available() else "fp32"
 
 
@@ -190,90 +152,20 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
-def users_settings(config: PretrainConfig) -> dict[str, Any]:
-    """Return what the --deepspeed file says; DareError for keys that are unknown, the run's own, or do harm."""
-    if not config.deepspeed:
+def users_config(file: str) -> dict[str, Any]:
+    """Return what a --deepspeed file, if any, says; UsageError for keys that are unknown, the run's own, or do harm."""
+    if not file:
         return {}
     import deepspeed.runtime.constants
 
-    users = read_json(Path(config.deepspeed), "give a DeepSpeed config in JSON")
+    users = read_json(Path(file), "give a DeepSpeed config in JSON")
     if not isinstance(users, dict):
-        raise DareError(f"{config.deepspeed}: holds no object; give a DeepSpeed config in JSON")
+        raise UsageError("holds no object", path=file, remedy="give a DeepSpeed config in JSON")
     if conflicts := [name for name in users if name in _OURS]:
-        raise DareError(f"{config.deepspeed}: {conflicts[0]} is the run's own; set it with {_OURS[conflicts[0]]}")
+        raise UsageError(f"{conflicts[0]} is the run's own", path=file, remedy=f"set it with {_OURS[conflicts[0]]}")
     known = {str(name) for name in vars(deepspeed.runtime.constants).values() if isinstance(name, str)} | _BLOCKS
     if strange := sorted(users.keys() - known):
-        raise DareError(f"{config.deepspeed}: {strange[0]!r} is no key of a DeepSpeed config; check its spelling")
+        raise UsageError(f"{strange[0]!r} is no key of a DeepSpeed config", path=file, remedy="check its spelling")
     if users.get("zero_optimization", {}).get("stage", 0) == 3:
-        raise DareError(f"{config.deepspeed}: ZeRO 3 cannot hold the momentum copy; take stage 0, 1 or 2")
+        raise UsageError("ZeRO 3 cannot hold the momentum copy", path=file, remedy="take stage 0, 1 or 2")
     return users
-
-
-def num_processes() -> int:
-    """Return how many processes the job has, by what a launcher or ``srun`` has set."""
-    _from_slurm()
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _join(deepspeed: Any, backend: str) -> int:
-    world = num_processes()
-    if world == 1 and not dist.is_initialized():
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False, timeout=PATIENCE)
-    except (RuntimeError, ValueError) as problem:
-        place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise DareError(
-            f"rank {os.environ.get('RANK')}: the {world} processes did not find each other at {place} "
-            f"({str(problem).splitlines()[0][:120]}); check that all were started, and MASTER_ADDR and MASTER_PORT"
-        ) from problem
-    return dist.get_world_size()
-
-
-def _from_slurm() -> None:
-    """Take ranks from what ``srun`` sets, where no launcher has set them."""
-    if "WORLD_SIZE" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) == 1 or "SLURM_PROCID" not in os.environ:
-        return
-    if "MASTER_ADDR" not in os.environ:
-        raise DareError("srun: MASTER_ADDR is not set; export it in the job script (the first node of the job)")
-    names = {"WORLD_SIZE": "SLURM_NTASKS", "RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID"}
-    os.environ |= {ours: os.environ[theirs] for ours, theirs in names.items()}
-    os.environ.setdefault("MASTER_PORT", "29500")
-
-
-def _several() -> bool:
-    return dist.is_initialized() and dist.get_world_size() > 1
-
-
-def _speak(store_answers: bool) -> None:
-    """Say, where no other process does, that one is lost."""
-    if _first_to_say(_GONE) if store_answers else _first_survivor():
-        print(f"dare: {_GONE}", file=sys.stderr, flush=True)
-
-
-def _first_to_say(message: str) -> bool:
-    """Return whether no other process has said this; before they have met, whether this one is its node's first.
-
-    That another is gone is said only where it said nothing itself.
-    """
-    if not _several():
-        return _first_of_node()
-    me = str(dist.get_rank())
-    try:
-        store = dist.distributed_c10d._get_default_store()
-        anything, this = (
-            store.compare_set(f"said {key}", "", me).decode() == me
-            for key in ("anything", sha256_bytes(message.encode()))
-        )
-        return anything if message == _GONE else this
-    except RuntimeError:  # the store died with the process that held it
-        return _first_survivor()
-
-
-def _first_survivor() -> bool:
-    """Return whether this process is to speak where the store, and rank 0 that holds it, are gone."""
-    return dist.get_rank() == 1 or _first_of_node()
-
-
-def _first_of_node() -> bool:
-    return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0"

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dare_eeg.training.config import PretrainConfig
 from manifests.atomic_io import write_bytes
-from manifests.errors import DareError
+from manifests.errors import MissingError
 
 Write = Callable[[dict[str, Any]], None]
 
@@ -26,27 +25,27 @@ LEFT_S = 30.0
 """How long a run that has ended waits for a tracker to take what is left."""
 
 
-def refuse_absent(config: PretrainConfig) -> None:
-    """Raise DareError for a tracker that was asked for and is not installed."""
-    for name in config.log:
+def refuse_absent(trackers: Sequence[str]) -> None:
+    """Raise MissingError for a tracker that was asked for and is not installed."""
+    for name in trackers:
         if find_spec(name) is None:
-            raise DareError(f"--log {name}: {name} is not installed; pip install {name}")
+            raise MissingError(f"{name} is not installed", path=f"--log {name}", remedy=f"pip install {name}")
 
 
 @contextmanager
-def log(config: PretrainConfig, done: int) -> Iterator[Write]:
+def log(run: Path, trackers: Sequence[str], fields: Mapping[str, Any], done: int) -> Iterator[Write]:
     """Yield what takes the metrics of each step after ``done`` steps; for one process of a job only.
 
-    What had been logged after ``done``, which no checkpoint knows of, is dropped or not sent again.
+    They go into the folder of the run and to some trackers, which learn its config, ``fields``, as it begins. What had
+    been logged after ``done``, which no checkpoint knows of, is dropped or not sent again.
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    run = Path(config.out)
     logged = _cut(run / "metrics.jsonl", done)
     with ExitStack() as stack:
         stream = stack.enter_context((run / "metrics.jsonl").open("a"))
         board = stack.enter_context(closing(SummaryWriter(str(run / "tensorboard"), purge_step=done + 1)))
-        trackers = [stack.enter_context(_Tracker(name, config, done, logged)) for name in config.log]
+        threads = [stack.enter_context(_Tracker(name, run, fields, done, logged)) for name in trackers]
 
         def write(metrics: dict[str, Any]) -> None:
             stream.write(json.dumps(metrics) + "\n")
@@ -55,8 +54,8 @@ def log(config: PretrainConfig, done: int) -> Iterator[Write]:
             numbers = {name: value for name, value in flat.items() if isinstance(value, float)}
             for name, value in numbers.items():
                 board.add_scalar(name, value, metrics["step"])
-            for tracker in trackers:
-                tracker.write(metrics["step"], numbers)
+            for thread in threads:
+                thread.write(metrics["step"], numbers)
 
         yield write
 
@@ -64,17 +63,17 @@ def log(config: PretrainConfig, done: int) -> Iterator[Write]:
 class _Tracker(Thread):
     """Hands metrics on in a thread of its own, so that no step waits for a server.
 
-    What fails is said once, above a bar where there is one; training knows nothing of it. A run that is resumed goes
-    on under the id that its folder keeps.
+    What fails is told once, above a bar where there is one, and does not reach training. A run that is resumed goes on
+    under the id that its folder keeps.
     """
 
-    def __init__(self, name: str, config: PretrainConfig, done: int, logged: int) -> None:
+    def __init__(self, name: str, run: Path, fields: Mapping[str, Any], done: int, logged: int) -> None:
         super().__init__(name=name, daemon=True)
-        self._config, self._kept = config, Path(config.out) / f"{name}.id"
-        self._known = self._kept.read_text() if done and self._kept.exists() else None
+        self._folder, self._fields, self._id_file = run, fields, run / f"{name}.id"
+        self._known = self._id_file.read_text() if done and self._id_file.exists() else None
         self._sent = logged if self._known else done
         self._lines: SimpleQueue[Any] = SimpleQueue()
-        self._said = False
+        self._told = False
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         if step > self._sent and self.is_alive():
@@ -82,18 +81,18 @@ class _Tracker(Thread):
 
     def run(self) -> None:
         try:
-            run_id, send, end = _START[self.name](self._config, self._known)
-            write_bytes(self._kept, run_id.encode())
+            run_id, send, end = _START[self.name](self._folder, self._fields, self._known)
+            write_bytes(self._id_file, run_id.encode())
             while not isinstance(line := self._lines.get(), bool):
                 step, metrics = line
                 send(metrics, step=step)
             end(line)
         except Exception as problem:
-            self._say((str(problem).strip() or type(problem).__name__).splitlines()[0][:200])
+            self._tell((str(problem).strip() or type(problem).__name__).splitlines()[0][:200])
 
-    def _say(self, reason: str) -> None:
-        if not self._said:
-            self._said = True
+    def _tell(self, reason: str) -> None:
+        if not self._told:
+            self._told = True
             told = f"{self.name} takes no more metrics ({reason}); training is unharmed, metrics.jsonl has all"
             tqdm.write(told, sys.stderr)
 
@@ -105,34 +104,38 @@ class _Tracker(Thread):
         self._lines.put(kind is None)
         self.join(LEFT_S)
         if self.is_alive():
-            self._say(f"no answer {LEFT_S:g} s after the last step")
+            self._tell(f"no answer {LEFT_S:g} s after the last step")
 
 
 Started = tuple[str, Callable[..., Any], Callable[[bool], Any]]
 """The id of a run, what takes (metrics, step=), and what takes whether the run ended well."""
 
 
-def _wandb(config: PretrainConfig, known: str | None) -> Started:
+def _wandb(folder: Path, fields: Mapping[str, Any], known: str | None) -> Started:
     import wandb
 
-    fields = None if known else config.as_json()
     run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", PROJECT), name=Path(config.out).name, dir=config.out, config=fields,
-        id=known, resume="allow" if known else None, settings=wandb.Settings(console="off", quiet=True),
+        project=os.environ.get("WANDB_PROJECT", PROJECT), name=folder.name, dir=str(folder),
+        config=None if known else dict(fields), id=known, resume="allow" if known else None,
+        settings=wandb.Settings(console="off", quiet=True),
     )  # fmt: skip
-    return run.id, run.log, lambda whole: run.finish(exit_code=0 if whole else 1)
+    return run.id, run.log, lambda ended_well: run.finish(exit_code=0 if ended_well else 1)
 
 
-def _mlflow(config: PretrainConfig, known: str | None) -> Started:
+def _mlflow(folder: Path, fields: Mapping[str, Any], known: str | None) -> Started:
     if "MLFLOW_EXPERIMENT_ID" not in os.environ:
         os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", PROJECT)
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     import mlflow
 
-    run = mlflow.start_run(known, run_name=Path(config.out).name)
+    run = mlflow.start_run(known, run_name=folder.name)
     if not known:
-        mlflow.log_params(config.as_json())
-    return run.info.run_id, mlflow.log_metrics, lambda whole: mlflow.end_run("FINISHED" if whole else "FAILED")
+        mlflow.log_params(dict(fields))
+    return (
+        run.info.run_id,
+        mlflow.log_metrics,
+        lambda ended_well: mlflow.end_run("FINISHED" if ended_well else "FAILED"),
+    )
 
 
 _START = {"wandb": _wandb, "mlflow": _mlflow}

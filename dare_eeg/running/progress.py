@@ -30,9 +30,9 @@ def progress() -> Iterator[Callable[[int, int, dict[str, Any]], None]]:
             began = done, time.monotonic()
         else:
             waited += metrics["data_wait_s"]
-            taken = time.monotonic() - began[1]
-            left = timedelta(seconds=round(taken / (done - began[0]) * (total - done)))
-            told[1:] = [f"{left} left", told[1], f"{waited / taken:.0%} waiting"]
+            elapsed_s = time.monotonic() - began[1]
+            left = timedelta(seconds=round(elapsed_s / (done - began[0]) * (total - done)))
+            told[1:] = [f"{left} left", told[1], f"{waited / elapsed_s:.0%} waiting"]
         parts = ("reconstruction", "anchor", "mask", "target_variance", "effective_rank")
         told += [f"{name.replace('_', ' ')} {metrics[name]:.4g}" for name in parts if metrics[name] is not None]
         if sys.stderr.isatty():

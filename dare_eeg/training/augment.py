@@ -1,4 +1,4 @@
-"""Augment: spoil what the encoder sees of a window, a pure function of (seed, slot); what it must reach stays clean.
+"""Augment: disturb what the encoder sees of a window, a pure function of (seed, slot); what it must reach stays clean.
 
 The two views are then masked and noisy, while the momentum encoder and the reconstruction targets keep the signal
 as it was: to reach them the encoder has to tell signal from disturbance.
@@ -16,8 +16,8 @@ from manifests import keyed
 
 
 @dataclass(frozen=True)
-class Strength:
-    """How much is spoiled.
+class AugmentationStrength:
+    """How much windows are disturbed.
 
     ``electrode_drop`` is the chance of an electrode to read nothing, ``time_drop`` the longest share of the window
     that is silent, ``noise`` the largest sd of white noise in units of the electrode's own, and ``gain`` the largest
@@ -31,28 +31,30 @@ class Strength:
 
 
 @dataclass(frozen=True)
-class Spoil:
-    """What happens to windows: ``factor`` (B, C), ``kept`` (B, T) and ``noise`` (B, C, T) in sd of the electrode."""
+class Augmentation:
+    """What was drawn for windows: ``factor`` (B, C), ``kept`` (B, T) and ``noise`` (B, C, T) in sd of the electrode."""
 
     factor: NDArray[np.float32]
     kept: NDArray[np.bool_]
     noise: NDArray[np.float32]
 
     def __call__(self, x_BCT: Tensor) -> Tensor:
-        """Return windows (B, C, T) spoiled."""
+        """Return windows (B, C, T) disturbed."""
         factor, kept, noise = (torch.from_numpy(each).to(x_BCT.device) for each in (self.factor, self.kept, self.noise))
         spread = x_BCT.std(dim=-1, keepdim=True, correction=0)
         return (x_BCT + spread * noise) * factor[..., None] * kept[:, None]
 
 
-def draw(seed: int, slots: Iterable[int], electrodes: int, samples: int, strength: Strength) -> Spoil:
-    """Return what happens to the windows of some slots; to a slot always the same, whatever stands beside it."""
+def draw(
+    seed: int, slots: Iterable[int], electrodes: int, samples: int, strength: AugmentationStrength
+) -> Augmentation:
+    """Return what is drawn for the windows of some slots; for a slot always the same, whatever stands beside it."""
     each = [_draw(keyed.key("augment", seed, slot), electrodes, samples, strength) for slot in slots]
-    return Spoil(*(np.stack(parts) for parts in zip(*each, strict=True)))
+    return Augmentation(*(np.stack(parts) for parts in zip(*each, strict=True)))
 
 
 def _draw(
-    key: int, electrodes: int, samples: int, strength: Strength
+    key: int, electrodes: int, samples: int, strength: AugmentationStrength
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
     dropped = keyed.uniforms(keyed.key(key, "electrodes"), electrodes) < strength.electrode_drop
     gain = np.exp(strength.gain * (2 * keyed.uniforms(keyed.key(key, "gain"), electrodes) - 1))

@@ -1,16 +1,19 @@
 """Config: every choice of a pretraining run, validated, written beside its results, read back as it was."""
 
-import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
+import tomli_w
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
+from dare_eeg.network.objective import Objective
+from dare_eeg.running.engine import EngineSettings
 from manifests import records
 from manifests.atomic_io import write_bytes
-from manifests.errors import DareError
+from manifests.errors import UsageError
 from manifests.records import Part, Record
 
 PEAK_LR = {"nano": 2e-3}
@@ -46,8 +49,8 @@ def share(global_batch: int, processes: int = 1) -> int:
     If one of two windows and more can be, it is one by which several processes can share the global batch: in a
     micro-batch of one window nothing is contrasted.
     """
-    whole = [size for size in range(1, global_batch + 1) if global_batch % size == 0]
-    shared = [size for size in whole if size > 1 and global_batch % (size * processes) == 0] or whole
+    divisors = [size for size in range(1, global_batch + 1) if global_batch % size == 0]
+    shared = [size for size in divisors if size > 1 and global_batch % (size * processes) == 0] or divisors
     fitting = max((size for size in shared if size <= MICRO_BATCH), default=shared[0])
     return fitting if 2 * fitting >= min(MICRO_BATCH, shared[-1]) else min(size for size in shared if size > fitting)
 
@@ -106,41 +109,53 @@ class PretrainConfig(Planned, Record):
     deepspeed: str = ""
     log: tuple[Literal["wandb", "mlflow"], ...] = ()
 
+    @property
+    def objective(self) -> Objective:
+        """What ``case`` asks of the network."""
+        return Objective.of_case(self.case)
+
+    @property
+    def engine(self) -> EngineSettings:
+        """What the engine takes of it."""
+        return EngineSettings(**{field.name: getattr(self, field.name) for field in fields(EngineSettings)})
+
     def save(self, path: Path) -> None:
         """Write the config as TOML that `load` reads back."""
-        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in self.as_json().items()]
-        write_bytes(path, ("\n".join(lines) + "\n").encode())
+        write_bytes(path, tomli_w.dumps(self.as_json()).encode())
 
 
 def load(file: Path | None, given: Mapping[str, Any], processes: int = 1) -> PretrainConfig:
     """Return the config of a TOML file, if any, under what was given on the command line, for so many processes.
 
     Where neither names the run's folder it is ``runs/SET-SIZE``. Of what was given, ``as_published`` stands for all of
-    `PUBLISHED`, below what else was given, and ``settings`` are fields as KEY=VALUE. Raises DareError naming the field
-    and the reason.
+    `PUBLISHED`, below what else was given, and ``settings`` are fields as KEY=VALUE. Raises UsageError naming the
+    field and the reason.
     """
     given = dict(given)
     published, settings = given.pop("as_published", False), given.pop("settings", ())
     for text in settings:
         given |= records.option(text, "second_view=row_number")
-    fields = {} if file is None else _fields(file)
+    chosen = {} if file is None else _fields(file)
     if given.get("steps") and given.get("epochs"):
-        raise DareError("--steps and --epochs: each fixes the length of the run; give one")
+        raise UsageError("each fixes the length of the run", path="--steps and --epochs", remedy="give one")
     if "epochs" in given:
-        fields["steps"] = 0
-    fields |= (PUBLISHED if published else {}) | given
-    if "shards" not in fields:
-        raise DareError("give the set to train on: --shards SET, as in dare pretrain --shards shards/merged")
-    if not isinstance(fields["shards"], str):
-        raise DareError(f"shards: {fields['shards']!r} is no folder; give the set to train on: --shards SET")
-    if "out" not in fields:
-        fields["out"] = f"runs/{Path(fields['shards']).resolve().name}-{fields.get('size', 'base')}"
+        chosen["steps"] = 0
+    chosen |= (PUBLISHED if published else {}) | given
+    if "shards" not in chosen:
+        raise UsageError("give the set to train on: --shards SET, as in dare pretrain --shards shards/merged")
+    if not isinstance(chosen["shards"], str):
+        raise UsageError(
+            f"{chosen['shards']!r} is no folder", path="shards", remedy="give the set to train on: --shards SET"
+        )
+    if "out" not in chosen:
+        chosen["out"] = f"runs/{Path(chosen['shards']).resolve().name}-{chosen.get('size', 'base')}"
     try:
-        config = PretrainConfig(**fields)
+        config = PretrainConfig(**chosen)
     except ValidationError as problem:
-        fault = records.fault(problem)
-        raise DareError(f"{file or 'options'}: {fault}; docs/pretraining.md tells of every field") from None
-    if "micro_batch" in fields:
+        raise UsageError(
+            records.fault(problem), path=file or "options", remedy="docs/pretraining.md tells of every field"
+        ) from None
+    if "micro_batch" in chosen:
         return config
     return config.model_copy(update={"micro_batch": share(config.global_batch, processes)})
 
@@ -150,7 +165,7 @@ def _fields(file: Path) -> dict[str, Any]:
     try:
         stored = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise DareError(f"{file}: not a config ({problem}); see the config.toml of a run") from None
+        raise UsageError(f"not a config ({problem})", path=file, remedy="see the config.toml of a run") from None
     schema = PretrainConfig.schema_of()
     written_by_a_run = "schema_version" in stored or schema.known - schema.absent.keys() <= stored.keys()
     if not written_by_a_run:

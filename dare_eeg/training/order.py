@@ -1,4 +1,4 @@
-"""Order: which windows a training step sees. A pure function of the plan and the step; numpy only.
+"""Order: which windows a training step sees. A pure function of the plan and the step.
 
 The state needed to go on is one integer, the step. A change to the order that a plan gives must raise
 `manifests.manifest.ORDER_VERSION`.
@@ -13,15 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dare_eeg.data.rows import BLOCK_SHARDS
 from manifests import keyed
 from manifests.atomic_io import canonical_json, sha256_bytes
-from manifests.errors import DareError
+from manifests.errors import MissingError, UsageError
 
 CYCLE = 4096
 """Slots over which every source gets its exact share."""
-
-BLOCK_SHARDS = 16
-"""Shards whose rows are mixed with each other: how far a shuffle reaches, and how many files are open at once."""
 
 
 class Identity(NamedTuple):
@@ -34,10 +32,10 @@ class Identity(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSource:
     """One set as the order sees it: the rows of each shard, its weight, and what must agree within a batch.
 
-    ``shards`` are names that change when the content does, and ``taken`` changes when other rows of them count;
+    ``shards`` are names that change when the content does, and ``selection_hash`` when other rows of them count;
     ``signature`` is (electrodes, rate, samples).
     """
 
@@ -46,7 +44,7 @@ class Source:
     rows: tuple[int, ...]
     weight: float
     signature: str
-    taken: str = ""
+    selection_hash: str = ""
 
     @cached_property
     def total(self) -> int:
@@ -56,7 +54,7 @@ class Source:
     @property
     def identity(self) -> Identity:
         """What must be equal for the order to be."""
-        rows = sha256_bytes(canonical_json([self.shards, self.rows, self.taken]))
+        rows = sha256_bytes(canonical_json([self.shards, self.rows, self.selection_hash]))
         return Identity(self.name, rows, self.weight, self.signature)
 
 
@@ -68,12 +66,16 @@ class Slots:
     shard: NDArray[np.int64]
     row: NDArray[np.int64]
 
+    def between(self, first: int, end: int) -> "Slots":
+        """Return some slots of the batch."""
+        return Slots(self.source[first:end], self.shard[first:end], self.row[first:end])
+
 
 @dataclass(frozen=True)
-class Plan:
-    """All that the order depends on; two plans of one hash give one order."""
+class OrderPlan:
+    """All that the order depends on: equal plans give the same order."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[TrainingSource, ...]
     seed: int
     global_batch: int
     micro_batch: int
@@ -82,19 +84,20 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.global_batch % self.micro_batch:
-            raise DareError(
-                f"global batch {self.global_batch} is no multiple of micro-batch {self.micro_batch}; "
-                "change --global-batch or --micro-batch"
+            raise UsageError(
+                f"global batch {self.global_batch} is no multiple of micro-batch {self.micro_batch}",
+                remedy="change --global-batch or --micro-batch",
             )
         if not self.sources or not all(source.total for source in self.sources):
             empty = [source.name for source in self.sources if not source.total]
-            raise DareError(f"no window to train on{f' in {empty[0]}' if empty else ''}; see dare inspect")
+            raise MissingError(f"no window to train on{f' in {empty[0]}' if empty else ''}", remedy="see dare inspect")
         weights = self._weights(range(len(self.sources)))
         for source, weight in zip(self.sources, weights, strict=True):
             if weight * CYCLE < weights.sum():
-                raise DareError(
-                    f"{source.name}: its share of the windows is less than 1 in {CYCLE}; "
-                    f"raise it with dare merge --weight {source.name}=W, or leave the set out"
+                raise UsageError(
+                    f"its share of the windows is less than 1 in {CYCLE}",
+                    path=source.name,
+                    remedy=f"raise it with dare merge --weight {source.name}=W, or leave the set out",
                 )
 
     def slots(self, step: int) -> Slots:

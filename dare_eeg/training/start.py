@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from dare_eeg.encoders.published import read_network
-from dare_eeg.encoders.weights import ENCODER_FILE, Provenance, read_torch, read_weights, require
+from dare_eeg.encoders.weights import ENCODER_FILE, Provenance, read_weights, require
 from dare_eeg.network.model import SIZES, Network, Size
-from dare_eeg.running import checkpoint
+from dare_eeg.running.torch_file import read_torch
 from dare_eeg.training.config import PretrainConfig
-from manifests.errors import DareError
+from dare_eeg.training.resume import network_of_last
+from manifests.errors import RefusedError
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ def start(config: PretrainConfig, resume: bool) -> Start:
     for a file that is not whole or of another size.
     """
     size = SIZES[config.size]
-    network = Network(size, config.init, config.case)
+    network = Network(size, config.init, config.objective)
     # Without the second view in its loss the head learns nothing; without gradient no optimizer group holds it.
-    network.loss_mc.requires_grad_(config.train_head and config.case != 4)
+    network.loss_mc.requires_grad_(config.train_head and config.objective.second_view)
     own, other = Path(config.out), Path(config.start_from)
     if resume:
         return Start(network, read_weights(own)[1] if (own / ENCODER_FILE).exists() else None)
@@ -41,9 +42,9 @@ def start(config: PretrainConfig, resume: bool) -> Start:
         return Start(network)
     state, before, _ = read_weights(other)
     _require_size(other, before.size, size)
-    whole = _whole_network(other, size)
-    if whole:
-        network.load_state_dict(whole)
+    network_state = _whole_network(other, size)
+    if network_state:
+        network.load_state_dict(network_state)
         said = f"begins with all of the network of {other}"
     else:
         for part in (network.encoder, network.target_encoder):
@@ -60,7 +61,7 @@ def start(config: PretrainConfig, resume: bool) -> Start:
 def _whole_network(path: Path, size: Size) -> dict[str, Tensor] | None:
     """Return the weights of a whole network, None where there are only those of an encoder."""
     if path.is_dir():
-        stored = checkpoint.read_network(path)
+        stored = network_of_last(path)
         if stored:
             with torch.device("meta"):
                 require(path, stored, Network(size).state_dict(), "a whole network")
@@ -74,4 +75,6 @@ def _whole_network(path: Path, size: Size) -> dict[str, Tensor] | None:
 def _require_size(path: Path, found: Size, wanted: Size) -> None:
     shapes = [(one.width, one.summary_tokens, one.depths[0], one.heads) for one in (found, wanted)]
     if shapes[0] != shapes[1]:
-        raise DareError(f"{path}: is of size {found.name}, the run of {wanted.name}; give its own by --size")
+        raise RefusedError(
+            f"is of size {found.name}, the run of {wanted.name}", path=path, remedy="give its own by --size"
+        )

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
-from dare_eeg.running import engine
+from dare_eeg.running import job as jobs
 from tests.commands import Answer, dare
 
 HOUSE = Path(__file__).parents[2]
@@ -109,11 +109,11 @@ def free_port() -> int:
 
 def _rank(file: Path) -> None:
     """Run the commands of a file in this process, in one process group: once it has left that, it can join no other."""
-    engine.num_processes()  # which takes them from what srun sets, too
+    jobs.num_processes()  # which takes them from what srun sets, too
     dist.init_process_group("gloo")
     given_back = [dare(*command) for command in json.loads(file.read_text())]
     answers(file, dist.get_rank()).write_text(json.dumps(given_back))
-    engine.stop()
+    jobs.stop()
 
 
 def _as_srun_does(port: str, *words: str) -> int:

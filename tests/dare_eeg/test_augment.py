@@ -4,13 +4,13 @@ import torch
 
 from dare_eeg.network.masks import draw as draw_masks
 from dare_eeg.network.model import SIZES, Network
-from dare_eeg.training.augment import Strength, draw
+from dare_eeg.training.augment import AugmentationStrength, draw
 
-STRONG = Strength(electrode_drop=0.3, time_drop=0.2, noise=0.5, gain=0.4)
-NONE = Strength(0, 0, 0, 0)
+STRONG = AugmentationStrength(electrode_drop=0.3, time_drop=0.2, noise=0.5, gain=0.4)
+NONE = AugmentationStrength(0, 0, 0, 0)
 
 
-def test_a_slot_is_spoiled_alike_whatever_stands_beside_it():
+def test_a_slot_is_disturbed_alike_whatever_stands_beside_it():
     together, alone, other = (draw(7, slots, 5, 640, STRONG) for slots in ([4, 5, 6], [5], [50]))
     for name, value in vars(together).items():
         np.testing.assert_array_equal(value[1:2], getattr(alone, name))
@@ -19,20 +19,20 @@ def test_a_slot_is_spoiled_alike_whatever_stands_beside_it():
 
 
 def test_strengths_are_kept():
-    spoil = draw(1, range(300), 10, 500, STRONG)
-    dropped = spoil.factor == 0
+    augmentation = draw(1, range(300), 10, 500, STRONG)
+    dropped = augmentation.factor == 0
     assert dropped.mean() == pytest.approx(0.3, abs=0.03)
-    gains = np.log(spoil.factor[~dropped])
+    gains = np.log(augmentation.factor[~dropped])
     assert np.abs(gains).max() <= 0.4 + 1e-6
     assert gains.std() == pytest.approx(0.8 / 12**0.5, rel=0.05)
-    silent = (~spoil.kept).sum(axis=1)
+    silent = (~augmentation.kept).sum(axis=1)
     assert silent.max() <= 100
     assert silent.mean() == pytest.approx(50, abs=5)
-    assert (np.abs(np.diff(spoil.kept.astype(int), axis=1)).sum(axis=1) <= 2).all()  # one stretch
-    loudness = spoil.noise.std(axis=(1, 2))
+    assert (np.abs(np.diff(augmentation.kept.astype(int), axis=1)).sum(axis=1) <= 2).all()  # one stretch
+    loudness = augmentation.noise.std(axis=(1, 2))
     assert loudness.max() <= 0.5 * 1.05
     assert loudness.mean() == pytest.approx(0.25, abs=0.03)
-    white = spoil.noise / loudness[:, None, None]
+    white = augmentation.noise / loudness[:, None, None]
     assert np.mean(white**4) == pytest.approx(3, abs=0.05)
     assert abs(np.mean(white[..., 1:] * white[..., :-1])) < 0.01
 
@@ -44,9 +44,9 @@ def test_no_strength_changes_nothing():
 
 def test_noise_is_in_units_of_the_electrode():
     x = torch.randn(2, 3, 4000) * torch.tensor([1.0, 10, 100])[:, None]
-    spoil = draw(3, [1, 2], 3, 4000, Strength(0, 0, 0.5, 0))
-    added = (spoil(x) - x).std(dim=-1) / x.std(dim=-1)
-    np.testing.assert_allclose(added, spoil.noise.std(axis=-1), rtol=1e-3)
+    augmentation = draw(3, [1, 2], 3, 4000, AugmentationStrength(0, 0, 0.5, 0))
+    added = (augmentation(x) - x).std(dim=-1) / x.std(dim=-1)
+    np.testing.assert_allclose(added, augmentation.noise.std(axis=-1), rtol=1e-3)
 
 
 def test_what_the_views_must_reach_stays_clean():

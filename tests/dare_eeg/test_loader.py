@@ -12,10 +12,13 @@ import torch
 from dare_eeg.data.shards import TrainingSet, open_shards, training_sets
 from dare_eeg.network.losses import measure, total
 from dare_eeg.network.model import SIZES, Network
+from dare_eeg.running.ranks import ALONE, Ranks
+from dare_eeg.training.augment import Augmentation
 from dare_eeg.training.config import PretrainConfig
-from dare_eeg.training.loader import ALONE, Loader, MicroBatch, Rank, outside_vocabulary, valid_batches
-from dare_eeg.training.order import Plan
-from dare_eeg.training.pretrain import make_plan
+from dare_eeg.training.loader import Loader, outside_vocabulary, valid_batches
+from dare_eeg.training.micro_batch import MicroBatch
+from dare_eeg.training.order import OrderPlan
+from dare_eeg.training.pretrain import plan_order
 from manifests.electrodes import VOCABULARY
 from manifests.errors import DareError
 from tests import judges
@@ -30,14 +33,14 @@ def configured(**fields: Any) -> PretrainConfig:
     return PretrainConfig(**{"shards": "", "out": "", "steps": 6, "global_batch": 8, "micro_batch": 4} | fields)
 
 
-def planned(sets: list[TrainingSet], **fields: Any) -> Plan:
-    return make_plan(configured(**fields), sets)
+def planned(sets: list[TrainingSet], **fields: Any) -> OrderPlan:
+    return plan_order(configured(**fields), sets)
 
 
-def load(folder: Path, first: int = 0, rank: Rank = ALONE, **fields: Any) -> Iterator[MicroBatch]:
+def load(folder: Path, first: int = 0, ranks: Ranks = ALONE, **fields: Any) -> Iterator[MicroBatch]:
     """Yield a rank's micro-batches of a short plan; each is good until the next is asked for."""
     sets = training_sets(folder)
-    loader = Loader(planned(sets, **fields), sets, configured(**fields), first, rank)
+    loader = Loader(planned(sets, **fields), sets, configured(**fields), first, ranks)
     try:
         yield from loader
     finally:
@@ -48,7 +51,7 @@ def facts(batch: MicroBatch) -> dict[str, bytes]:
     """Return all that a batch says, for comparison."""
     x_BCT, ids_C, present_BC, weight_B = batch.tensors(CPU, 0.01)
     arrays = {"x": x_BCT, "ids": ids_C, "present": present_BC, "weight": weight_B, **vars(batch.masks)}
-    arrays |= vars(batch.spoil) if batch.spoil else {}
+    arrays |= vars(batch.augmentation) if batch.augmentation else {}
     told = {name: np.asarray(value).tobytes() for name, value in arrays.items()}
     return told | {"which": repr((batch.step, batch.number, batch.windows)).encode()}
 
@@ -113,7 +116,7 @@ def test_windows_of_excluded_subjects_are_never_loaded(four_electrodes: Path, tm
 @pytest.mark.parametrize("fields", [{}, {"augment": True, "masking": "window"}])
 def test_two_ranks_together_load_what_one_loads(four_electrodes: Path, fields: dict[str, Any]) -> None:
     alone = [facts(batch) for batch in load(four_electrodes, **fields)]
-    shared = [[facts(batch) for batch in load(four_electrodes, rank=Rank(rank, 2), **fields)] for rank in (0, 1)]
+    shared = [[facts(batch) for batch in load(four_electrodes, ranks=Ranks(rank, 2), **fields)] for rank in (0, 1)]
     assert [len(mine) for mine in shared] == [6, 6]
     assert [batch for pair in zip(*shared, strict=True) for batch in pair] == alone
 
@@ -137,18 +140,27 @@ def test_masks_are_for_a_micro_batch_a_step_or_a_window_as_asked(four_electrodes
                for batch in load(four_electrodes, masking="window"))  # fmt: skip
 
 
-def test_spoiled_windows_belong_to_slots_and_are_off_by_default(four_electrodes: Path) -> None:
-    assert all(batch.spoil is None for batch in load(four_electrodes))
+def augmentations(folder: Path, micro_batch: int) -> Iterator[Augmentation]:
+    for batch in load(folder, augment=True, micro_batch=micro_batch):
+        assert batch.augmentation is not None
+        yield batch.augmentation
+
+
+def test_augmentation_belongs_to_slots_and_is_off_by_default(four_electrodes: Path) -> None:
+    assert all(batch.augmentation is None for batch in load(four_electrodes))
     of_four, of_two = (
-        [np.concatenate([getattr(batch.spoil, name) for batch in load(four_electrodes, augment=True, micro_batch=size)])
-         for name in ("factor", "kept", "noise")] for size in (4, 2)
-    )  # fmt: skip
+        [
+            np.concatenate([getattr(one, name) for one in augmentations(four_electrodes, size)])
+            for name in ("factor", "kept", "noise")
+        ]
+        for size in (4, 2)
+    )
     for four, two in zip(of_four, of_two, strict=True):
         np.testing.assert_array_equal(four, two)
     later = next(load(four_electrodes, first=3, augment=True))
-    assert later.spoil is not None
-    np.testing.assert_array_equal(later.spoil.noise, of_four[2][24:28])
-    assert later.spoil(later.tensors(CPU, 0.01)[0]).shape == (4, 4, 1024)
+    assert later.augmentation is not None
+    np.testing.assert_array_equal(later.augmentation.noise, of_four[2][24:28])
+    assert later.augmentation(later.tensors(CPU, 0.01)[0]).shape == (4, 4, 1024)
 
 
 @pytest.mark.parametrize(("sfreq", "samples"), [(250, 1001), (200, 1000)])

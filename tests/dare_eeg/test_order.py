@@ -10,22 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dare_eeg.training.order import CYCLE, Plan, Source
+from dare_eeg.training.order import CYCLE, OrderPlan, TrainingSource
 from manifests.errors import DareError
 
 shard_sizes = st.lists(st.integers(0, 12), min_size=1, max_size=40).filter(any)
 seeds = st.integers(0, 2**31)
 
 
-def source(name: str, rows: list[int], weight: float = 1.0, signature: str = "same") -> Source:
-    return Source(name, tuple(f"{name}/{number}" for number in range(len(rows))), tuple(rows), weight, signature)
+def source(name: str, rows: list[int], weight: float = 1.0, signature: str = "same") -> TrainingSource:
+    shards = tuple(f"{name}/{number}" for number in range(len(rows)))
+    return TrainingSource(name, shards, tuple(rows), weight, signature)
 
 
-def plan(*sources: Source, seed: int = 7, batch: int = 8, micro_batch: int = 1) -> Plan:
-    return Plan(sources, seed, batch, micro_batch, steps=10_000)
+def plan(*sources: TrainingSource, seed: int = 7, batch: int = 8, micro_batch: int = 1) -> OrderPlan:
+    return OrderPlan(sources, seed, batch, micro_batch, steps=10_000)
 
 
-def sequence(made: Plan, steps: int) -> list[tuple[int, int, int]]:
+def sequence(made: OrderPlan, steps: int) -> list[tuple[int, int, int]]:
     """Return (source, shard, row) of every slot of the first steps."""
     slots = [made.slots(step) for step in range(steps)]
     return [row for one in slots for row in zip(*(a.tolist() for a in vars(one).values()), strict=True)]
@@ -100,7 +101,7 @@ def test_signatures_alternate_by_whole_batches_and_exact_shares() -> None:
 @given(seeds, st.permutations(range(24)))
 @settings(max_examples=25)
 def test_slots_are_a_pure_function_of_plan_and_step(seed: int, steps: list[int]) -> None:
-    def fresh() -> Plan:
+    def fresh() -> OrderPlan:
         return plan(source("a", [3, 2, 4]), source("b", [30] * 20), source("c", [5], 2.0, "other"), seed=seed, batch=6)
 
     reference, asked = fresh(), fresh()
@@ -133,7 +134,11 @@ def test_identities_tell_sources_apart_by_all_that_changes_the_order() -> None:
     }
     for field, other in others.items():
         assert getattr(other.identity, field) != getattr(base, field)
-    for changed in (source("a", [5, 7]), source("a", [6, 5]), replace(source("a", [5, 6]), taken="others, as many")):
+    for changed in (
+        source("a", [5, 7]),
+        source("a", [6, 5]),
+        replace(source("a", [5, 6]), selection_hash="others, as many"),
+    ):
         assert changed.identity.rows != base.rows
 
 
@@ -159,7 +164,7 @@ def test_no_source_is_accepted_and_then_never_given_out() -> None:
     ],
 )
 def test_plans_that_cannot_be_followed_are_refused(
-    sources: list[Source], batches: tuple[int, int], reason: str
+    sources: list[TrainingSource], batches: tuple[int, int], reason: str
 ) -> None:
     with pytest.raises(DareError, match=reason):
         plan(*sources, batch=batches[0], micro_batch=batches[1])

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from dare_eeg import load_encoder
 from dare_eeg.data.shards import open_shards, training_sets
 from dare_eeg.network import losses
+from dare_eeg.network.model import SIZES, Network
 from dare_eeg.training import config as configs
 from dare_eeg.training import pretrain as training
 from dare_eeg.training import schedule
@@ -104,7 +105,7 @@ def test_without_valid_windows_the_encoder_is_the_last(tmp_path: Path) -> None:
 
 def test_validation_is_the_mean_over_every_valid_window(run: Path, four_electrodes: Path) -> None:
     (states,) = (run / "checkpoints").glob(f"step-{STEPS:08d}/*model_states.pt")
-    network = training.Network(training.SIZES["nano"])
+    network = Network(SIZES["nano"])
     network.load_state_dict(tensors_of(states)["module"])
     weighted, counted = 0.0, 0
     for batch in valid_batches(training_sets(four_electrodes), configs.load(run / "config.toml", {})):

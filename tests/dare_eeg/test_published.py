@@ -13,6 +13,7 @@ from dare_eeg.encoders.published import export, read_classifier, read_network, w
 from dare_eeg.network.losses import measure, total
 from dare_eeg.network.masks import Masks
 from dare_eeg.network.model import SIZES, Network, Outputs, Size, cut_patches
+from dare_eeg.network.objective import Objective
 from dare_eeg.running import engine
 from dare_eeg.training import config as configs
 from dare_eeg.training import schedule
@@ -40,7 +41,7 @@ def first_state(run: Path) -> dict[str, torch.Tensor]:
     """Return the weights that a run began with."""
     config = configs.load(run / "config.toml", {})
     torch.manual_seed(config.seed)
-    return Network(SIZES[config.size], config.init, config.case).state_dict()
+    return Network(SIZES[config.size], config.init, config.objective).state_dict()
 
 
 def last_state(run: Path) -> dict[str, torch.Tensor]:
@@ -204,7 +205,8 @@ def test_schedules_start_anew_on_resume_where_asked(four_electrodes: Path, tmp_p
 @pytest.mark.parametrize("case", [1, 2, 3, 4])
 def test_ablations_take_their_part_away(case):
     torch.manual_seed(0)
-    whole, ablated = Network(TINY), Network(TINY, case=case)
+    objective = Objective.of_case(case)
+    whole, ablated = Network(TINY), Network(TINY, objective=objective)
     ablated.load_state_dict(whole.state_dict())
     x, masks = torch.randn(3, 4, 320), Masks(np.array([[0, 1], [9, 8]]), np.array([[2, 1], [9, 10]]), np.array([3, 13]))
     outputs, expected = (network(x, torch.arange(4), masks) for network in (ablated, whole))
@@ -212,13 +214,13 @@ def test_ablations_take_their_part_away(case):
     parts = {"reconstruction": 1.0, "anchor": 1.0, "mask": 0.1, "activation": 1e-4}
     left_out = {1: ("anchor",), 4: ("mask", "activation")}.get(case, ())
     kept = sum(weight * getattr(losses, name) for name, weight in parts.items() if name not in left_out)
-    torch.testing.assert_close(total(losses, case), kept)
+    torch.testing.assert_close(total(losses, objective), kept)
     raw = cut_patches(x).flatten(1, 2)[:, masks.mask_y]
     assert torch.equal(outputs.y, raw if case == 2 else expected.y)
     assert not torch.allclose(raw, expected.y)
     read = expected.pred if case == 3 else expected.comb
     assert torch.equal(outputs.recon, whole.reconstructor(read, torch.arange(4), torch.tensor(masks.mask_y)))
-    total(losses, case).backward()
+    total(losses, objective).backward()
     assert (ablated.loss_mc.projection_head[0].weight.grad is None) == (case == 4)
 
 

@@ -19,8 +19,8 @@ from dare_eeg import load_encoder
 from dare_eeg.encoders.weights import OURS
 from dare_eeg.network.model import SIZES, Encoder
 from dare_eeg.probing.results import Results
-from dare_eeg.running import checkpoint
 from dare_eeg.training import config as configs
+from dare_eeg.training.resume import last_checkpoint
 from manifests import __version__, records
 from manifests.errors import DareError
 from tests.commands import dare, unusable
@@ -84,7 +84,7 @@ def test_a_config_of_the_release_before_means_what_it_did() -> None:
 def test_a_checkpoint_of_the_release_before_is_read(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
     shutil.copy(BEFORE / "checkpoints.json", tmp_path / "checkpoints")
-    found = checkpoint.last(tmp_path)
+    found = last_checkpoint(tmp_path)
     assert found is not None
     assert without_head(found.as_json()) == json.loads((BEFORE / "checkpoints.json").read_text())
     assert found.plan.world_size == 0

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows, training_sets
 from dare_eeg.training.config import PretrainConfig
-from dare_eeg.training.pretrain import make_plan
+from dare_eeg.training.pretrain import plan_order
 from manifests.electrodes import PRETRAIN_58
 from manifests.errors import DareError
 from manifests.manifest import dump, load_set
@@ -300,7 +300,7 @@ def test_pretraining_holds_few_bytes_of_each_window(tmp_path: Path, excluded: tu
     finally:
         tracemalloc.stop()
     assert one.train.subject_names == {"tuh:a", "tuh:b"}.difference(excluded)
-    assert make_plan(config, [one]).sources[0].total == len(one.train)
+    assert plan_order(config, [one]).sources[0].total == len(one.train)
     assert opened / 200_000 < bound - 16
     assert read / 200_000 < bound
 
@@ -356,7 +356,7 @@ def test_training_meets_the_same_windows_in_stores_as_in_tars(
     told = []
     for folder in (tuab_pretrain, tmp_path / "tuab-pretrain"):
         (one,) = training_sets(folder)
-        plan = make_plan(config, [one])
+        plan = plan_order(config, [one])
         met = [pair for step in range(3) for pair in zip(plan.slots(step).shard, plan.slots(step).row, strict=True)]
         numbers = [np.flatnonzero(one.train.shard == shard)[row] for shard, row in met]
         told.append((one.train.take(np.array(numbers)), one.train.recordings[numbers], one.valid.take(np.arange(2))))

@@ -47,7 +47,7 @@ def drawn(run: Path) -> dict[str, Tensor]:
     """Return the weights that a run would have begun with on its own."""
     config = configs.load(run / "config.toml", {})
     torch.manual_seed(config.seed)
-    return Network(SIZES[config.size], config.init, config.case).state_dict()
+    return Network(SIZES[config.size], config.init, config.objective).state_dict()
 
 
 def assert_near(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
