@@ -108,7 +108,8 @@ class _Known:
 
     def scale(self, row: int) -> NDArray[np.float32]:
         """Return µV per count by electrode."""
-        return self._scales[self._scale[row]]
+        scale: NDArray[np.float32] = self._scales[self._scale[row]]
+        return scale
 
 
 class Rows:

@@ -104,13 +104,13 @@ class _AllRanks(torch.autograd.Function):
     """The windows (2, B, D) of all ranks, in their order; each rank's gradient goes back to its own."""
 
     @staticmethod
-    def forward(ctx: Any, views_2BD: Tensor) -> Tensor:
+    def forward(_ctx: Any, views_2BD: Tensor) -> Tensor:
         parts = [torch.empty_like(views_2BD) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, views_2BD.contiguous())
         return torch.cat(parts, dim=1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
         gradient = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(gradient)
         return gradient.chunk(dist.get_world_size(), dim=1)[dist.get_rank()]

@@ -45,12 +45,12 @@ SIZES: dict[str, Size] = {
 """The five published sizes: 0.6, 3.8, 14.7, 19.9 and 77.8 million trained parameters."""
 
 
-def infer_size(state_dict: dict[str, Tensor], heads: int | None = None) -> Size:
+def infer_size(state_dict: dict[str, Tensor]) -> Size:
     """Return the size that the tensors of a state dict show, its encoder prefixed or bare.
 
-    Shapes do not tell heads: they are 8 where the width is 512 and 4 elsewhere, unless given. The depth of a
-    part that the state dict lacks is 0. A shape that none of the five sizes has is named ``custom``. Raises
-    KeyError where there is no encoder.
+    Shapes do not tell heads: they are 8 where the width is 512 and 4 elsewhere. The depth of a part that the state
+    dict lacks is 0. A shape that none of the five sizes has is named ``custom``. Raises KeyError where there is no
+    encoder.
     """
     prefix = next((p for p in ("encoder.", "target_encoder.") if f"{p}summary_token" in state_dict), "")
     _, summary_tokens, width = state_dict[f"{prefix}summary_token"].shape
@@ -59,7 +59,7 @@ def infer_size(state_dict: dict[str, Tensor], heads: int | None = None) -> Size:
         len({name.removeprefix(stack).split(".")[0] for name in state_dict if name.startswith(stack)})
         for stack in stacks
     )
-    shape = (width, summary_tokens, (encoder, predictor, reconstructor), heads or (8 if width == 512 else 4))
+    shape = (width, summary_tokens, (encoder, predictor, reconstructor), 8 if width == 512 else 4)
     return Size(next((size.name for size in SIZES.values() if _agrees(size, shape)), "custom"), *shape)
 
 

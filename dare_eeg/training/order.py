@@ -202,7 +202,7 @@ class _Epoch:
 
 def _quotas(weights: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return whole shares of a cycle in proportion to the weights (largest remainder)."""
-    exact = weights / weights.sum() * CYCLE
+    exact: NDArray[np.float64] = weights / weights.sum() * CYCLE
     shares = np.floor(exact).astype(np.int64)
     remainder = np.argsort(shares - exact, kind="stable")[: CYCLE - shares.sum()]
     shares[remainder] += 1

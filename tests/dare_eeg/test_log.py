@@ -50,7 +50,7 @@ def run(_nothing_leaves_the_machine: None, four_electrodes: Path, tmp_path_facto
     pytest.importorskip("wandb")
     folder = tmp_path_factory.mktemp("logged") / "run"
 
-    def interrupt(step: int, steps: int, metrics: dict[str, Any]) -> None:
+    def interrupt(step: int, _steps: int, _metrics: dict[str, Any]) -> None:
         if step == 3:
             raise KeyboardInterrupt
 

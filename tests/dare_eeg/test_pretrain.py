@@ -204,7 +204,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(tmp_p
 def test_a_signal_saves_and_ends_the_run_after_the_step_that_it_falls_in(
     run: Path, four_electrodes: Path, tmp_path: Path, number: int
 ) -> None:
-    def report(step: int, steps: int, metrics: dict[str, Any]) -> None:
+    def report(step: int, _steps: int, _metrics: dict[str, Any]) -> None:
         if step == 2:
             os.kill(os.getpid(), number)
 

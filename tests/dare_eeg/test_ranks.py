@@ -105,16 +105,14 @@ def assert_same_losses(run: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize(("stage", "precision"), MATRIX)
-def test_two_processes_train_what_one_trains(
-    alone: dict[str, Path], answered: object, folder: Path, stage: int, precision: str
-) -> None:
+@pytest.mark.usefixtures("answered")
+def test_two_processes_train_what_one_trains(alone: dict[str, Path], folder: Path, stage: int, precision: str) -> None:
     assert_same_losses(folder / f"whole-{stage}-{precision}", alone[precision])
 
 
 @pytest.mark.parametrize(("stage", "precision"), MATRIX)
-def test_a_run_stopped_twice_ends_as_one_that_was_not(
-    answered: object, folder: Path, stage: int, precision: str
-) -> None:
+@pytest.mark.usefixtures("answered")
+def test_a_run_stopped_twice_ends_as_one_that_was_not(folder: Path, stage: int, precision: str) -> None:
     whole, parts = (folder / f"{kind}-{stage}-{precision}" for kind in ("whole", "parts"))
     assert metrics_of(parts) == metrics_of(whole)
     for ours, theirs in zip(states(parts), states(whole), strict=True):
@@ -137,11 +135,13 @@ def test_rank_0_alone_speaks(answered: list[list[list[Answer]]]) -> None:
             assert all(line.startswith("step ") for line in answer.err.splitlines())
 
 
-def test_processes_share_a_batch_of_which_only_the_whole_is_given(answered: object, folder: Path) -> None:
+@pytest.mark.usefixtures("answered")
+def test_processes_share_a_batch_of_which_only_the_whole_is_given(folder: Path) -> None:
     assert configs.load(folder / "shared" / "config.toml", {}).micro_batch == 4
 
 
-def test_clipping_is_the_same_for_two_processes_and_one(four_electrodes: Path, answered: object, folder: Path) -> None:
+@pytest.mark.usefixtures("answered")
+def test_clipping_is_the_same_for_two_processes_and_one(four_electrodes: Path, folder: Path) -> None:
     for name, limit in (("clipped-alone", 0.5), ("free", 0)):
         setting = ("--set", f"gradient_clipping={limit}")
         answer = dare(*command(four_electrodes, folder / name, 0, "fp32", *setting, *SLOW))
@@ -152,8 +152,9 @@ def test_clipping_is_the_same_for_two_processes_and_one(four_electrodes: Path, a
     assert clipped[-1] != pytest.approx(free[-1], rel=1e-4)
 
 
+@pytest.mark.usefixtures("answered")
 def test_negatives_of_all_ranks_make_two_processes_learn_like_one_with_the_whole_batch(
-    four_electrodes: Path, answered: object, folder: Path
+    four_electrodes: Path, folder: Path
 ) -> None:
     assert dare(*gathering(four_electrodes, folder / "gathered-alone", 8)).status == 0
     for ours, theirs in zip(metrics_of(folder / "gathered-alone"), metrics_of(folder / "gathered"), strict=True):
@@ -164,8 +165,9 @@ def test_negatives_of_all_ranks_make_two_processes_learn_like_one_with_the_whole
 
 
 @pytest.mark.parametrize(("stage", "precision"), MATRIX)
+@pytest.mark.usefixtures("answered")
 def test_another_number_of_processes_goes_on_where_nothing_was_shared_out(
-    four_electrodes: Path, answered: object, alone: dict[str, Path], folder: Path, stage: int, precision: str
+    four_electrodes: Path, alone: dict[str, Path], folder: Path, stage: int, precision: str
 ) -> None:
     run = folder / f"halved-{stage}-{precision}"
     before = metrics_of(run)
