@@ -47,8 +47,8 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     """Yield the windows of any raw file, whatever tree it lies in, in order of time: at once, or piece by piece.
 
     A recipe is what ``manifests.recipe.load`` returns. Labels are those that its corpus finds in the file, its path and
-    what lies beside it; a recipe without classes needs none. Raises DareError where the file cannot be read, gives nothing under this recipe, or tells no
-    labels.
+    what lies beside it; a recipe without classes needs none. Raises DareError where the file cannot be read, gives
+    nothing under this recipe, or tells no labels.
     """
     place = Path(path).absolute()
     source, corpus = RawTree(Path(place.anchor)), scan.corpus_of(recipe)

@@ -29,7 +29,7 @@ PARAMETERS = {
 
 
 def fixed_numbers(path: Path) -> set[str]:
-    """Return where a file says what the network fixes: its rate of 256 Hz, its crop of 1024 samples, its patch of 64."""
+    """Return where a file says what the network fixes: its rate of 256 Hz, its crop of 1024 samples, patches of 64."""
     said = set()
     for node in ast.walk(ast.parse(path.read_text())):
         is_rate_or_crop = isinstance(node, ast.Constant) and repr(node.value) in ("256.0", "1024")
