@@ -102,7 +102,7 @@ def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, floa
     """Return the seconds of each stage of one recording, and of the least that could be done."""
     recording = readers.read(path, recipe.needed)
     conditioned = signal.condition(recording, recipe)
-    (stretch,) = conditioned.stretches
+    (segment,) = conditioned.segments
     one_pass = signal._Pass.of(recording.sfreq, recording.data_uv.shape[1], recipe)
     blocks = -(-recording.data_uv.shape[1] // (one_pass.length - 2 * one_pass.margin))
     four = np.ones((4, one_pass.length), np.float32)
@@ -115,7 +115,7 @@ def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, floa
     read = timed(lambda: readers.read(path, recipe.needed))
     whole = timed(lambda: signal.condition(recording, recipe))
     scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
-    samples = shard_samples(path, stretch.counts, scale, recipe)
+    samples = shard_samples(path, segment.counts, scale, recipe)
     written = timed(lambda: shard.write(out / "stage.tar", samples, recipe))
     transforms = (fft + inverse) * blocks * groups
     return {
@@ -139,7 +139,7 @@ def shard_samples(path: Path, counts: Any, scale: Any, recipe: recipes.Recipe) -
         path=path.name, bytes=1, sha256="", subject="tuh:a", session="s001", split="train", channel_map=channel_map,
         sfreq=SFREQ_HZ, duration_s=1.0, windows=len(windows), outcome="ok", notes=(), reason="",
     )  # fmt: skip
-    samples = shard.Samples.of(row, path.stem, windows, scale, recipe)
+    samples = shard.RecordingWindows.of(row, path.stem, windows, scale, recipe)
     return [(samples, window) for window in windows]
 
 

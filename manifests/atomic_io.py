@@ -93,9 +93,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def create(path: Path, content: bytes) -> None:
-    """Write a whole file where there is none: of several who try at once, on any host, the first does.
+    """Write a whole file where there is none; of several processes that do so at once, on any host, the first wins.
 
-    Where the disk knows no hard links it is the last. The others must read what they find.
+    On a disk without hard links the last one wins. The others must read what they find.
     """
     partial = path.with_name(partial_name(path.name))
     try:
@@ -129,7 +129,7 @@ def sync(path: Path) -> None:
 def begin_sync(stream: BinaryIO, start: int) -> int:
     """Have the disk take what was written to a file from ``start`` on, so that `sync` waits for less; return its end.
 
-    Linux, when told that pages are not needed, starts to write those that are dirty and drops only those that are not.
+    On this advice Linux starts to write the pages that are dirty, and drops only those that are clean.
     """
     stream.flush()
     end = stream.tell()

@@ -107,9 +107,10 @@ class Receipt(Record):
 
 
 class ShardEntry(Part):
-    """One shard of a split: its tar's path below the set, its samples, bytes and sha256, its index's sha256.
+    """One shard of a split: its tar's path below the set, its windows, bytes and sha256, its index's sha256.
 
-    Where samples lie in stores alone there is no tar: then path, bytes and sha256 are the index's.
+    Where windows lie in stores alone there is no tar: then path, bytes and sha256 are the index's. ``samples`` counts
+    the windows, which are the samples of a network, here and in a receipt and a split.
     """
 
     path: Below
@@ -140,8 +141,8 @@ def _from_1(fields: Fields) -> Fields:
 class Manifest(Record):
     """What a shard set holds, written last and only from receipts.
 
-    ``recordings`` counts those that ended ok, skipped and failed; ``outcomes`` says by outcome how many have what to be
-    told of, ``code_versions`` how many shards with windows each code version made.
+    ``recordings`` counts those that ended ok, skipped and failed; ``outcomes`` counts them by outcome and by what their
+    notes say, ``code_versions`` how many shards with windows each code version made.
     """
 
     KIND: ClassVar = "manifest"
@@ -250,32 +251,32 @@ def named(text: str) -> tuple[Manifest, set[str]]:
     folder, _, split = text.rpartition(":")
     if split not in SPLITS:
         folder, split = text, ""
-    whole = load_set(Path(folder))
-    return whole, {subject for each in ([split] if split else SPLITS) for subject in whole.splits[each].subjects}
+    manifest = load_set(Path(folder))
+    return manifest, {subject for each in ([split] if split else SPLITS) for subject in manifest.splits[each].subjects}
 
 
-def text(folder: Path, whole: Manifest) -> str:
+def text(folder: Path, manifest: Manifest) -> str:
     """Return what a set holds as lines a person reads."""
-    release = f"{whole.corpus} {whole.corpus_version}".strip()
+    release = f"{manifest.corpus} {manifest.corpus_version}".strip()
     lines = [
-        f"{folder}: {release}, {len(whole.electrodes)} electrodes, {whole.sfreq:g} Hz, "
-        f"{whole.window_samples / whole.sfreq:g} s"
+        f"{folder}: {release}, {len(manifest.electrodes)} electrodes, {manifest.sfreq:g} Hz, "
+        f"{manifest.window_samples / manifest.sfreq:g} s"
     ]
-    told = {"licence": whole.recipe.licence, "citation": whole.recipe.citation}
-    lines += [f"  {name}: {fact}" for name, fact in told.items() if fact]
-    for name, split in whole.splits.items():
+    facts = {"licence": manifest.recipe.licence, "citation": manifest.recipe.citation}
+    lines += [f"  {name}: {fact}" for name, fact in facts.items() if fact]
+    for name, split in manifest.splits.items():
         labels = ", ".join(f"{label} {count}" for label, count in split.labels.items())
         lines.append(
             f"  {name:5} {split.samples:7} windows  {len(split.subjects):4} subjects  {split.recordings:5} recordings"
             f"  {split.hours:8.2f} h  {len(split.shards):4} shards  {labels}".rstrip()
         )
-    for outcome, reasons in whole.outcomes.items():
-        lines.append(f"  {outcome}: {whole.recordings[outcome]} recordings")
+    for outcome, reasons in manifest.outcomes.items():
+        lines.append(f"  {outcome}: {manifest.recordings[outcome]} recordings")
         lines += [f"    {count}: {reason}" for reason, count in reasons.items() if reason]
-    for choice, changed in whole.choices.items():
-        value = getattr(whole.recipe, choice, "as it was then")
+    for choice, changed in manifest.choices.items():
+        value = getattr(manifest.recipe, choice, "as it was then")
         lines.append(f"  {choice} {value}: changes {changed['windows']} windows of {changed['recordings']} recordings")
-    return "\n".join([*lines, *(f"  {note}" for note in whole.notes)])
+    return "\n".join([*lines, *(f"  {note}" for note in manifest.notes)])
 
 
 def choices(receipts: list[Receipt]) -> dict[str, dict[str, int]]:
@@ -302,13 +303,13 @@ def commonest(rows: list[RecordingRow]) -> str:
     return f"{reasons[reason]} of {len(rows)}: {reason}"
 
 
-def split_entry(receipts: list[Receipt], manifest_hours_per_sample: float) -> SplitEntry:
-    """Return what the shards of one split add up to."""
+def split_entry(receipts: list[Receipt], window_h: float) -> SplitEntry:
+    """Return what the shards of one split add up to, whose windows last ``window_h`` hours each."""
     rows = [row for receipt in receipts for row in receipt.recordings if row.windows]
     labels: Counter[str] = Counter()
     for receipt in receipts:
         labels.update(receipt.labels)
-    samples = sum(receipt.samples for receipt in receipts)
+    num_windows = sum(receipt.samples for receipt in receipts)
     fields = ("samples", "bytes", "sha256", "index_sha256")
     shards: list[dict[str, Any]] = [
         {"path": f"{receipt.shard}.{'idx.npz' if receipt.format == 'zarr' else 'tar'}"}
@@ -320,7 +321,7 @@ def split_entry(receipts: list[Receipt], manifest_hours_per_sample: float) -> Sp
         shards=[ShardEntry(**shard) for shard in shards],
         subjects=sorted({row.subject for row in rows}),
         recordings=len({row.path for row in rows}),
-        samples=samples,
-        hours=round(samples * manifest_hours_per_sample, 6),
+        samples=num_windows,
+        hours=round(num_windows * window_h, 6),
         labels=dict(sorted(labels.items())),
     )

@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-from manifests import manifest
 from manifests.atomic_io import write_bytes
 from manifests.errors import RefusedError, UsageError
-from manifests.manifest import SPLITS, Manifest, Merged, MergedSource
+from manifests.manifest import SPLITS, Manifest, Merged, MergedSource, dump, load_set, named, sha256, subjects_of
 
 
 def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tuple[str, ...] = ()) -> Merged:
@@ -17,7 +16,7 @@ def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tu
     another's train is left out of that train. Raises DareError for a subject in one set's train and another's test,
     for one set named twice and for a weight that names no set.
     """
-    sets = {folder.name: (folder, manifest.load_set(folder)) for folder in folders}
+    sets = {folder.name: (folder, load_set(folder)) for folder in folders}
     if len(sets) < len(folders):
         raise UsageError(
             "two sets have the same folder name", remedy="rename one, names tell sets apart in a merged one"
@@ -26,27 +25,27 @@ def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tu
         raise UsageError(f"names none of the sets {', '.join(sets)}", path=f"--weight {strange[0]}")
     if (out / "plan.json").exists():
         raise UsageError("is a shard set itself", path=out, remedy="choose another --out")
-    banned = {subject for text in exclude for subject in manifest.subjects_of(text)}
+    banned = {subject for text in exclude for subject in subjects_of(text)}
     _refuse_leaks(sets, banned)
-    held_out = {subject for _, whole in sets.values() for subject in whole.splits["valid"].subjects}
+    held_out = {subject for _, manifest in sets.values() for subject in manifest.splits["valid"].subjects}
     notes, sources = [_unmatched(text, sets) for text in exclude], []
     notes = [note for note in notes if note]
-    for name, (folder, whole) in sorted(sets.items()):
-        left_out = {split: sorted(banned & set(whole.splits[split].subjects)) for split in SPLITS}
-        left_out["train"] = sorted((banned | held_out) & set(whole.splits["train"].subjects))
+    for name, (folder, manifest) in sorted(sets.items()):
+        left_out = {split: sorted(banned & set(manifest.splits[split].subjects)) for split in SPLITS}
+        left_out["train"] = sorted((banned | held_out) & set(manifest.splits["train"].subjects))
         left_out = {split: subjects for split, subjects in left_out.items() if subjects}
         notes += [f"{name}: {len(s)} subjects left out of {split}" for split, s in left_out.items()]
         sources.append(
             MergedSource(
                 name=name,
                 path=Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix(),
-                manifest_sha256=manifest.sha256(folder),
+                manifest_sha256=sha256(folder),
                 weight=weights.get(name, 1.0),
                 exclude=left_out,
             )
         )
     merged = Merged(sources=sources, notes=notes)
-    write_bytes(out / "manifest.json", manifest.dump(merged))
+    write_bytes(out / "manifest.json", dump(merged))
     return merged
 
 
@@ -64,8 +63,10 @@ def _refuse_leaks(sets: dict[str, tuple[Path, Manifest]], banned: set[str]) -> N
 
 def _unmatched(text: str, sets: dict[str, tuple[Path, Manifest]]) -> str:
     """Return a warning where an exclusion takes nobody out, "" where it does."""
-    known = {subject for _, whole in sets.values() for split in whole.splits.values() for subject in split.subjects}
-    excluded, subjects = manifest.named(text)
+    known = {
+        subject for _, manifest in sets.values() for split in manifest.splits.values() for subject in split.subjects
+    }
+    excluded, subjects = named(text)
     if subjects & known:
         return ""
     reason = "none of its subjects is in them"

@@ -29,7 +29,7 @@ class Note(Part):
     @property
     def text(self) -> str:
         """The note as a person reads it."""
-        return _told([self], len(self.names))
+        return _joint_text([self], len(self.names))
 
 
 def note(kind: str, says: str, names: Iterable[str] = (), /, **figures: int | float) -> Note:
@@ -43,7 +43,7 @@ def prose(text: str) -> tuple[Note, ...]:
 
 
 def text(notes: Iterable[Note]) -> str:
-    """Return notes as one line, each thing told once."""
+    """Return notes as one line, each thing said once."""
     return "; ".join(dict.fromkeys(one.text for one in notes))
 
 
@@ -59,10 +59,10 @@ def counted(recordings: Iterable[Sequence[Note]]) -> dict[str, int]:
         counts.update({(one.kind, one.says) for one in found})
         for one in found:
             of_kind.setdefault((one.kind, one.says), []).append(one)
-    told: Counter[str] = Counter()
+    by_text: Counter[str] = Counter()
     for kind, members in of_kind.items():
-        told[_told(members, _MOST_NAMES)] += counts[kind]
-    return dict(sorted(told.items()))
+        by_text[_joint_text(members, _MOST_NAMES)] += counts[kind]
+    return dict(sorted(by_text.items()))
 
 
 def from_prose(row: Fields) -> Fields:
@@ -96,7 +96,7 @@ class _Plain(string.Formatter):
         return kwargs[field_name], field_name
 
 
-def _told(notes: Sequence[Note], most_names: int) -> str:
+def _joint_text(notes: Sequence[Note], most_names: int) -> str:
     """Return what notes of one kind say together."""
     first = notes[0]
     names = list(dict.fromkeys(name for one in notes for name in one.names))
@@ -105,9 +105,9 @@ def _told(notes: Sequence[Note], most_names: int) -> str:
         figures.setdefault(name, []).append(figure)
     if not (names or figures):
         return first.says
-    told = ", ".join(names[:most_names]) + (f" and {len(names) - most_names} more" if len(names) > most_names else "")
+    listed = ", ".join(names[:most_names]) + (f" and {len(names) - most_names} more" if len(names) > most_names else "")
     try:
         ranges = {name: _Range(values) for name, values in figures.items()}
-        return _Plain().vformat(first.says, (), ranges | {"names": told})
+        return _Plain().vformat(first.says, (), ranges | {"names": listed})
     except (KeyError, ValueError, OverflowError):
         return first.says

@@ -63,7 +63,7 @@ class ScannedRecording(Part):
 
 
 class PlannedRecording(Part):
-    """A recording and what is settled for it before any signal is read.
+    """A recording and what is planned for it before any signal is read.
 
     ``slug`` begins the keys of its windows, of which it gives ``max_windows`` at most (-1: all). It is read in
     ``pieces`` of ``piece_s`` seconds of signal (0: at once).
@@ -87,9 +87,9 @@ class PlannedRecording(Part):
         return self.scanned.raw.path
 
     def differs(self, now: "PlannedRecording") -> bool:
-        """Return whether a recording, planned again, is another than it was.
+        """Return whether the recording has changed between two plans of it.
 
-        What follows from the other recordings does not count, nor does what the code that planned it could not know.
+        Fields that depend on the other recordings of the tree are not compared, nor those that the older code lacked.
         """
         pairs = ((self.raw, now.raw), (self.scanned, now.scanned), (self, now))
         return any(
@@ -100,7 +100,9 @@ class PlannedRecording(Part):
 
 
 _NOT_COMPARED = {"raw", "scanned", "skip", "lacks", "notes", "slug", "split", "max_windows"}
-"""What is compared by itself, is not written, is told in other words by other versions, or follows from the rest."""
+"""Fields that are not compared: parts with fields of their own, fields that are never written, notes, which each
+version words differently, and what depends on the other recordings.
+"""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class PlannedShard(Part):
 
 
 def identity(recipe_sha256: str, code_version: int, format: Format, pieces: list[Any]) -> str:
-    """Return what a shard is made of, as one hash; content stands for time, so that a copied tree is the same."""
+    """Return what a shard is made of, as one hash: of contents and not of times, so that a copied tree has the same."""
     return sha256_bytes(canonical_json([recipe_sha256, code_version, format, pieces]))
 
 

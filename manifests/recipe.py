@@ -35,17 +35,17 @@ _NETWORK_WINDOWS: Fields = {
 """What pretraining on a labelled corpus of one's own changes where its recipe does not say."""
 
 _NOW_OPTIONS: Fields = {"runs": [], "wake_margin_s": 0}
-"""Fields of the first schema that one corpus alone understood, with what they said elsewhere; now its options."""
+"""Fields of the first schema that only one corpus used, with the value they had in all others; now its options."""
 
 
 def _with_options(fields: Fields) -> Fields:
-    """Return fields with those that were moved to the table of options there."""
+    """Return fields with the ones of `_NOW_OPTIONS` moved to the table of options."""
     moved = {name: fields[name] for name in _NOW_OPTIONS.keys() & fields.keys()}
     if not moved:
         return fields
     rest = {name: value for name, value in fields.items() if name not in moved}
-    told = {name: value for name, value in moved.items() if value != _NOW_OPTIONS[name]}
-    return merged(rest, {"options": told})
+    options = {name: value for name, value in moved.items() if value != _NOW_OPTIONS[name]}
+    return merged(rest, {"options": options})
 
 
 def _fact(field: str, none: Any) -> Any:
@@ -117,12 +117,18 @@ class Recipe(Record):
     @model_validator(mode="before")
     @classmethod
     def _of_ones_own(cls, fields: Any) -> Any:
-        """Fill in what follows from other fields; the mains are a choice that nobody makes for the user."""
+        """Fill in what follows from other fields, and the facts of a corpus that is known.
+
+        The notch has no default, as the mains differ from place to place.
+        """
         if not isinstance(fields, dict) or "schema_version" in fields:
             return fields
         if "notch_hz" not in fields:
             raise ValueError("notch_hz must be stated: 50 or 60, the mains where it was recorded, or 0 for no notch")
-        return {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)} | _with_options(fields)
+        shipped = _shipped(str(fields.get("corpus")))
+        facts = {name: shipped[name] for name in FACTS & shipped.keys()}
+        following = {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)}
+        return facts | following | _with_options(fields)
 
     @model_validator(mode="before")
     @classmethod
@@ -211,14 +217,14 @@ def load(
     elif not labelled:
         raise UsageError("has no classes to probe", path=corpus, remedy="leave out --for probe")
     overrides: Fields = {}
-    for told in map(_setting, settings):
-        preset = told.pop("preset", None)
+    for fields in map(_setting, settings):
+        preset = fields.pop("preset", None)
         if preset is not None:
             if not isinstance(preset, str) or preset not in presets:
                 choice = ", ".join(sorted(presets)) or "none"
                 raise UsageError(f"no preset {preset!r}", path=corpus, remedy=f"there is {choice}")
             tables |= _with_options(presets[preset])
-        overrides = merged(overrides, told)
+        overrides = merged(overrides, fields)
     try:
         return Recipe(**merged(tables, overrides), purpose=purpose)
     except ValidationError as problem:

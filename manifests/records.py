@@ -38,10 +38,10 @@ Upgrade = Callable[[Fields], Fields]
 
 
 def added(default: Any, *, absent: Any, **constraints: Any) -> Any:
-    """Return a pydantic field that records were once written without: then it was ``absent``, in new ones ``default``.
+    """Return a pydantic field that older records lack.
 
-    Within a schema version neither ever changes. Where it depends on the record, ``absent`` is a function of the fields
-    that are there.
+    In those it means ``absent``, or what that returns of the fields that are there, where it is a function; in new ones
+    it is ``default``. Neither may change within a schema version.
     """
     return Field(default, json_schema_extra={"absent": absent}, **constraints)
 
@@ -54,7 +54,7 @@ class OtherVersionError(ValueError):
 class Schema:
     """The fields of one kind of record: their names, what absent ones were, how older schemas become this one.
 
-    ``upgrades`` has for each version but the last what turns its fields into those of the next.
+    ``upgrades`` has for each version but the last the function that turns its fields into those of the next.
     """
 
     kind: str
@@ -64,14 +64,14 @@ class Schema:
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
 
     def head(self) -> Fields:
-        """Return what each record of this kind says of itself."""
+        """Return the schema version and the version of the code, as each new record of this kind states them."""
         return {"schema_version": self.version, "written_by": __version__}
 
     def read(self, stored: Mapping[str, Any]) -> Fields:
-        """Return the fields of today's schema that stored ones stand for, without those that say of what schema it is.
+        """Return stored fields as those of today's schema, without ``schema_version`` and ``written_by``.
 
-        Those that the record lacks are not among them. Raises OtherVersionError for a newer schema and for a field that
-        nobody knows, ValueError for fields that are not those of the schema they name.
+        Fields that the record lacks are not filled in. Raises OtherVersionError for a newer schema and for an unknown
+        field, ValueError for fields that are not those of the schema they name.
         """
         fields = dict(stored)
         found, by = (fields.pop(name, default) for name, default in zip(_HEAD, (1, _FIRST), strict=True))
@@ -110,7 +110,7 @@ class Schema:
 
 @dataclass
 class _Reading:
-    """That a record is read from disk, and which version wrote the part that is being read."""
+    """The context of pydantic while a record is read from disk: which version wrote the part that is being read."""
 
     by: str = _FIRST
 
@@ -118,8 +118,8 @@ class _Reading:
 class Part(BaseModel):
     """A part of a record, whose schema it shares.
 
-    What was read is written again without the fields that it lacked, which pydantic knows as not set: what its writer
-    did not know stays told from what it denied.
+    What was read is written again without the fields that it lacked, which pydantic counts as not set. So a field that
+    its writer did not know of is not taken for one that it stated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -146,7 +146,7 @@ class Part(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _as_written(cls, stored: Any, make: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        """Read what is stored by the rule of its schema; what code makes anew is left to pydantic."""
+        """Read what is stored by its schema; what code makes anew is validated by pydantic alone."""
         if isinstance(stored, cls):
             return stored
         reading, schema = info.context, cls.schema_of()
@@ -238,12 +238,12 @@ def option(text: str, example: str) -> Fields:
     if not equals or not all(key.split(".")):
         raise UsageError(f"give KEY=VALUE, as in {example}", path=f"--set {text}")
     try:
-        told = json.loads(value)
+        field = json.loads(value)
     except (ValueError, RecursionError):
-        told = [part.strip() for part in value.split(",")] if "," in value else value
+        field = [part.strip() for part in value.split(",")] if "," in value else value
     for name in reversed(key.split(".")):
-        told = {name: told}
-    return dict(told)
+        field = {name: field}
+    return dict(field)
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Fields:

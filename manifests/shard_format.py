@@ -18,7 +18,7 @@ from manifests.errors import DamagedError, RefusedError
 from manifests.records import OtherVersionError, Schema
 
 KEY_LENGTH = 92
-"""Characters a sample key may have: with ``.eeg.npy`` it makes the 100 of a USTAR name."""
+"""Characters that the key of a window may have: with ``.eeg.npy`` it makes the 100 of a USTAR name."""
 
 NPY_HEADER = 128
 """Bytes of a version 1 npy header for any array of two small dimensions."""
@@ -43,7 +43,7 @@ _RECORD = 20 * _BLOCK
 
 
 def slugs(corpus: str, paths: list[str]) -> dict[str, str]:
-    """Return the recording part of the sample key of every path: unique, and short enough for USTAR."""
+    """Return the part of a window's key that is the recording's, of every path: unique, and short enough for USTAR."""
     room = KEY_LENGTH - len(corpus) - len("--000000")
     plain = {path: re.sub(r"[^A-Za-z0-9_-]", "_", str(PurePosixPath(path).with_suffix(""))) for path in paths}
     owners: dict[str, int] = {}
@@ -120,7 +120,7 @@ def tar_size(end: int) -> int:
 
 @dataclass(frozen=True)
 class Index:
-    """Where every sample of a shard lies and what it is, for reading without parsing the tar.
+    """Where every window of a shard lies and what it is, for reading without parsing the tar.
 
     ``offset`` (n + 1) points at the int16 samples, the last entry being the file's size; ``recording`` (n) counts
     into ``recordings`` and ``subjects``; ``start_s`` (n) seconds from the recording's first sample; ``label`` (n);

@@ -48,8 +48,8 @@ class StoredRaw(Part):
 def _from_1(fields: Fields) -> Fields:
     """Turn prose into notes, those of the file and those of conditioning."""
     of_file, of_conditioning = fields["notes"]
-    told = [one for text in of_file for one in prose(text)]
-    return fields | {"notes": told, "conditioning": prose(of_conditioning)}
+    notes = [one for text in of_file for one in prose(text)]
+    return fields | {"notes": notes, "conditioning": prose(of_conditioning)}
 
 
 class StoredRecording(Record):

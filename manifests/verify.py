@@ -19,10 +19,10 @@ _REMEDY = "delete the set's folder and make it again with dare preprocess"
 
 def verify(folder: Path, progress: Callable[[int, int], None]) -> list[str]:
     """Return one line for every fault of a set, or of every set of a merged one; none where all holds."""
-    whole = load(folder)
-    if isinstance(whole, Merged):
-        return [fault for source in whole.sources for fault in _source(folder / source.path, source, progress)]
-    return _set(folder, whole, progress)
+    manifest = load(folder)
+    if isinstance(manifest, Merged):
+        return [fault for source in manifest.sources for fault in _source(folder / source.path, source, progress)]
+    return _set(folder, manifest, progress)
 
 
 def _source(folder: Path, source: MergedSource, progress: Callable[[int, int], None]) -> list[str]:
@@ -35,23 +35,23 @@ def _source(folder: Path, source: MergedSource, progress: Callable[[int, int], N
     return faults
 
 
-def _set(folder: Path, whole: Manifest, progress: Callable[[int, int], None]) -> list[str]:
+def _set(folder: Path, manifest: Manifest, progress: Callable[[int, int], None]) -> list[str]:
     faults = [
         f"{folder / name}: is missing or not the file that was written; make the set again with dare preprocess"
-        for name, written in (("plan.json", whole.plan_sha256), ("recordings.jsonl", whole.recordings_sha256))
+        for name, written in (("plan.json", manifest.plan_sha256), ("recordings.jsonl", manifest.recordings_sha256))
         if not (folder / name).exists() or sha256_file(folder / name) != written
     ]
-    shards = [entry for split in whole.splits.values() for entry in split.shards]
-    stores = [entry for entry in whole.stores if entry.path]
-    checks = [(entry.path, partial(_shard, folder, entry, whole)) for entry in shards]
+    shards = [entry for split in manifest.splits.values() for entry in split.shards]
+    stores = [entry for entry in manifest.stores if entry.path]
+    checks = [(entry.path, partial(_shard, folder, entry, manifest)) for entry in shards]
     checks += [(entry.path, partial(_store, folder / entry.path, entry)) for entry in stores]
     for number, (path, check) in enumerate(checks, start=1):
         faults += [f"{folder / path}: {fault}" for fault in check()]
         progress(number, len(checks))
     faults += [f"{path}: is not in the manifest; delete it" for path in _strays(folder, {path for path, _ in checks})]
-    counted = {name: sum(entry.samples for entry in split.shards) for name, split in whole.splits.items()}
-    for name, split in whole.splits.items():
-        labelled = sum(split.labels.values()) if whole.recipe.classes else split.samples
+    counted = {name: sum(entry.samples for entry in split.shards) for name, split in manifest.splits.items()}
+    for name, split in manifest.splits.items():
+        labelled = sum(split.labels.values()) if manifest.recipe.classes else split.samples
         if not split.samples == counted[name] == labelled:
             faults.append(
                 f"{folder}: split {name} counts {split.samples} windows, its shards {counted[name]}, labels {labelled}"
@@ -71,7 +71,7 @@ def _strays(folder: Path, known: set[str]) -> list[Path]:
     return strays
 
 
-def _shard(folder: Path, entry: ShardEntry, whole: Manifest) -> list[str]:
+def _shard(folder: Path, entry: ShardEntry, manifest: Manifest) -> list[str]:
     path = folder / entry.path
     in_tar = path.suffix == ".tar"
     index_path = path.with_suffix(".idx.npz") if in_tar else path
@@ -83,7 +83,7 @@ def _shard(folder: Path, entry: ShardEntry, whole: Manifest) -> list[str]:
         return [f"its index {index_path.name} is not the one that was written; {_REMEDY}"]
     index = (Index if in_tar else StoreIndex).read(index_path)
     faults = []
-    if len(index) != entry.samples or tuple(index.shape) != (len(whole.electrodes), whole.window_samples):
+    if len(index) != entry.samples or tuple(index.shape) != (len(manifest.electrodes), manifest.window_samples):
         faults.append(f"its index has {len(index)} windows of {tuple(index.shape)}, the manifest another count")
     if in_tar and sha256_file(path) != entry.sha256:
         faults.append(f"its bytes are not those that were written ({_damaged(path, index)}); {_REMEDY}")

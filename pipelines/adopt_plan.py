@@ -20,7 +20,7 @@ from pipelines.sources import Source
 
 _WAIT_S = 0.2
 _WITHDRAWN = f"withdrawn{PARTIAL}"
-"""How the name of a plan begins that a run, whose mark ends alike, is replacing; it goes back where that run dies."""
+"""How the name of a plan begins while a run replaces it; the end names the run. Where that run dies, it is put back."""
 
 _PARTS_OF_A_SET = (*SPLITS, "zarr")
 
@@ -28,12 +28,12 @@ _PARTS_OF_A_SET = (*SPLITS, "zarr")
 def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, options: SetOptions) -> Plan:
     """Return the plan that the folder follows from now on, which is on its disk.
 
-    In a new folder that is the tree's own; else the one that is there, where it plans the same recordings; with
-    ``append`` the one that is there and what the tree has more; with ``overwrite`` the tree's own, after the other
-    plan's shards are removed. Of runs that do so in one folder at once, one acts and the others come to what it left.
-    Raises DareError where no recording can be used, for another plan's set, naming what differs and the way out, for
-    a set that another run is building, for one left to other code, and for a folder that is no set, which is never
-    emptied.
+    In a new folder that is the plan made of the tree. Where a plan is there and plans the same recordings, it is kept;
+    with ``append`` it gets the recordings that the tree has more; with ``overwrite`` the plan of the tree takes its
+    place, and the old plan's shards are removed. Of several runs that start in one folder at once, one writes the plan
+    and the others follow it. Raises DareError where no recording can be used, where the folder holds the set of another
+    plan (naming what differs), another run is building in it, shards still to be made were planned by other code, or
+    the folder is no set, which is never emptied.
     """
     wanted = planning.make(tree, recipe, options)
     if not wanted.shards:
@@ -70,7 +70,7 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
 
 
 def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
-    """Raise DareError where one of these shards, which are to be made, was planned by code that made other bytes."""
+    """Raise DareError where one of these shards, still to be made, was planned by code that would make other bytes."""
     for shard in shards:
         planned = plan.shards[shard].code_version
         if planned != CODE_VERSION:
@@ -83,9 +83,10 @@ def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
 
 
 def _there(marker: RunMarker) -> bytes | None:
-    """Return the plan in the folder, None where there is nothing yet; a withdrawn one is put back, or its end awaited.
+    """Return the text of the plan in the folder, None where the folder is empty.
 
-    Raises DareError where the folder holds something else.
+    A plan that a run is replacing is waited for; where that run has died, the old plan is put back. Raises DareError
+    where the folder holds something else.
     """
     path = marker.folder / "plan.json"
     while True:
@@ -134,9 +135,10 @@ def _read(path: Path) -> bytes | None:
 def _replace(marker: RunMarker, text: bytes, new: Plan, keep: bool) -> None:
     """Put ``new`` in the place of the plan of this text, and remove its shards unless they are to be kept.
 
-    The old plan is first withdrawn, which one run at a time can do and which sends those away that begin to build by
-    it; then whoever already builds is looked for. So either of two runs sees the other. Killed in between, the old
-    plan goes back, of which what was removed is unfinished.
+    First the old plan is renamed: only one of several runs succeeds, and a run that is about to build by the old plan
+    no longer finds it and starts over. Then the marks of runs that already build are looked for. In this order one of
+    two runs always notices the other. Where this run is killed in between, the next one puts the old plan back, and
+    whatever shards were removed count as still to be made.
     """
     folder = marker.folder
     path, withdrawn = folder / "plan.json", folder / f"{_WITHDRAWN}{marker.owner}"
@@ -144,7 +146,7 @@ def _replace(marker: RunMarker, text: bytes, new: Plan, keep: bool) -> None:
         path.rename(withdrawn)
     except FileNotFoundError:
         return
-    # Only now, as one of them may have been the one plan there is.
+    # What dead runs left is removed only now: before the rename it could have been the folder's only plan.
     for stale in folder.glob(f"{_WITHDRAWN}*"):
         if stale != withdrawn and stale.name.removeprefix(_WITHDRAWN) not in marker.others():
             stale.unlink(missing_ok=True)
@@ -172,7 +174,7 @@ def _put_back(withdrawn: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a set's shards, receipts first: what is killed here is an unfinished set."""
+    """Remove a set's shards, receipts first, so that a run killed halfway leaves shards that count as to be made."""
     for split in SPLITS:
         for receipt in (folder / split).glob("*.json"):
             receipt.unlink(missing_ok=True)
@@ -183,10 +185,10 @@ def _clear(folder: Path) -> None:
 
 
 def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, source: Source, options: SetOptions) -> Plan:
-    """Return the old plan with the recordings that it has not, or had no use for when they were not as they are now.
+    """Return the old plan with the recordings that are new, or that it left out and that have changed since.
 
-    What it plans was planned by the code of its day and stays so; today's code makes the shards that are new. Raises
-    DareError where recipe or format are others, or a recording of the old shards has vanished or changed.
+    Its shards keep the code version they were planned by; new ones get today's. Raises DareError where recipe or format
+    differ, or a recording of the old shards has vanished or changed.
     """
     remedy = "make the set again with --overwrite"
     if other := _otherwise(old, wanted):
@@ -214,7 +216,7 @@ def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, source: Source, op
 
 
 def _difference(old: Plan, new: Plan) -> str:
-    """Return in what two plans plan for different recordings or make them otherwise, "" where in nothing."""
+    """Return what differs between two plans: recipe or format, else their recordings; "" where nothing does."""
     if other := _otherwise(old, new):
         return other
     before = {one.path: one for one in old.recordings}
@@ -226,16 +228,18 @@ def _difference(old: Plan, new: Plan) -> str:
 
 
 def _otherwise(old: Plan, new: Plan) -> str:
-    """Return in what two plans make otherwise the same recordings, "" where in nothing."""
+    """Return how two plans differ in recipe or format, "" where they do not."""
     if old.format != new.format:
         return f"format {old.format}, now {new.format}"
     theirs, ours = old.recipe, new.recipe
     fields = theirs.differences(ours)
-    told = ", ".join(f"{name} {_told(getattr(theirs, name))}, now {_told(getattr(ours, name))}" for name in fields)
-    return f"recipe: {told}" if fields else ""
+    changes = ", ".join(
+        f"{name} {_listed(getattr(theirs, name))}, now {_listed(getattr(ours, name))}" for name in fields
+    )
+    return f"recipe: {changes}" if fields else ""
 
 
-def _told(value: object) -> object:
+def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 

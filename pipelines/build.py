@@ -14,7 +14,7 @@ from manifests.recipe import Recipe
 from pipelines import plan, shard
 from pipelines.piece import Changes, windows_of
 from pipelines.plan import Task
-from pipelines.shard import Samples
+from pipelines.shard import RecordingWindows
 from pipelines.sources import Source, archive, open_source
 from pipelines.windows import ConditionedSegment
 
@@ -24,11 +24,11 @@ NO_WINDOW = note("no window", "gives no window")
 
 @dataclass(frozen=True)
 class _Done:
-    """What a recording came to: its row, its samples where it has any, its store where it is archived."""
+    """What a recording came to: its row, its windows where it gives any, its store where it is archived."""
 
     row: RecordingRow
-    samples: Samples | None = None
-    stretches: list[ConditionedSegment] = field(default_factory=list)
+    given: RecordingWindows | None = None
+    segments: list[ConditionedSegment] = field(default_factory=list)
     changes: Changes = field(default_factory=dict)
     store: StoreEntry | None = None
 
@@ -41,21 +41,21 @@ def build(task: Task, recipe: Recipe, src: Path, out: Path, lost: frozenset[str]
     """
     source = open_source(src)
     done = [_process(piece, recipe, source, out, task, piece.recording.path in lost) for piece in task.pieces]
-    given = [(one, one.samples, window) for one in done if one.samples for window in one.samples.windows]
-    order = keyed.permutation(keyed.key("windows", recipe.split_seed, task.shard), len(given))
-    shuffled = [given[number] for number in order]
-    samples = [(of_recording, window) for _, of_recording, window in shuffled]
+    in_order = [(one, one.given, window) for one in done if one.given for window in one.given.windows]
+    order = keyed.permutation(keyed.key("windows", recipe.split_seed, task.shard), len(in_order))
+    shuffled = [in_order[number] for number in order]
+    windows = [(given, window) for _, given, window in shuffled]
     written = None
-    if samples and task.format == "zarr":
-        places = [(one.store.path, archive.place(one.stretches, w, recipe)) for one, _, w in shuffled if one.store]
-        written = shard.write_index(out / f"{task.shard}.idx.npz", samples, places, recipe)
-    elif samples:
-        written = shard.write(out / f"{task.shard}.tar", samples, recipe)
-    labels = Counter(recipe.classes[window.label] for _, window in samples if window.label >= 0)
+    if windows and task.format == "zarr":
+        places = [(one.store.path, archive.place(one.segments, w, recipe)) for one, _, w in shuffled if one.store]
+        written = shard.write_index(out / f"{task.shard}.idx.npz", windows, places, recipe)
+    elif windows:
+        written = shard.write(out / f"{task.shard}.tar", windows, recipe)
+    labels = Counter(recipe.classes[window.label] for _, window in windows if window.label >= 0)
     receipt = Receipt(
         shard=task.shard,
         identity=task.identity,
-        samples=len(given),
+        samples=len(windows),
         bytes=written.bytes if written else 0,
         sha256=written.sha256 if written else "",
         index_sha256=written.index_sha256 if written else "",
@@ -91,8 +91,8 @@ def _process(piece: Piece, recipe: Recipe, source: Source, out: Path, task: Task
     if not cut.windows:
         return _Done(_ended(row, "skipped", (NO_WINDOW, *cut.notes)), changes=cut.changes, store=store)
     row = _ended(row, "ok", cut.notes).model_copy(update={"windows": len(cut.windows)})
-    samples = Samples.of(row, piece.recording.slug, cut.windows, cut.scale, recipe)
-    return _Done(row, samples, held.conditioned.stretches, cut.changes, store)
+    given = RecordingWindows.of(row, piece.recording.slug, cut.windows, cut.scale, recipe)
+    return _Done(row, given, held.conditioned.segments, cut.changes, store)
 
 
 def _ended(row: RecordingRow, outcome: Outcome, notes: tuple[Note, ...]) -> RecordingRow:

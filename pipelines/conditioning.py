@@ -1,4 +1,4 @@
-"""Signal: from a recording as read to conditioned stretches, in counts. Pure functions of arrays."""
+"""Signal: from a recording as read to conditioned segments, in counts. Pure functions of arrays."""
 
 import math
 from collections.abc import Collection
@@ -30,12 +30,12 @@ _MARGIN_S = 2.0
 
 @dataclass(frozen=True)
 class Conditioned:
-    """Gapless stretches at the recipe's rate; which of its electrodes they hold, and which of these are interpolated.
+    """Gapless segments at the recipe's rate; which of its electrodes they hold, and which of these are interpolated.
 
     ``clipped`` is the share of samples that int16 could not hold; ``notes`` say which electrodes were unfit to use.
     """
 
-    stretches: list[ConditionedSegment]
+    segments: list[ConditionedSegment]
     present: NDArray[np.bool_]
     interpolated: tuple[str, ...]
     clipped: float
@@ -60,9 +60,9 @@ def condition(
 ) -> Conditioned:
     """Return a recording's signal re-referenced, filtered, resampled and quantised.
 
-    Every stretch holds all the recipe's electrodes, zeros where one is absent: not in the file, flat, or not finite. Of
+    Every segment holds all the recipe's electrodes, zeros where one is absent: not in the file, flat, or not finite. Of
     the file's only the ``planned`` are taken, None for all: names do not tell a difference between two references.
-    Each gap in the recording ends a stretch, so no filter rings across one. Cores lie between ``start_s`` and
+    Each gap in the recording ends a segment, so no filter rings across one. Cores lie between ``start_s`` and
     ``stop_s`` of the file's signal, gaps not counted. Raises DareError where no electrode is usable or one that the
     recipe asks for is not.
     """
@@ -74,7 +74,7 @@ def condition(
     except MissingError as problem:
         raise MissingError(f"{problem} ({text(notes)})" if notes else str(problem)) from None
     present = np.array([row is not None for row in mixed.rows])
-    stretches, num_clipped = [], 0
+    segments, num_clipped = [], 0
     for segment in recording.segments:
         # Pieces of one recording share a grid of samples if each begins where both rates have one.
         shift = -recording.first_sample % _ratio(recording.sfreq, recipe).denominator if segment.start == 0 else 0
@@ -95,9 +95,9 @@ def condition(
         before_s = (recording.first_sample + begin) / recording.sfreq
         core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, counts) for edge_s in (start_s, stop_s)))
         if core:
-            stretches.append(ConditionedSegment(segment.onset_s + shift / recording.sfreq, counts, core))
-    num_samples = int(present.sum()) * sum(stretch.counts.shape[1] for stretch in stretches)
-    return Conditioned(stretches, present, mixed.interpolated, num_clipped / max(1, num_samples), notes)
+            segments.append(ConditionedSegment(segment.onset_s + shift / recording.sfreq, counts, core))
+    num_samples = int(present.sum()) * sum(one.counts.shape[1] for one in segments)
+    return Conditioned(segments, present, mixed.interpolated, num_clipped / max(1, num_samples), notes)
 
 
 def is_notched(sfreq_hz: float, recipe: Recipe) -> bool:
@@ -170,7 +170,7 @@ class _Pass:
 
     @classmethod
     def of(cls, sfreq_hz: float, num_samples: int, recipe: Recipe) -> "_Pass":
-        """Return the pass for a stretch of some length; its blocks are even, none larger than `_BLOCK`."""
+        """Return the pass for a segment of some length; its blocks are even, none larger than `_BLOCK`."""
         up, down = _ratio(sfreq_hz, recipe).as_integer_ratio()
         margin = math.ceil(margin_s(sfreq_hz, recipe) * sfreq_hz / down) * down
         block = math.ceil(num_samples / math.ceil(num_samples / _BLOCK))

@@ -80,11 +80,11 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     if raw.label or not recipe.classes:
         label = recipe.classes.index(raw.label) if recipe.classes else -1
         first = piece.number * round(piece.recording.piece_s / min(recipe.stride_s, recipe.window_s))
-        windows = on_a_grid(conditioned.stretches, label, recipe, first)
+        windows = on_a_grid(conditioned.segments, label, recipe, first)
     else:
         cues, unused = corpus.cues(raw, recording, held.labels, recipe)
         span_s = _true_s(recording, piece.start_s), _true_s(recording, piece.stop_s)
-        windows, lost, changes["edges"] = at_cues(conditioned.stretches, cues, span_s, recipe)
+        windows, lost, changes["edges"] = at_cues(conditioned.segments, cues, span_s, recipe)
         notes += [*unused, *lost]
         if recipe.events != "rows":
             rows, _ = corpus.cues(raw, recording, held.labels, recipe.model_copy(update={"events": "rows"}))

@@ -1,4 +1,4 @@
-"""Plan: which recording goes to which split and shard, settled before any byte of signal is read."""
+"""Plan: which recording goes to which split and shard, decided before any signal is read."""
 
 import math
 from collections import defaultdict
@@ -14,7 +14,7 @@ from pipelines.scan import Tree
 from pipelines.windows import count_on_a_grid
 
 CODE_VERSION = 3
-"""Version of the way from raw bytes to shard bytes; raised by every change that alters a shard."""
+"""Version of the code that turns raw bytes into shard bytes; raised by every change that alters a shard."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Task:
 
 
 def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = None) -> Plan:
-    """Return the plan, ready to be written as plan.json: every recording, its split, its shard or its verdict.
+    """Return the plan, ready to be written as plan.json: every recording with its split, and its shard or its verdict.
 
-    Splits are by subject through a keyed hash of the subject's id, so a larger release leaves every subject where it
-    was; a valid split that the hash leaves empty takes the subject with the smallest hash, where there are two.
-    Where a set grows, the recordings and shards of its ``old`` plan stay as they are in every respect, their subjects
-    keep their side, and the others go to shards of their own, which today's code makes.
+    A keyed hash of its id decides on which side a subject is, so that a larger release leaves every subject where it
+    was. Where the hash leaves valid empty, the subject with the smallest hash goes there, if there are two or more.
+    Where a set grows, the recordings and shards of its ``old`` plan stay as they are, their subjects keep their split,
+    and new recordings go to new shards.
     """
     if options.format == "zarr" and recipe.edges != "drop":
         raise UsageError(
@@ -107,8 +107,8 @@ def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = Non
 def cut_into_pieces(scanned: ScannedRecording, recipe: Recipe, options: SetOptions) -> tuple[float, int]:
     """Return (the seconds of signal, whole strides, that a recording is read in at once, in how many pieces).
 
-    They are (0, 1) where all of it is. Balanced recordings are thinned as a whole, and windows that wrap need both ends
-    of one; such corpora are short. The last piece takes what is left, up to ``piece_grid_s`` more than a piece.
+    They are (0, 1) where it is read at once, as all are whose windows are balanced or wrap, since these depend on the
+    whole recording. The last piece takes what is left, up to ``piece_grid_s`` more than a piece.
     """
     second = max(1.0, scanned.sfreq * len(scanned.channel_map))
     if recipe.balance or recipe.edges == "wrap" or scanned.duration_s * second <= options.piece_samples:
@@ -139,7 +139,7 @@ def tasks(plan: Plan) -> list[Task]:
 
 
 def row(recording: PlannedRecording) -> RecordingRow:
-    """Return the row of a recording before anything is read of it: what is planned for none, or comes first of many."""
+    """Return the row of a recording as it is known before its signal is read."""
     raw, scanned = recording.raw, recording.scanned
     return RecordingRow(
         path=raw.path,
@@ -159,7 +159,7 @@ def row(recording: PlannedRecording) -> RecordingRow:
 
 
 def verdicts(plan: Plan) -> list[RecordingRow]:
-    """Return the rows of the recordings that no shard is planned for, with the reason; unread, they have no sha256."""
+    """Return the rows of the recordings that no shard is planned for, with the reason, and without sha256."""
     return [row(one) for one in plan.recordings if one.scanned.outcome]
 
 

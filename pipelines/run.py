@@ -9,10 +9,25 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from manifests import __version__, manifest
+from manifests import __version__
 from manifests.atomic_io import json_lines, partial_name, sha256_bytes, sha256_file, write_bytes
 from manifests.errors import DareError, RefusedError, UsageError
-from manifests.manifest import SPLITS, ChannelSums, Manifest, Receipt, RecordingRow, SplitEntry
+from manifests.manifest import (
+    OUTCOMES,
+    SPLITS,
+    ChannelSums,
+    Manifest,
+    Receipt,
+    RecordingRow,
+    SplitEntry,
+    choices,
+    commonest,
+    dump,
+    load_receipt,
+    load_set,
+    outcomes,
+    split_entry,
+)
 from manifests.notes import text
 from manifests.plan import Plan
 from manifests.recipe import Recipe
@@ -63,17 +78,17 @@ def preprocess(
         if not _all_done(tasks, folder):
             return None
         # Written anew, perhaps by newer code, the manifest would be another than sets and runs refer to.
-        whole = (None if todo else _folded(folder)) or fold(folder, plan, recipe)
+        manifest = (None if todo else _folded(folder)) or fold(folder, plan, recipe)
     remove_abandoned(folder)
-    return whole
+    return manifest
 
 
 def _folded(folder: Path) -> Manifest | None:
     """Return the manifest that a folder has, None where it has none of this plan and these recordings."""
     try:
-        whole = manifest.load_set(folder)
+        manifest = load_set(folder)
         written = (sha256_file(folder / name) for name in ("plan.json", "recordings.jsonl"))
-        return whole if (whole.plan_sha256, whole.recordings_sha256) == tuple(written) else None
+        return manifest if (manifest.plan_sha256, manifest.recordings_sha256) == tuple(written) else None
     except (DareError, OSError):
         return None
 
@@ -83,14 +98,14 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
     receipts = [_own_receipt(task, folder) for task in planning.tasks(plan)]
     rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan))
     if not any(row.windows for row in rows):
-        raise RefusedError(f"no recording gave a window ({manifest.commonest(rows)})", path=folder)
+        raise RefusedError(f"no recording gave a window ({commonest(rows)})", path=folder)
     table = json_lines(row.as_json() for row in rows)
     write_bytes(folder / "recordings.jsonl", table)
     splits = {
-        split: manifest.split_entry([r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600)
+        split: split_entry([r for r in receipts if r.shard.startswith(f"{split}/")], recipe.window_s / 3600)
         for split in SPLITS
     }
-    whole = Manifest(
+    manifest = Manifest(
         corpus=recipe.corpus,
         corpus_version=plan.corpus_version,
         recipe=recipe,
@@ -108,16 +123,16 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
         window_samples=recipe.window_samples,
         splits=splits,
         signal=_statistics(receipts, recipe),
-        recordings={outcome: sum(row.outcome == outcome for row in rows) for outcome in manifest.OUTCOMES},
-        outcomes=manifest.outcomes(rows),
-        choices=manifest.choices(receipts),
+        recordings={outcome: sum(row.outcome == outcome for row in rows) for outcome in OUTCOMES},
+        outcomes=outcomes(rows),
+        choices=choices(receipts),
         notes=[*plan.notes, *_only_subject(splits, recipe), *_against_published(plan, splits, recipe)],
         format=plan.format,
         code_versions=_code_versions(plan, receipts),
         stores=tuple(sorted((one for r in receipts for one in r.stores), key=lambda one: (one.recording, one.piece))),
     )
-    write_bytes(folder / "manifest.json", manifest.dump(whole))
-    return whole
+    write_bytes(folder / "manifest.json", dump(manifest))
+    return manifest
 
 
 def _whole(rows: list[RecordingRow]) -> list[RecordingRow]:
@@ -129,8 +144,8 @@ def _whole(rows: list[RecordingRow]) -> list[RecordingRow]:
 
 
 def _together(rows: list[RecordingRow]) -> RecordingRow:
-    """Return the sum of a recording's pieces; it is ok as soon as one is, and keeps what befell the others."""
-    worst_last = sorted(rows, key=lambda row: manifest.OUTCOMES.index(row.outcome))
+    """Return the sum of a recording's pieces; it is ok where one of them is, and keeps the notes of all."""
+    worst_last = sorted(rows, key=lambda row: OUTCOMES.index(row.outcome))
     notes = list({one.text: one for row in worst_last for one in row.notes}.values())
     if worst_last[0].outcome == "ok":
         notes = [one for one in notes if one.kind != NO_WINDOW.kind]
@@ -179,7 +194,7 @@ def _done(task: Task, folder: Path, source: Source) -> bool:
 
 def _own_receipt(task: Task, folder: Path) -> Receipt:
     path = folder / f"{task.shard}.json"
-    receipt = manifest.load_receipt(path)
+    receipt = load_receipt(path)
     if receipt.identity != task.identity:
         raise RefusedError("receipt of another plan", path=path, remedy=f"remove {folder} and make the set again")
     return receipt
@@ -202,7 +217,7 @@ def _withdraw_failed(tasks: list[Task], plan: Plan, folder: Path) -> None:
     failed = [
         shard
         for shard, path in paths.items()
-        if path.exists() and any(row.outcome == "failed" for row in manifest.load_receipt(path).recordings)
+        if path.exists() and any(row.outcome == "failed" for row in load_receipt(path).recordings)
     ]
     refuse_other_code(failed, plan, folder)
     if failed:

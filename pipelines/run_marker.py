@@ -1,4 +1,4 @@
-"""Run marker: which runs work in a folder, from any host, known by a file that each keeps fresh while it lives."""
+"""Run marker: which runs work in a folder, from any host, by a file that each run touches while it is alive."""
 
 import os
 import shutil
@@ -12,19 +12,19 @@ from manifests.atomic_io import PARTIAL, partial_name, unwritable
 from manifests.errors import LostError
 
 BEAT_S = 10.0
-"""Seconds between two signs of life."""
+"""Seconds between two touches of a run's mark."""
 
 SILENT_S = 180.0
-"""Seconds without a sign of life after which a run on another host is taken for dead."""
+"""Seconds since the last touch after which a run on another host, whose process cannot be looked up, counts as dead."""
 
 ADOPTING, BUILDING = "settling", "building"
-"""What a run does, in the name of its mark, which earlier versions at work in the same folder read, too."""
+"""What a run does, as the name of its mark says it; earlier versions in the same folder read the same words."""
 
 
 class RunMarker:
     """The mark of a run in the folder it works in: a file named after what it does, its host and its process.
 
-    A run that is `ADOPTING` has not yet made the folder's plan its own, one that is `BUILDING` has.
+    A run that is `ADOPTING` is still settling which plan the folder follows, one that is `BUILDING` makes shards by it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,7 @@ class RunMarker:
 
     @property
     def owner(self) -> str:
-        """What names of this run's files end in."""
+        """The host and process that the names of this run's files end in."""
         return self.path.name.partition(PARTIAL)[2]
 
     def turn(self, deed: str) -> None:
@@ -44,7 +44,10 @@ class RunMarker:
             before.unlink(missing_ok=True)
 
     def listing(self) -> set[str]:
-        """Return the names in the folder as they are now, which on a network disk only a change of one's own tells."""
+        """Return the names in the folder as they are now.
+
+        A network disk may answer from a cache until this host changes the folder, so a file is made and removed first.
+        """
         probe = self.folder / partial_name("probe")
         probe.touch()
         probe.unlink()
@@ -52,7 +55,7 @@ class RunMarker:
 
     def others(self, deed: str = "") -> list[str]:
         """Return the owners of the marks that other living runs have set, all or those that do this deed."""
-        self.path.touch()  # this disk's time, whatever the clocks of the hosts say
+        self.path.touch()  # so that ages are by the disk's clock alone; those of the hosts may differ
         now_s = self.path.stat().st_mtime
         found = []
         for name in sorted(self.listing()):
@@ -65,7 +68,7 @@ class RunMarker:
         return found
 
     def check(self) -> None:
-        """Raise DareError where the mark is gone: somebody emptied the folder under the run."""
+        """Raise DareError where the mark is gone, as somebody emptied the folder while the run worked in it."""
         if not self.path.exists():
             raise LostError(
                 "was emptied while this run worked in it", path=self.folder, remedy="run the same command again"
@@ -74,7 +77,7 @@ class RunMarker:
 
 @contextmanager
 def mark_run(folder: Path) -> Iterator[RunMarker]:
-    """Make the folder and yield the mark of a run that works in it, kept fresh until the block ends.
+    """Make the folder and yield the mark of a run that works in it; a thread touches it until the block ends.
 
     Raises DareError where the folder cannot be written.
     """
@@ -108,10 +111,10 @@ def words(owner: str) -> str:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what the dead were writing below a folder: processes of this host that are no more, and, with nobody
-    at work, all others.
+    """Remove the half-written files below a folder whose writers have died.
 
-    The caller's own mark must be gone, so that the last of several runs sees nobody and removes the rest.
+    Of this host's processes it is known which have ended. Files of other hosts are removed only when no run is at work
+    in the folder. The caller's own mark must be gone, so that the last of several runs finds no other and removes them.
     """
     with mark_run(folder) as marker:
         alone = not marker.others()
@@ -131,7 +134,7 @@ def _parsed(owner: str) -> tuple[str, str]:
 
 
 def _is_dead(owner: str) -> bool:
-    """Return whether an owner is known to be dead: a process of this host that is no more."""
+    """Return whether an owner is known to be dead: a process of this host that has ended."""
     host, process = _parsed(owner)
     if not process.isdigit():
         return True

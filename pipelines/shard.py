@@ -28,11 +28,11 @@ from manifests.store import StoreIndex
 from pipelines.windows import Window
 
 _SYNC_BYTES = 1 << 20
-"""How much of a shard is written before the disk is told to take it."""
+"""Bytes of a shard that are written before the system is asked to start putting them on the disk."""
 
 
 @dataclass(frozen=True)
-class Samples:
+class RecordingWindows:
     """The windows that one recording gives to a shard, and what they have in common.
 
     ``scale`` is µV per count of each electrode, 0 where absent; ``shared`` are the fields of every sidecar.
@@ -47,8 +47,8 @@ class Samples:
     @classmethod
     def of(
         cls, row: RecordingRow, slug: str, windows: list[Window], scale: NDArray[np.float32], recipe: Recipe
-    ) -> "Samples":
-        """Return the samples of a recording."""
+    ) -> "RecordingWindows":
+        """Return the windows of a recording with what their sidecars share."""
         single = [label for name, label in row.channel_map.items() if not derivation(name)]
         references = {split_reference(label)[1] for label in single} - {""}
         shared = {
@@ -77,7 +77,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Written:
-    """What a shard came to: bytes and sha256 of the tar, sha256 of its index, sums over each electrode, µV."""
+    """What was written of a shard: bytes and sha256 of the tar, sha256 of its index, sums over each electrode, µV."""
 
     bytes: int
     sha256: str
@@ -85,8 +85,8 @@ class Written:
     signal: dict[str, ChannelSums]
 
 
-def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> Written:
-    """Write the samples of a shard, in order, to ``path`` and its index beside it.
+def write(path: Path, windows: list[tuple[RecordingWindows, Window]], recipe: Recipe) -> Written:
+    """Write the windows of a shard, in order, to ``path`` and its index beside it.
 
     Raises DareError where the system refuses to.
     """
@@ -95,7 +95,7 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
     sums = np.zeros((3, len(recipe.electrodes)))
     shape = (len(recipe.electrodes), recipe.window_samples)
     array_bytes = NPY_HEADER + 2 * shape[0] * shape[1]
-    # One member is laid out again and again: its header, that of the array, the samples, and zeros up to a whole block.
+    # One buffer serves all windows: tar header, npy header, int16 samples, and zeros up to a whole block.
     member = np.zeros(member_size(array_bytes), np.uint8)
     end = payload_offset() + 2 * shape[0] * shape[1]
     member[payload_offset() - NPY_HEADER : payload_offset()] = np.frombuffer(npy_header(shape), np.uint8)
@@ -106,7 +106,7 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
             digest.update(part)
             stream.write(part)
 
-        for one, window in samples:
+        for one, window in windows:
             key, sidecar = sample_key(recipe.corpus, one.slug, window.number), one.sidecar(window, recipe)
             member[: payload_offset() - NPY_HEADER] = np.frombuffer(tar_header(f"{key}.eeg.npy", array_bytes), np.uint8)
             counts[...] = window.counts
@@ -119,24 +119,24 @@ def write(path: Path, samples: list[tuple[Samples, Window]], recipe: Recipe) -> 
                 begun = begin_sync(stream, begun)
         put(bytes(tar_size(starts[-1]) - starts[-1]))
     offset = np.array([*(np.array(starts[:-1]) + payload_offset()), tar_size(starts[-1])], np.int64)
-    index = Index(**_columns(samples, crcs, recipe), offset=offset).to_bytes()
+    index = Index(**_columns(windows, crcs, recipe), offset=offset).to_bytes()
     write_bytes(path.with_suffix(".idx.npz"), index)
     return Written(tar_size(starts[-1]), digest.hexdigest(), sha256_bytes(index), _by_electrode(sums, recipe))
 
 
 def write_index(
-    path: Path, samples: list[tuple[Samples, Window]], places: list[tuple[str, int]], recipe: Recipe
+    path: Path, windows: list[tuple[RecordingWindows, Window]], places: list[tuple[str, int]], recipe: Recipe
 ) -> Written:
-    """Write the index of a shard whose samples lie in stores alone, each at a place: (store, first sample there)."""
+    """Write the index of a shard whose windows lie in stores alone, each at a place: (store, first sample there)."""
     crcs, sums = [], np.zeros((3, len(recipe.electrodes)))
-    for one, window in samples:
+    for one, window in windows:
         counts = np.ascontiguousarray(window.counts)
         crcs.append(crc32(counts.data))
         _add(sums, counts, one.scale)
     stores = sorted({store for store, _ in places})
     numbers = {store: number for number, store in enumerate(stores)}
     index = StoreIndex(
-        **_columns(samples, crcs, recipe),
+        **_columns(windows, crcs, recipe),
         offset=np.array([first for _, first in places], np.int64),
         store=np.array([numbers[store] for store, _ in places], np.int32),
         stores=np.array(stores, np.str_),
@@ -145,17 +145,19 @@ def write_index(
     return Written(len(index), sha256_bytes(index), sha256_bytes(index), _by_electrode(sums, recipe))
 
 
-def _columns(samples: list[tuple[Samples, Window]], crcs: list[int], recipe: Recipe) -> dict[str, NDArray[Any]]:
-    """Return what an index says of each sample but where it lies."""
-    subjects = {one.row.path: one.row.subject for one, _ in samples}
+def _columns(
+    windows: list[tuple[RecordingWindows, Window]], crcs: list[int], recipe: Recipe
+) -> dict[str, NDArray[Any]]:
+    """Return what an index says of each window but where it lies."""
+    subjects = {one.row.path: one.row.subject for one, _ in windows}
     recordings = sorted(subjects)
     numbers = {path: number for number, path in enumerate(recordings)}
     return {
-        "recording": np.array([numbers[one.row.path] for one, _ in samples], np.int32),
-        "window": np.array([window.number for _, window in samples], np.int32),
-        "start_s": np.array([round(window.start_s, 6) for _, window in samples], np.float64),
-        "label": np.array([window.label for _, window in samples], np.int32),
-        "scale": np.stack([one.scale for one, _ in samples]),
+        "recording": np.array([numbers[one.row.path] for one, _ in windows], np.int32),
+        "window": np.array([window.number for _, window in windows], np.int32),
+        "start_s": np.array([round(window.start_s, 6) for _, window in windows], np.float64),
+        "label": np.array([window.label for _, window in windows], np.int32),
+        "scale": np.stack([one.scale for one, _ in windows]),
         "crc32": np.array(crcs, np.uint32),
         "recordings": np.array(recordings, np.str_),
         "subjects": np.array([subjects[path] for path in recordings], np.str_),

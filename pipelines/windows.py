@@ -1,4 +1,4 @@
-"""Windows: which stretches of a recording become samples, and with which label."""
+"""Windows: which parts of a recording become windows, and with which label."""
 
 import math
 from collections import defaultdict
@@ -23,7 +23,7 @@ class LabelledOnset:
 
 @dataclass(frozen=True)
 class ConditionedSegment:
-    """A gapless stretch of conditioned signal: int16 counts, electrodes × samples at the recipe's rate.
+    """A gapless segment of conditioned signal: int16 counts, electrodes × samples at the recipe's rate.
 
     Windows begin at, or are cued by, the samples of its ``core``; what lies around is there for them to reach into.
     """
@@ -35,7 +35,7 @@ class ConditionedSegment:
 
 @dataclass(frozen=True)
 class Window:
-    """One sample: int16 counts, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none.
+    """One window: int16 counts, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none.
 
     ``number`` tells it from the recording's others.
     """
@@ -46,49 +46,49 @@ class Window:
     counts: NDArray[np.int16]
 
 
-def on_a_grid(stretches: list[ConditionedSegment], label: int, recipe: Recipe, first: int = 0) -> list[Window]:
-    """Return the windows of ``window_s`` that fit at every ``stride_s`` of each gapless stretch, numbered from first.
+def on_a_grid(segments: list[ConditionedSegment], label: int, recipe: Recipe, first: int = 0) -> list[Window]:
+    """Return the windows of ``window_s`` that fit at every ``stride_s`` of each gapless segment, numbered from first.
 
     Of windows that do not overlap none reaches beyond the core, where the next piece's grid begins.
     """
     length, stride = recipe.window_samples, round(recipe.stride_s * recipe.sfreq_hz)
     starts = [
-        (stretch, start)
-        for stretch in stretches
-        for start in stretch.core[::stride]
-        if start + length <= stretch.counts.shape[1] and start + min(length, stride) <= stretch.core.stop
+        (segment, start)
+        for segment in segments
+        for start in segment.core[::stride]
+        if start + length <= segment.counts.shape[1] and start + min(length, stride) <= segment.core.stop
     ]
     return [
-        Window(number, stretch.onset_s + start / recipe.sfreq_hz, label, stretch.counts[:, start : start + length])
-        for number, (stretch, start) in enumerate(starts, first)
+        Window(number, segment.onset_s + start / recipe.sfreq_hz, label, segment.counts[:, start : start + length])
+        for number, (segment, start) in enumerate(starts, first)
     ]
 
 
 def at_cues(
-    stretches: list[ConditionedSegment], cues: list[LabelledOnset], span_s: tuple[float, float], recipe: Recipe
+    segments: list[ConditionedSegment], cues: list[LabelledOnset], span_s: tuple[float, float], recipe: Recipe
 ) -> tuple[list[Window], list[Note], int]:
     """Return (the windows ``offset_s`` from the cues in a span, notes on those without, how many leave the signal).
 
-    A window that leaves its gapless stretch is dropped (``edges = "drop"``), filled with zeros (``pad``), or takes
-    what is missing from the stretch's other end (``wrap``, as published for TUEV). A stretch shorter than a window
+    A window that leaves its gapless segment is dropped (``edges = "drop"``), filled with zeros (``pad``), or takes
+    what is missing from the segment's other end (``wrap``, as published for TUEV). A segment shorter than a window
     has none. Cues are numbered over all spans.
     """
-    fit = [stretch for stretch in stretches if stretch.counts.shape[1] >= recipe.window_samples]
+    fit = [segment for segment in segments if segment.counts.shape[1] >= recipe.window_samples]
     windows: list[Window] = []
     num_here = num_outside = num_beyond = 0
     for number, cue in enumerate(cues):
         if not span_s[0] - _TINY_S <= cue.onset_s < span_s[1] - _TINY_S:
             continue
         num_here += 1
-        stretch = next((one for one in fit if _holds(one, cue.onset_s, recipe.sfreq_hz)), None)
-        if stretch is None:
+        segment = next((one for one in fit if _holds(one, cue.onset_s, recipe.sfreq_hz)), None)
+        if segment is None:
             num_outside += 1
             continue
-        start = round((cue.onset_s + recipe.offset_s - stretch.onset_s) * recipe.sfreq_hz)
-        num_beyond += not 0 <= start <= stretch.counts.shape[1] - recipe.window_samples
-        window = _cut(stretch.counts, start, recipe.window_samples, recipe.edges)
+        start = round((cue.onset_s + recipe.offset_s - segment.onset_s) * recipe.sfreq_hz)
+        num_beyond += not 0 <= start <= segment.counts.shape[1] - recipe.window_samples
+        window = _cut(segment.counts, start, recipe.window_samples, recipe.edges)
         if window is not None:
-            windows.append(Window(number, stretch.onset_s + start / recipe.sfreq_hz, cue.label, window))
+            windows.append(Window(number, segment.onset_s + start / recipe.sfreq_hz, cue.label, window))
     outside = "{count} of {total} events lie outside the signal or in a gap: dropped"
     beyond = "{count} of {total} events reach beyond an end of the signal or into a gap: dropped"
     num_lost = num_here - num_outside - len(windows)
@@ -100,7 +100,7 @@ def at_cues(
 
 
 def happened(*notes: Note) -> list[Note]:
-    """Return the notes on what befell any events at all: those whose ``count`` is not 0."""
+    """Return the notes whose ``count`` of events is not 0."""
     return [one for one in notes if one.figures["count"]]
 
 
@@ -151,9 +151,9 @@ def count_on_a_grid(duration_s: float, recipe: Recipe) -> int:
     return max(0, samples // round(recipe.stride_s * recipe.sfreq_hz) + 1) if samples >= 0 else 0
 
 
-def _holds(stretch: ConditionedSegment, onset_s: float, sfreq_hz: float) -> bool:
-    duration_s: float = stretch.counts.shape[1] / sfreq_hz
-    return -_TINY_S <= onset_s - stretch.onset_s < duration_s - _TINY_S
+def _holds(segment: ConditionedSegment, onset_s: float, sfreq_hz: float) -> bool:
+    duration_s: float = segment.counts.shape[1] / sfreq_hz
+    return -_TINY_S <= onset_s - segment.onset_s < duration_s - _TINY_S
 
 
 def _cut(counts: NDArray[np.int16], start: int, length: int, edges: str) -> NDArray[np.int16] | None:

@@ -1,4 +1,4 @@
-"""Workers: tasks over processes, here or of a dask cluster, that may be killed without anything else being lost."""
+"""Workers: tasks spread over processes, local or of a dask cluster; one that is killed loses only its own task."""
 
 import ctypes
 import json
@@ -25,10 +25,10 @@ from pipelines.build import build
 from pipelines.plan import Task
 
 ENVIRONMENT = {
-    # With dask's own allocator settings every large array is mapped and unmapped anew: slower than one process.
+    # By dask's own settings the allocator returns every large array to the system: slower than a single process.
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    # A worker has one core; threads of its libraries would take those of the others.
+    # A worker has one core; threads of its libraries would take the cores of the other workers.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -46,17 +46,19 @@ _DASK = {
     "distributed.admin.tick.interval": "1s",
     "distributed.comm.timeouts.connect": "60s",
 }
-"""A worker holds the one task that it builds, so that its death speaks against no other; a busy one is not dead.
+"""How dask is set up.
 
-Dask's watching itself, fifty times a second in every process, costs 50 ms of each second more than once a second does.
+No task fails for another's sake: a worker is given one task at a time, and a task whose worker died is not tried again
+by dask. A worker that is too busy to answer is not given up (``worker-ttl``). Dask's monitoring ticks once a second, as
+its default of fifty ticks costs each process 50 ms of every second.
 """
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who builds: ``count`` processes here, or those of a dask scheduler (its address or scheduler file).
+    """Who builds: ``count`` local processes, or those of a dask scheduler (its address or scheduler file).
 
-    ``part`` (i, n) takes the i-th of every n shards, for job arrays that know of no scheduler.
+    ``part`` (i, n) takes the i-th of every n shards, for job arrays without a scheduler.
     """
 
     count: int = 1
@@ -67,8 +69,8 @@ class Workers:
 def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: Workers) -> Iterator[Receipt]:
     """Yield receipts as shards get done: in this process where one worker is asked for, else on dask.
 
-    A task whose worker is killed goes to `build_isolated` when all others are done. One worker alone is this process:
-    what kills it ends the run, and the same command with two gets past it.
+    A task whose worker was killed is built again by `build_isolated`, after all others. With one worker there is only
+    this process: what kills it ends the run, and the same command with two workers gets past that recording.
     """
     if not tasks:
         return
@@ -106,7 +108,7 @@ def built(tasks: list[Task], recipe: Recipe, src: Path, folder: Path, workers: W
 
 
 def _keep_pages() -> None:
-    """Have glibc keep what is freed, as `ENVIRONMENT` has it do in workers; another C library goes on as it is."""
+    """Have glibc keep freed memory, as `ENVIRONMENT` does in workers; nothing is done with another C library."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_TRIM_THRESHOLD, 1 << 30)
@@ -114,10 +116,11 @@ def _keep_pages() -> None:
 
 
 def build_isolated(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt:
-    """Return the receipt of a task whose worker was killed, once it is built in a process of its own, come what may.
+    """Build a task whose worker was killed in a process of its own and return its receipt.
 
-    Where that process is killed too, each recording is built in one, and the shard without those that kill theirs;
-    where even that is killed, without any: then all its recordings have failed.
+    Where that process is killed as well, each recording is tried in one of its own, and the shard is built without
+    those whose process was killed. Where even that is killed, the shard is built without any: all its recordings have
+    failed.
     """
     if not _lives(task, recipe, src, folder):
         paths = dict.fromkeys(piece.recording.path for piece in task.pieces)
@@ -138,7 +141,7 @@ def _only(task: Task, path: str) -> Task:
 
 
 def _lives(task: Task, recipe: Recipe, src: Path, folder: Path, lost: list[str] | None = None) -> bool:
-    """Build a task in a process of its own and return whether that lived; DareError where the output is refused."""
+    """Build a task in a process of its own and return whether that survived; DareError where it cannot write."""
     asked = {
         "shard": {"shard": task.shard, "identity": task.identity, "format": task.format},
         "pieces": [[piece.recording.as_json(), piece.number] for piece in task.pieces],
@@ -166,7 +169,7 @@ def _lives(task: Task, recipe: Recipe, src: Path, folder: Path, lost: list[str] 
 
 
 def _child() -> None:
-    """Build the task that the first line of stdin tells of; its end, that of the parent, is the end."""
+    """Build the task that the first line of stdin describes; exit when stdin ends, as then the parent has died."""
     asked = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     remedy = "run the same command again"
@@ -194,15 +197,15 @@ def _unless_done(task: Task, recipe: Recipe, src: Path, folder: Path) -> Receipt
 
 @contextmanager
 def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
-    """Yield a dask client of the scheduler that was named, or of processes started here and ended afterwards.
+    """Yield a dask client of the scheduler that was named, or of local processes that end with the block.
 
-    These have no limit of memory but the machine's: dask's own would pause them at a share of it and wait for ever.
+    Local processes have no memory limit but the machine's: at a limit of dask's they would be paused for ever.
     """
     import dask
     from distributed import Client, LocalCluster
 
     for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it would log is told by this command
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # this command reports the same in its own words
     if workers.scheduler:
         by_file = Path(workers.scheduler).is_file()
         try:
@@ -228,15 +231,16 @@ def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach, as this one ends them in good order; it is deaf itself meanwhile.
+    """Ignore Ctrl-C and put off SIGTERM while the block starts processes.
 
-    A SIGTERM is heard afterwards: half a cluster cannot be ended.
+    The processes inherit that they ignore Ctrl-C: this one ends them in good order. A SIGTERM takes effect after the
+    block, as a cluster that is half started cannot be ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     asked: list[int] = []
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which, unlike a handler or a mask, they inherit
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a handler or a mask would not be inherited
     end = signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     try:
         yield

@@ -40,11 +40,11 @@ class Options(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _tuples_of_one(cls, told: dict[str, Any]) -> dict[str, Any]:
+    def _tuples_of_one(cls, fields: dict[str, Any]) -> dict[str, Any]:
         several = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is tuple}
         return {
             name: [value] if name in several and not isinstance(value, list | tuple) else value
-            for name, value in told.items()
+            for name, value in fields.items()
         }
 
     @classmethod

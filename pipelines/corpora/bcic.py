@@ -78,8 +78,8 @@ class Graz(Corpus):
             return self._bnci_cues(raw, recording), []
         codes = {str(_FIRST_CUE + label): 1 + label for label in range(len(self.CLASSES))}
         events = [event for event in recording.events if event.text in (*codes, _UNKNOWN_CUE)]
-        told = [codes.get(event.text, 0) for event in events]
-        truth = told
+        from_cues = [codes.get(event.text, 0) for event in events]
+        truth = from_cues
         if raw.label_file:
             truth = matlab.whole_numbers(raw.label_file, labels, "data.y", "classlabel")
         if len(truth) != len(events):
@@ -92,7 +92,7 @@ class Graz(Corpus):
             raise MissingError(
                 f"holds no cue ({', '.join(codes)} or {_UNKNOWN_CUE})", path=raw.path, remedy="get the file again"
             )
-        for event, label, code in zip(events, truth, told, strict=True):
+        for event, label, code in zip(events, truth, from_cues, strict=True):
             if label not in codes.values() or code not in (0, label):
                 raise RefusedError(
                     f"the cue at {event.onset_s:.3f} s is {event.text}, its label {label}",

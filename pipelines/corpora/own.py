@@ -140,14 +140,14 @@ class Own(Corpus):
         if table.path and table.subject and not first[table.subject]:
             nobody = note("no subject", "its row in {names} names no subject", [table.file])
             return raw.model_copy(update={"skip": nobody})
-        told: dict[str, object] = {}
+        stated: dict[str, object] = {}
         if table.path and table.subject:
-            told["subject"] = f"{raw.subject.partition(':')[0]}:{first[table.subject]}"
+            stated["subject"] = f"{raw.subject.partition(':')[0]}:{first[table.subject]}"
         if table.path and table.session:
-            told["session"] = first[table.session]
+            stated["session"] = first[table.session]
         if table.split:
-            told["test"] = first[table.split] in self._layout.test
-        raw = raw.model_copy(update=told)
+            stated["test"] = first[table.split] in self._layout.test
+        raw = raw.model_copy(update=stated)
         return self._labelled(raw, first[table.label]) if has_label and not raw.skip else raw
 
     def _events(self, raw: RawRecording, recording: Recording, content: bytes) -> list[Event]:

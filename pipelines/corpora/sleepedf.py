@@ -59,7 +59,7 @@ class SleepEdf(Corpus):
         """Return a cue for each window that lies within one stage, wake only as near to sleep as ``wake_margin_s``.
 
         Nothing is made of movement time and of what was not scored (?); it is counted, as is the wake left out. Stages
-        that end before the signal are told of.
+        that end before the signal are noted.
         """
         margin_s = WakeOptions.of(recipe).wake_margin_s
         stages = _stages(raw.label_file, labels)

@@ -74,13 +74,12 @@ def html(facts: Facts) -> str:
 
 def _html_row(row: Facts) -> str:
     cells = "".join(f"<td{_class_of(place)}>{escape(cell)}</td>" for place, cell in enumerate(_cells(row)[:-1]))
-    told = "".join(f'<div class="findings">{escape(_said(one["text"]))}</div>' for one in row["findings"])
+    verdict = f'<div class="{row["outcome"]}">{escape(_verdict(row))}</div>'
+    findings = "".join(f'<div class="findings">{escape(_said(one["text"]))}</div>' for one in row["findings"])
     channels = ", ".join(f"{name} = {label}" for name, label in row["channel_map"].items())
     missing = f"<p>missing: {escape(', '.join(row['missing']))}</p>" if row["missing"] else ""
     folded = f"<details><summary>{len(row['channel_map'])}</summary>{escape(_said(channels))}{missing}</details>"
-    return (
-        f'<tr>{cells}<td><div class="{row["outcome"]}">{escape(_verdict(row))}</div>{told}</td><td>{folded}</td></tr>'
-    )
+    return f"<tr>{cells}<td>{verdict}{findings}</td><td>{folded}</td></tr>"
 
 
 def _class_of(column: int) -> str:
@@ -189,8 +188,8 @@ def _choices(choices: Facts) -> list[str]:
         value = choice["value"]
         skips = {other: count for other, count in choice.get("would_skip", {}).items() if other != value}
         others = ", ".join(f"{other} {count}" for other, count in skips.items())
-        told = f"{field} = {value:g}" if isinstance(value, float) else f"{field} = {value}"
-        points.append(f"{told}: {seen[field]}" + (f"; would skip for their channels: {others}" if others else ""))
+        stated = f"{field} = {value:g}" if isinstance(value, float) else f"{field} = {value}"
+        points.append(f"{stated}: {seen[field]}" + (f"; would skip for their channels: {others}" if others else ""))
     return points
 
 

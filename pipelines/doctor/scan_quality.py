@@ -36,7 +36,7 @@ PLAUSIBLE_SD_UV = (0.5, 2000.0)
 """Median standard deviation of scalp EEG in µV; outside of it the unit is more likely wrong than the brain odd."""
 
 CLIPPED_SHARE = 0.001
-"""Share of a channel's samples at its highest or lowest value that is told."""
+"""Share of a channel's samples at its highest or lowest value above which it is reported."""
 
 _ONE_PROCESS = 48  # recordings that are read sooner than other processes have started
 
@@ -152,8 +152,8 @@ def _num_windows(planned: PlannedRecording, stretch: Recording, recipe: Recipe, 
     """Return how many windows a recording without gaps or rejected windows gives: silence as long is cut as it is."""
     scanned = planned.scanned
     silence = np.broadcast_to(np.float32(0), (len(stretch.electrodes), round(scanned.duration_s * stretch.sfreq)))
-    whole = (Segment(0, silence.shape[1], 0.0),)
-    recording = replace(stretch, data_uv=silence, segments=whole, notes=(), first_sample=0)
+    gapless = (Segment(0, silence.shape[1], 0.0),)
+    recording = replace(stretch, data_uv=silence, segments=gapless, notes=(), first_sample=0)
     num_samples = int(scanned.duration_s * recipe.sfreq_hz + 1e-6)
     counts = np.broadcast_to(np.int16(0), (len(recipe.electrodes), num_samples))
     present = np.ones(len(recipe.electrodes), np.bool_)
@@ -211,8 +211,8 @@ def _findings(
     if measures.not_finite:
         found.append(_finding("not finite", f"{', '.join(measures.not_finite)}: NaN or infinite, taken as absent"))
     if clipped := {name: share for name, share in measures.clipped.items() if share > CLIPPED_SHARE}:
-        told = ", ".join(f"{name} {share:.1%}" for name, share in clipped.items())
-        found.append(_finding("clipped", f"samples held at the highest or lowest value: {told}"))
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in clipped.items())
+        found.append(_finding("clipped", f"samples held at the highest or lowest value: {shares}"))
     low, high = PLAUSIBLE_SD_UV
     found += [_finding(note.kind, note.text) for note in sampled["unit"]]
     if measures.sd_uv is not None and not low <= measures.sd_uv <= high:

@@ -152,14 +152,14 @@ def _block(path: Path, text: str, matrix: Matrix, arrays: Arrays, begin: int) ->
     axes = arrays.axes.split()
     # MATLAB drops last axes of length 1.
     shape = matrix.shape + (1,) * (len(axes) - len(matrix.shape))
-    told = f"{text} is {' × '.join(map(str, matrix.shape))}"
+    has_shape = f"{text} is {' × '.join(map(str, matrix.shape))}"
     if len(shape) != len(axes) or not math.prod(shape):
-        raise DamagedError(f"{told}, which is not {' × '.join(axes)}", path=path)
+        raise DamagedError(f"{has_shape}, which is not {' × '.join(axes)}", path=path)
     channel = axes.index("channel")
     if shape[channel] != len(arrays.labels):
         others = [axis for axis, size in enumerate(shape) if size == len(arrays.labels)]
         if not others:
-            raise DamagedError(f"{told}, no axis of which has its {len(arrays.labels)} channels", path=path)
+            raise DamagedError(f"{has_shape}, no axis of which has its {len(arrays.labels)} channels", path=path)
         axes[channel], axes[others[0]] = axes[others[0]], "channel"
     trial_axes = [axis for axis, name in enumerate(axes) if name not in ("channel", "time")]
     sizes = [shape[axis] for axis in trial_axes]

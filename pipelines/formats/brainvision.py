@@ -19,12 +19,12 @@ def parse(path: Path) -> SampledFile:
         raise RefusedError("is the header of a BrainVision recording: give it the ending .vhdr", path=path)
     text = path.read_text("latin-1")
     for key in ("DataFile", "MarkerFile"):
-        told = re.search(rf"^{key}\s*=\s*(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
-        if told and (Path(told[1]).name != told[1] or not path.with_name(told[1]).is_file()):
+        named = re.search(rf"^{key}\s*=\s*(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
+        if named and (Path(named[1]).name != named[1] or not path.with_name(named[1]).is_file()):
             raise MissingError(
-                f"its {key} {told[1]} is not beside it", path=path, remedy="put it there, or correct the name in it"
+                f"its {key} {named[1]} is not beside it", path=path, remedy="put it there, or correct the name in it"
             )
-        if key == "DataFile" and not told:
+        if key == "DataFile" and not named:
             raise MissingError("names no DataFile, which would hold its samples", path=path)
     with error_context(path, "BrainVision"):
         raw = mne.io.read_raw_brainvision(path, eog=(), preload=False, verbose="error")

@@ -122,9 +122,9 @@ def parse(path: Path) -> EdfFile:
         _require_bytes(path, size, data_offset)
         channels = _rows(file.read(data_offset - _BLOCK_BYTES), _CHANNEL_WIDTHS, num_channels)
     notes = []
-    if (told := fixed["header bytes"]) != str(data_offset):
+    if (stated := fixed["header bytes"]) != str(data_offset):
         says = "header length {names!r}: {channels} channels make it {bytes} bytes"
-        notes.append(note("header length", says, [told], channels=num_channels, bytes=data_offset))
+        notes.append(note("header length", says, [stated], channels=num_channels, bytes=data_offset))
     dtype = "<i3" if raw[0] == 0xFF else "<i2"
     record_s, duration_notes = _record_duration(path, fixed, channels)
     signals, spans, record_bytes, channel_notes = _layout(path, channels, record_s, dtype)

@@ -56,15 +56,15 @@ class Archive:
         Raises DareError where it is unfinished, holds no stores, or was made with another signal than the recipe's.
         """
         kept = _opened(self.folder)
-        _refuse_other_signal(kept.whole.recipe, recipe, self.folder)
+        _refuse_other_signal(kept.manifest.recipe, recipe, self.folder)
         recordings = [one.scanned for one in kept.plan.recordings]
         paths = sorted({path for one in recordings for path in (one.path, one.raw.label_file) if path})
         found = {raw.path: raw.skip for raw in corpus_of(recipe).find(paths, recipe)}
         order = {path: number for number, path in enumerate(found)}
         recordings.sort(key=lambda one: order.get(one.path, len(order)))  # what was appended lies among the others
-        scanned = [_scanned(one, kept.whole.recipe, recipe, found.get(one.path)) for one in recordings]
+        scanned = [_scanned(one, kept.manifest.recipe, recipe, found.get(one.path)) for one in recordings]
         progress(len(scanned), len(scanned))
-        return Tree(scanned, kept.whole.corpus_version, 0, len(scanned) if kept.plan.whole else 0)
+        return Tree(scanned, kept.manifest.corpus_version, 0, len(scanned) if kept.plan.whole else 0)
 
     def read(self, piece: Piece, _recipe: Recipe) -> ConditionedRecording:
         """Return what the archive keeps of a planned recording, or of the piece that is meant.
@@ -83,7 +83,7 @@ class Archive:
             is_whole = measure(path)[1] == entry.sha256
             store = Store(path)
             facts = store.facts()
-            stretches = [
+            segments = [
                 ConditionedSegment(one.onset_s, store.read(one.start, one.stop), range(*one.core))
                 for one in facts.stretches
             ]
@@ -99,7 +99,7 @@ class Archive:
                 f"where these windows need {piece.recording.piece_s:g} s",
                 remedy="take it from its raw file",
             )
-        return _conditioned(facts, stretches)
+        return _conditioned(facts, segments)
 
     def sha256(self, recording: PlannedRecording) -> str:
         """Return the hash of the raw file that a recording was read from."""
@@ -125,7 +125,7 @@ def keep(out: Path, piece: Piece, held: ConditionedRecording, sha256: str, recip
     """
     recording = piece.recording
     path = path_of(recording.split, recording.slug, piece.number, piece.is_cut)
-    parts = [stretch.counts for stretch in held.conditioned.stretches]
+    parts = [segment.counts for segment in held.conditioned.segments]
     nothing = np.zeros((len(recipe.electrodes), 0), np.int16)
     num_bytes, written = write(out / path, parts or [nothing], _facts(piece, held, sha256, recipe))
     return StoreEntry(
@@ -138,17 +138,17 @@ def keep_failure(piece: Piece, reason: str) -> StoreEntry:
     return StoreEntry(recording=piece.recording.path, piece=piece.number, path="", bytes=0, sha256="", failure=reason)
 
 
-def place(stretches: list[ConditionedSegment], window: Window, recipe: Recipe) -> int:
-    """Return the sample of a store, which holds these stretches, that a window begins with.
+def place(segments: list[ConditionedSegment], window: Window, recipe: Recipe) -> int:
+    """Return the sample of a store, which holds these segments, that a window begins with.
 
     Raises ValueError for a window that is not there as it is: padded, or wrapped about an end.
     """
     before = 0
-    for stretch in stretches:
-        start = round((window.start_s - stretch.onset_s) * recipe.sfreq_hz)
-        if start >= 0 and np.array_equal(stretch.counts[:, start : start + recipe.window_samples], window.counts):
+    for segment in segments:
+        start = round((window.start_s - segment.onset_s) * recipe.sfreq_hz)
+        if start >= 0 and np.array_equal(segment.counts[:, start : start + recipe.window_samples], window.counts):
             return before + start
-        before += stretch.counts.shape[1]
+        before += segment.counts.shape[1]
     raise ValueError(f"the window at {window.start_s:g} s is no part of the recording")
 
 
@@ -156,12 +156,12 @@ class _Kept:
     """A finished shard set that holds stores."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.whole = folder, load_set(folder)
-        if self.whole.format == "webdataset":
+        self.folder, self.manifest = folder, load_set(folder)
+        if self.manifest.format == "webdataset":
             raise RefusedError(
                 "is a shard set without an archive", path=folder, remedy="make it with --format zarr or both"
             )
-        self.entries = {(entry.recording, entry.piece): entry for entry in self.whole.stores}
+        self.entries = {(entry.recording, entry.piece): entry for entry in self.manifest.stores}
 
     @cached_property
     def plan(self) -> Plan:
@@ -193,15 +193,15 @@ def _refuse_other_signal(made: Recipe, recipe: Recipe, src: Path) -> None:
         theirs, ours = getattr(made, name), getattr(recipe, name)
         if theirs != ours:
             raise RefusedError(
-                f"was made with {name} {_told(theirs)}, the recipe has {_told(ours)}",
+                f"was made with {name} {_as_setting(theirs)}, the recipe has {_as_setting(ours)}",
                 path=src,
-                remedy=f"--set {name}={_told(theirs)}, or start from the raw recordings",
+                remedy=f"--set {name}={_as_setting(theirs)}, or start from the raw recordings",
             )
 
 
-def _told(value: object) -> str:
+def _as_setting(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(_told, value))
+        return ",".join(map(_as_setting, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -223,7 +223,7 @@ def _scanned(one: ScannedRecording, made: Recipe, recipe: Recipe, skip: Note | N
 def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe) -> StoredRecording:
     """Return the facts of a store: what the samples are, and what else cutting windows from them takes."""
     recording, conditioned, planned = held.recording, held.conditioned, piece.recording
-    ends = np.cumsum([0, *(stretch.counts.shape[1] for stretch in conditioned.stretches)]).tolist()
+    ends = np.cumsum([0, *(segment.counts.shape[1] for segment in conditioned.segments)]).tolist()
     return StoredRecording(
         corpus=recipe.corpus,
         recording=planned.path,
@@ -244,7 +244,7 @@ def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe
         clipped=conditioned.clipped,
         stretches=tuple(
             StoredStretch(onset_s=one.onset_s, start=start, stop=stop, core=(one.core.start, one.core.stop))
-            for one, start, stop in zip(conditioned.stretches, ends[:-1], ends[1:], strict=True)
+            for one, start, stop in zip(conditioned.segments, ends[:-1], ends[1:], strict=True)
         ),
         labels=b64encode(held.labels).decode(),
         events=tuple(
@@ -265,7 +265,7 @@ def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe
     )
 
 
-def _conditioned(facts: StoredRecording, stretches: list[ConditionedSegment]) -> ConditionedRecording:
+def _conditioned(facts: StoredRecording, segments: list[ConditionedSegment]) -> ConditionedRecording:
     recording = Recording(
         electrodes=facts.raw.electrodes,
         data_uv=np.zeros((len(facts.raw.electrodes), 0), np.float32),
@@ -276,5 +276,5 @@ def _conditioned(facts: StoredRecording, stretches: list[ConditionedSegment]) ->
         first_sample=facts.raw.first_sample,
     )
     present = np.array(facts.scale) > 0
-    conditioned = Conditioned(stretches, present, facts.interpolated, facts.clipped, facts.conditioning)
+    conditioned = Conditioned(segments, present, facts.interpolated, facts.clipped, facts.conditioning)
     return ConditionedRecording(recording, conditioned, b64decode(facts.labels))

@@ -280,6 +280,16 @@ def test_recipe_of_every_corpus_states_its_licence_and_what_to_cite() -> None:
         assert "  " not in recipe.citation
 
 
+def test_own_recipe_of_a_known_corpus_has_its_facts(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('corpus = "tuev"\nelectrodes = ["C3"]\nnotch_hz = 60\nlicence = "another"\n')
+    own, shipped = recipes.load("tuev", file=file), recipes.load("tuev")
+    assert own.licence == "another"
+    assert (own.citation, own.unlinkable) == (shipped.citation, shipped.unlinkable)
+    file.write_text('corpus = "mine"\nelectrodes = ["C3"]\nnotch_hz = 60\n')
+    assert (recipes.load("mine", file=file).licence, recipes.load("mine", file=file).citation) == ("", "")
+
+
 def test_set_of_the_first_release_is_probed_by_the_electrodes_it_was() -> None:
     found = {corpus: manifests.load_set(RELEASE / corpus).recipe for corpus in ("bcic2b", "physionetmi", "tuab")}
     assert all(recipe.lacked >= recipes.FACTS for recipe in found.values())

@@ -330,7 +330,7 @@ def test_archive_refuses_whatever_shapes_its_signal() -> None:
 
     def conditioned(recipe: Recipe) -> tuple[bytes, ...]:
         found = condition(recording, recipe)
-        parts = [stretch.counts for stretch in found.stretches]
+        parts = [segment.counts for segment in found.segments]
         return (*(part.tobytes() for part in parts), str([part.shape for part in parts]).encode(), bytes(found.present))
 
     shaping = {

@@ -67,8 +67,8 @@ def test_loud_recording_is_conditioned_as_by_mne_up_to_its_ends(real: Path, name
     """
     path = real / "eegmmidb" / "S001" / f"{name}.edf"
     recipe = recipes.load("physionetmi", settings=("notch_hz=60", "sfreq_hz=256"))
-    (stretch,) = condition(readers.read(path, recipe.electrodes), recipe).stretches
-    found_uv = stretch.counts * recipe.quantum_uv
+    (segment,) = condition(readers.read(path, recipe.electrodes), recipe).segments
+    found_uv = segment.counts * recipe.quantum_uv
     raw = mne.io.read_raw_edf(path, preload=True, verbose="error")
     labels = {canonical(label): label for label in raw.ch_names}
     raw.pick([labels[electrode] for electrode in recipe.electrodes])
@@ -192,7 +192,7 @@ def test_windows_of_a_discontinuous_recording_lie_in_its_stretches(
     recipe = recipes.load("eegmat", settings=(*settings, "classes=[]")).model_copy(
         update={"electrodes": recording.electrodes}
     )
-    windows = on_a_grid(condition(recording, recipe).stretches, -1, recipe)
+    windows = on_a_grid(condition(recording, recipe).segments, -1, recipe)
     assert [round(window.start_s, 3) for window in windows] == starts_s
 
 
@@ -202,7 +202,7 @@ def test_filter_does_not_ring_across_a_gap() -> None:
     both = np.concatenate([quiet, loud])[None].astype(np.float32)
 
     def conditioned(data_uv: NDArray[np.float32], *segments: Segment) -> NDArray[np.float32]:
-        first, *_ = condition(Recording(("C3",), data_uv, 200.0, (), segments, ()), recipe).stretches
+        first, *_ = condition(Recording(("C3",), data_uv, 200.0, (), segments, ()), recipe).segments
         return first.counts * recipe.quantum_uv
 
     alone = conditioned(both[:, :2000], Segment(0, 2000, 0.0))
@@ -237,9 +237,9 @@ def test_electrode_that_is_not_finite_is_absent_and_named(bad: float) -> None:
     conditioned = condition(recording, recipe)
     assert conditioned.present.tolist() == [True, False]
     assert [note.text for note in conditioned.notes] == ["C4 is not finite: taken as absent"]
-    (stretch,) = conditioned.stretches
-    assert stretch.counts[0].any()
-    assert not stretch.counts[1].any()
+    (segment,) = conditioned.segments
+    assert segment.counts[0].any()
+    assert not segment.counts[1].any()
 
 
 def test_value_that_is_not_finite_in_a_gap_is_no_fault() -> None:
@@ -249,7 +249,7 @@ def test_value_that_is_not_finite_in_a_gap_is_no_fault() -> None:
     segments = (Segment(0, 3000, 0.0), Segment(4000, 10_000, 16.0))
     conditioned = condition(Recording(("C3",), data_uv, 250.0, (), segments, ()), recipe)
     assert (conditioned.present.tolist(), conditioned.notes) == ([True], ())
-    assert [stretch.onset_s for stretch in conditioned.stretches] == [0.0, 16.0]
+    assert [segment.onset_s for segment in conditioned.segments] == [0.0, 16.0]
 
 
 def test_recording_with_no_electrode_left_is_refused() -> None:

@@ -170,7 +170,7 @@ def test_killed_at_any_write_and_run_again_gives_the_same_bytes(raw: Path, tmp_p
     assert unlike == []
 
 
-def test_partial_files_of_the_dead_are_swept(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
+def test_partial_files_of_dead_runs_are_removed(raw: Path, tmp_path: Path, one_go: dict[str, bytes]) -> None:
     folder = preprocess("tuab", raw / "tuab", tmp_path, *MANY_SHARDS)
     (folder / "train" / "000000.tar.partial-host-1-12345678").write_bytes(b"half")
     (folder / "manifest.json").unlink()

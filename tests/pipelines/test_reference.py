@@ -38,9 +38,9 @@ def as_raw(uv: dict[str, NDArray[np.float64]]) -> mne.io.RawArray:
 
 
 def assert_same(found: Conditioned, expected_uv: NDArray[np.float64]) -> None:
-    (stretch,) = found.stretches
+    (segment,) = found.segments
     inner = slice(400, -400)  # continued differently at the ends
-    np.testing.assert_allclose(stretch.counts[:, inner] * QUANTUM_UV, expected_uv[:, inner], rtol=0, atol=0.01)
+    np.testing.assert_allclose(segment.counts[:, inner] * QUANTUM_UV, expected_uv[:, inner], rtol=0, atol=0.01)
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def test_interpolation_is_that_of_mne(real: Path, lost: tuple[str, ...]) -> None
     raw = mne.io.RawArray(whole.data_uv * 1e-6, info, verbose="error").set_montage(places)
     raw.info["bads"] = [spelt[name] for name in lost]
     raw.interpolate_bads(verbose="error").filter(1, 75, verbose="error").notch_filter(50, verbose="error")
-    (stretch,) = found.stretches
+    (segment,) = found.segments
     for name in lost:
-        ours_uv = stretch.counts[recipe.electrodes.index(name)] * recipe.quantum_uv
+        ours_uv = segment.counts[recipe.electrodes.index(name)] * recipe.quantum_uv
         expected_uv = raw.get_data(spelt[name], units="uV")[0]
         np.testing.assert_allclose(ours_uv[1000:-1000], expected_uv[1000:-1000], rtol=0, atol=recipe.quantum_uv)
 

@@ -1,4 +1,4 @@
-"""Who is at work in a folder is known across hosts, and only what the dead left is swept."""
+"""Runs at work in a folder are known across hosts, and only the half-written files of dead ones are removed."""
 
 import os
 import socket
@@ -70,7 +70,7 @@ def test_run_whose_mark_is_gone_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_files_of_other_hosts_are_swept_only_with_nobody_at_work(tmp_path: Path, alone: bool) -> None:
+def test_files_of_other_hosts_are_removed_only_when_no_run_is_at_work(tmp_path: Path, alone: bool) -> None:
     foreign = mark(tmp_path, f"000000.tar.partial-{OTHER}-5-0123abcd")
     scratch = tmp_path / f"alone.partial-{OTHER}-6-0123abcd" / "train"
     scratch.mkdir(parents=True)

@@ -32,7 +32,7 @@ def recipe(*settings: str) -> Recipe:
 
 
 def ramp(num_samples: int, onset_s: float = 0.0) -> ConditionedSegment:
-    """Return a stretch whose first row counts its samples."""
+    """Return a segment whose first row counts its samples."""
     count = np.arange(num_samples, dtype=np.int16)
     return ConditionedSegment(onset_s, np.stack([count, -count]), range(len(count)))
 
@@ -64,8 +64,8 @@ def test_grid_begins_anew_after_a_gap() -> None:
     st.sampled_from(["drop", "pad", "wrap"]),
 )
 def test_event_is_cut_as_from_the_signal_written_three_times(onset_s: float, edges: str) -> None:
-    stretch = ramp(1000)
-    windows, notes, num_beyond = at_cues([stretch], [LabelledOnset(onset_s, 4)], ALL_TIME, recipe(f"edges={edges}"))
+    segment = ramp(1000)
+    windows, notes, num_beyond = at_cues([segment], [LabelledOnset(onset_s, 4)], ALL_TIME, recipe(f"edges={edges}"))
     first = round(onset_s * SFREQ_HZ) - SFREQ_HZ // 2
     inside = first >= 0 and first + SFREQ_HZ <= 1000
     assert num_beyond == (not inside)
@@ -73,8 +73,8 @@ def test_event_is_cut_as_from_the_signal_written_three_times(onset_s: float, edg
         assert windows == []
         assert text(notes) == "1 of 1 events reach beyond an end of the signal or into a gap: dropped"
         return
-    around = stretch.counts if edges == "wrap" else np.zeros_like(stretch.counts)
-    tripled = np.concatenate([around, stretch.counts, around], axis=1)
+    around = segment.counts if edges == "wrap" else np.zeros_like(segment.counts)
+    tripled = np.concatenate([around, segment.counts, around], axis=1)
     (window,) = windows
     np.testing.assert_array_equal(window.counts, tripled[:, 1000 + first : 1000 + first + SFREQ_HZ])
     assert (window.label, round(window.start_s, 6), notes) == (4, round(first / SFREQ_HZ, 6), [])
@@ -82,17 +82,17 @@ def test_event_is_cut_as_from_the_signal_written_three_times(onset_s: float, edg
 
 @pytest.mark.parametrize("edges", ["drop", "pad", "wrap"])
 def test_event_in_a_gap_or_past_the_end_is_dropped_and_counted(edges: str) -> None:
-    stretches = [ramp(400, 0.0), ramp(400, 3.0)]
+    segments = [ramp(400, 0.0), ramp(400, 3.0)]
     cues = [LabelledOnset(onset_s, 0) for onset_s in (1.0, 2.0, 2.9, 4.0, 5.0, 60.0)]
-    windows, notes, _ = at_cues(stretches, cues, ALL_TIME, recipe(f"edges={edges}"))
+    windows, notes, _ = at_cues(segments, cues, ALL_TIME, recipe(f"edges={edges}"))
     assert starts(windows) == [0.5, 3.5]
     assert text(notes) == "4 of 6 events lie outside the signal or in a gap: dropped"
 
 
 def test_window_of_an_event_never_reaches_into_a_gap() -> None:
-    stretches = [ramp(400, 0.0), ramp(400, 3.0)]
+    segments = [ramp(400, 0.0), ramp(400, 3.0)]
     windows, notes, _ = at_cues(
-        stretches, [LabelledOnset(1.6, 0), LabelledOnset(3.2, 0), LabelledOnset(3.5, 0)], ALL_TIME, recipe()
+        segments, [LabelledOnset(1.6, 0), LabelledOnset(3.2, 0), LabelledOnset(3.5, 0)], ALL_TIME, recipe()
     )
     assert starts(windows) == [3.0]
     assert text(notes).startswith("2 of 3 events reach beyond")
