@@ -1,6 +1,8 @@
 """The house stands: who may import whom, how long a file is, and what a wheel installs."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +75,33 @@ def test_imports_run_one_way_within_a_wing(wing: str) -> None:
     while leaves := [room for room, others in below.items() if not others]:
         below = {room: others - set(leaves) for room, others in below.items() if room not in leaves}
     assert below == {}, "these rooms import each other in a circle"
+
+
+LAW: dict[str, set[str]] = {
+    "data": set(),
+    "network": set(),
+    "running": set(),
+    "encoders": {"data", "network", "running"},
+    "training": {"data", "network", "running", "encoders"},
+    "probing": {"data", "network", "running", "encoders"},
+}
+"""Which rooms of dare_eeg each may know; those that train and those that probe know nothing of each other."""
+
+
+def test_rooms_of_dare_eeg_know_only_those_below_them() -> None:
+    imported = rooms_imported("dare_eeg")
+    assert imported.keys() == {*LAW, "commands"}
+    assert {room: others - LAW[room] for room, others in imported.items() if room in LAW and others - LAW[room]} == {}
+
+
+@pytest.mark.parametrize(("one", "other"), [("probing", "training"), ("training", "probing")])
+def test_a_room_loads_nothing_of_its_neighbour(one: str, other: str) -> None:
+    files = (HOUSE / "dare_eeg" / one).rglob("*.py")
+    names = [".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__") for path in files]
+    assert len(names) > 8
+    code = f"import sys, {', '.join(names)}; print([one for one in sys.modules if 'dare_eeg.{other}' in one])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
 
 
 def test_imports_are_seen_wherever_they_stand() -> None:

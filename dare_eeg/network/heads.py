@@ -45,11 +45,11 @@ class MaxNormConv1d(nn.Conv1d):
 class Adapter(nn.Module):
     """Learned electrodes for an encoder from recorded ones: (B, C, T) to (B, C', T'), in the unit that goes in.
 
-    ``in_electrodes`` name the C rows that go in, ``electrodes`` the C' that come out. Filters keep an L2 norm of at most
-    1 (Lawhern et al. 2018, "EEGNet"). ``layers=1`` is the published map for BCIC-2b, one 1×1 convolution with a bias.
-    ``layers=2`` is the one for TUAB and TUEV: two 1×1 convolutions by way of 2 C channels, then, with ``time_kernel``, a
-    depthwise one that shortens windows by ``time_kernel`` - 1 samples, each with batch norm and GELU, and dropout of
-    whole channels. Raises ValueError for other layers and for a ``time_kernel`` with a single layer.
+    ``in_electrodes`` name the C rows that go in, ``electrodes`` the C' that come out. Filters keep an L2 norm of at
+    most 1 (Lawhern et al. 2018, "EEGNet"). ``layers=1`` is the published map for BCIC-2b, one 1×1 convolution with a
+    bias. ``layers=2`` is the one for TUAB and TUEV: two 1×1 convolutions by way of 2 C channels, then, with
+    ``time_kernel``, a depthwise one that shortens windows by ``time_kernel`` - 1 samples, each with batch norm and
+    GELU, and dropout of whole channels. Raises ValueError for other layers and for a ``time_kernel`` with a single layer.
     """
 
     def __init__(

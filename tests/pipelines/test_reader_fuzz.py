@@ -34,7 +34,7 @@ from tests.pipelines.raw_bytes import (
     tals,
 )
 from tests.pipelines.test_eeglab import SIGNAL_UV, dataset
-from tests.pipelines.test_foreign import COUNTS, LABELS, raw_of, save_brainvision, save_fif
+from tests.pipelines.test_mne_formats import COUNTS, LABELS, raw_of, save_brainvision, save_fif
 
 pytestmark = pytest.mark.slow
 

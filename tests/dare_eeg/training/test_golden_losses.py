@@ -1,6 +1,6 @@
 """A short run's losses and its encoder are, but for rounding, those on record.
 
-    python -m tests.dare_eeg.test_golden_losses
+    python -m tests.dare_eeg.training.test_golden_losses
 
 stores them anew, where others are meant.
 """
@@ -23,8 +23,8 @@ from tests.dare_eeg.sets import metrics_of, pretrained, recorded, write_set
 
 pytestmark = pytest.mark.slow
 
-RECORD = Path(__file__).parents[1] / "data" / "losses.json"
-STORE = "where that is meant, store them anew with python -m tests.dare_eeg.test_golden_losses"
+RECORD = Path(__file__).parents[2] / "data" / "losses.json"
+STORE = "where that is meant, store them anew with python -m tests.dare_eeg.training.test_golden_losses"
 
 PARTS = ("loss", "reconstruction", "anchor", "mask", "activation")
 NEAR = 1e-6

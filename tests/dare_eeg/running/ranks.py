@@ -23,7 +23,7 @@ import torch.distributed as dist
 from dare_eeg.running import job as jobs
 from tests.commands import Answer, dare
 
-HOUSE = Path(__file__).parents[2]
+HOUSE = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 SILENCE = 300.0
 """Seconds after which a job hangs; none takes a tenth of it even on a busy machine."""

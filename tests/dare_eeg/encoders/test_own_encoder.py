@@ -17,7 +17,7 @@ from dare_eeg.probing.options import MODES
 from dare_eeg.probing.splits import folds
 from manifests.manifest import SPLITS
 from tests.commands import dare, unusable
-from tests.dare_eeg.own_encoder import OwnEncoder
+from tests.dare_eeg.encoders.own_encoder import OwnEncoder
 
 FILE = Path(__file__).with_name("own_encoder.py")
 NAME = f"py:{FILE}:OwnEncoder"

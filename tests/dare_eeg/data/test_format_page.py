@@ -18,7 +18,7 @@ from manifests.store import StoreIndex
 from tests import judges
 from tests.commands import preprocess
 
-PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "format.md").read_text()
 RECORDS = (plan.Plan, manifest.Receipt, manifest.Manifest, manifest.Merged, store.StoredRecording)
 PARTS = (
     *(plan.RawRecording, plan.ScannedRecording, plan.PlannedRecording, plan.PlannedShard, Note),

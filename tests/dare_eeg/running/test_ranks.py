@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from dare_eeg.training import config as configs
 from tests.commands import Answer, dare
-from tests.dare_eeg import ranks
+from tests.dare_eeg.running import ranks
 from tests.dare_eeg.sets import NANO, metrics_of, tensors_of
 
 pytestmark = pytest.mark.slow

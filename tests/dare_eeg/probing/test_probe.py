@@ -19,8 +19,8 @@ from manifests.atomic_io import sha256_file
 from manifests.manifest import SPLITS
 from manifests.shard_format import Index
 from tests.commands import Answer, dare
+from tests.dare_eeg.probing.test_metrics import by_hand
 from tests.dare_eeg.sets import recorded, truncate, write_set
-from tests.dare_eeg.test_metrics import by_hand
 
 pytestmark = pytest.mark.slow
 

@@ -28,7 +28,7 @@ from tests.dare_eeg.sets import NANO, metrics_of, pretrained
 
 pytestmark = pytest.mark.slow
 
-HOUSE = Path(__file__).parents[2]
+HOUSE = Path(__file__).parents[3]
 BEFORE = Path(__file__).with_name("written_by_0_1_0")
 PLAN = ("--steps", 4, "--checkpoint-every", 2)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests import judges
 from tests.commands import dare
-from tests.dare_eeg import ranks
+from tests.dare_eeg.running import ranks
 from tests.dare_eeg.sets import NANO, flip_byte, metrics_of, recorded, write_set
 
 pytestmark = pytest.mark.slow

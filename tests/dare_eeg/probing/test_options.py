@@ -22,8 +22,8 @@ from manifests.electrodes import PRETRAIN_58
 from manifests.manifest import SPLITS
 from manifests.recipe import load
 from tests.conftest import relative_error
+from tests.dare_eeg.probing.test_probe import ask, probed
 from tests.dare_eeg.sets import recorded, write_set
-from tests.dare_eeg.test_probe import ask, probed
 
 pytestmark = pytest.mark.slow
 
