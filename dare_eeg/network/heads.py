@@ -49,7 +49,8 @@ class Adapter(nn.Module):
     most 1 (Lawhern et al. 2018, "EEGNet"). ``layers=1`` is the published map for BCIC-2b, one 1×1 convolution with a
     bias. ``layers=2`` is the one for TUAB and TUEV: two 1×1 convolutions by way of 2 C channels, then, with
     ``time_kernel``, a depthwise one that shortens windows by ``time_kernel`` - 1 samples, each with batch norm and
-    GELU, and dropout of whole channels. Raises ValueError for other layers and for a ``time_kernel`` with a single layer.
+    GELU, and dropout of whole channels. Raises ValueError for other layers and for a
+    ``time_kernel`` with a single layer.
     """
 
     def __init__(
