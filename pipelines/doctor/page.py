@@ -1,10 +1,10 @@
 """Doctor's page: what the doctor found, as a table on a terminal and as one HTML file that needs no other."""
 
 from collections import Counter
-from html import escape
 from pathlib import Path
 
 from manifests.atomic_io import write_bytes
+from manifests.page import render
 from pipelines.doctor.estimate import Facts
 from pipelines.doctor.scan_quality import findings, reasons
 
@@ -16,17 +16,6 @@ _EXAMPLES = 12
 
 _HEADINGS = ("recording", "subject", "split", "Hz", "s", "electrodes", "50 Hz", "60 Hz", "sd µV", "windows", "findings")
 _NUMBERS = range(3, 10)
-
-_STYLE = """
-:root { color-scheme: light dark; --line: light-dark(#d8d8d8, #444); --soft: light-dark(#666, #aaa);
-  --bad: light-dark(#a01818, #ff9a8f); --warn: light-dark(#7a5200, #e8bb60); }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .7rem; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; } .number { text-align: right; font-variant-numeric: tabular-nums; }
-.failed { color: var(--bad); } .skipped { color: var(--soft); } .findings { color: var(--warn); }
-"""
 
 
 def text(facts: Facts) -> str:
@@ -51,39 +40,31 @@ def write(path: Path, facts: Facts) -> None:
 
 def html(facts: Facts) -> str:
     """Return the page, light or dark as its reader's screen is."""
-    rows, shown = facts["recordings"], _to_show(facts["recordings"], _ON_PAGE)
-    title = escape(f"{facts['corpus']} {facts['version']}".strip())
-    sections = "".join(
-        f"<h2>{escape(heading)}</h2><ul>{''.join(f'<li>{escape(point)}</li>' for point in points)}</ul>"
-        for heading, points in _sections(facts)
-    )
-    heads = "".join(
-        f"<th{_class_of(place)}>{heading}</th>"
-        for place, heading in enumerate((*_HEADINGS[:-1], "verdict and findings", "channels"))
-    )
-    rest = f"<p>{len(shown)} of {len(rows)} recordings are shown, of those with findings.</p>"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}: dry run</title>'
-        '<meta name="viewport" content="width=device-width">'
-        f"<style>{_STYLE}</style><h1>{title}</h1><p>{escape(_plan(facts))}</p>{sections}<h2>recordings</h2>"
-        f"{rest if len(shown) < len(rows) else ''}"
-        f'<div class="wide"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(map(_html_row, shown))}</tbody></table></div></html>\n"
+    return render(
+        "pipelines.doctor",
+        "page.html",
+        title=f"{facts['corpus']} {facts['version']}".strip(),
+        plan=_plan(facts),
+        sections=_sections(facts),
+        headings=(*_HEADINGS[:-1], "verdict and findings", "channels"),
+        numbers=_NUMBERS,
+        rows=[_on_page(row) for row in _to_show(facts["recordings"], _ON_PAGE)],
+        num_rows=len(facts["recordings"]),
     )
 
 
-def _html_row(row: Facts) -> str:
-    cells = "".join(f"<td{_class_of(place)}>{escape(cell)}</td>" for place, cell in enumerate(_cells(row)[:-1]))
-    verdict = f'<div class="{row["outcome"]}">{escape(_verdict(row))}</div>'
-    findings = "".join(f'<div class="findings">{escape(_said(one["text"]))}</div>' for one in row["findings"])
+def _on_page(row: Facts) -> Facts:
+    """Return what the page shows of a recording."""
     channels = ", ".join(f"{name} = {label}" for name, label in row["channel_map"].items())
-    missing = f"<p>missing: {escape(', '.join(row['missing']))}</p>" if row["missing"] else ""
-    folded = f"<details><summary>{len(row['channel_map'])}</summary>{escape(_said(channels))}{missing}</details>"
-    return f"<tr>{cells}<td>{verdict}{findings}</td><td>{folded}</td></tr>"
-
-
-def _class_of(column: int) -> str:
-    return ' class="number"' if column in _NUMBERS else ""
+    return {
+        "cells": _cells(row)[:-1],
+        "outcome": row["outcome"],
+        "verdict": _verdict(row),
+        "findings": [_said(finding["text"]) for finding in row["findings"]],
+        "num_channels": len(row["channel_map"]),
+        "channels": _said(channels),
+        "missing": ", ".join(row["missing"]),
+    }
 
 
 def _aligned(cell: str, width: int, column: int) -> str:
