@@ -77,8 +77,7 @@ def dare(*words: object) -> float:
 
 def baselines(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the metrics of the majority class and of band power with the probe's own logistic regression."""
-    whole = manifest.load_set(folder)
-    windows = Windows(folder, whole, SPLITS)
+    windows = Windows(folder, manifest.load_set(folder), SPLITS)
     labels = windows.labels.astype(np.int64)
     table = band_power(windows)
     told = {name: np.zeros((len(windows), len(windows.classes))) for name in ("majority class", "band power")}

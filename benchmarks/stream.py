@@ -87,7 +87,7 @@ def measure(folder: Path, windows: int) -> None:
     files = folder / "files"
     if not files.exists():
         save_files(short, files)
-    taken = len(short.train) // BATCH * BATCH
+    num_windows = len(short.train) // BATCH * BATCH
     ways: dict[str, Callable[[], float]] = {
         "loader, 58 x 1024, one epoch": lambda: rate(streamed(training_sets(short.train.folder)[0], 1)),
         f"loader, 58 x 1024, {EPOCHS} epochs": lambda: rate(streamed(training_sets(short.train.folder)[0], EPOCHS)),
@@ -104,9 +104,8 @@ def measure(folder: Path, windows: int) -> None:
     base = statistics.median(told["DataLoader, one file a window"][1:])
     stored = sum(path.stat().st_size for path in files.iterdir())
     print(f"{cpu()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}, one thread")
-    print(
-        f"{taken} windows of 4 s an epoch: {size(short) / 1e6:.0f} MB in shards, {stored / 1e6:.0f} MB in files, cached"
-    )
+    megabytes = f"{size(short) / 1e6:.0f} MB in shards, {stored / 1e6:.0f} MB in files"
+    print(f"{num_windows} windows of 4 s an epoch: {megabytes}, cached")
     print("| way | windows/s, median (range) | times the DataLoader |\n|---|---|---|")
     for name, rates in told.items():
         middle, low, high = statistics.median(rates[1:]), min(rates[1:]), max(rates[1:])
@@ -154,8 +153,8 @@ def many(one: TrainingSet, rows: int, folder: Path) -> Path:
     shards = [like.model_copy(update={"path": f"{name}.tar", "samples": rows}) for name in names]
     train = one.manifest.splits["train"].model_copy(update={"shards": shards})
     valid = one.manifest.splits["valid"].model_copy(update={"shards": []})
-    whole = one.manifest.model_copy(update={"splits": one.manifest.splits | {"train": train, "valid": valid}})
-    write_bytes(folder / "manifest.json", manifest.dump(whole))
+    only_train = one.manifest.model_copy(update={"splits": one.manifest.splits | {"train": train, "valid": valid}})
+    write_bytes(folder / "manifest.json", manifest.dump(only_train))
     return folder
 
 

@@ -1,6 +1,6 @@
-"""Rows: the samples of a shard's row, checked whenever it is read.
+"""Rows: the data of a shard's row, read with its scale and checked against its checksum.
 
-However large the set, what lies in memory is a few open files and what reading takes of the last indexes.
+However large the set, a few files are open and a few indexes in memory: those used last.
 """
 
 import os
@@ -24,14 +24,14 @@ _TAR = ".tar"
 BLOCK_SHARDS = 16
 """Shards whose rows training mixes with each other: how far a shuffle reaches, and how many files are open at once."""
 
-_TARS_AT_HAND = BLOCK_SHARDS
+_OPEN_TARS = BLOCK_SHARDS
 """Tars held open: those that training mixes. A merged set may have dozens of splits, and a process 1024 files."""
 
-_STORES_AT_HAND = 64
+_OPEN_STORES = 64
 """Stores held open, each with the chunks last read of it: a megabyte or less."""
 
-_INDEXES_AT_HAND = 1000
-"""Shards whose index need not be read again: some 17 bytes a window, 40 MB of windows of 4 s and 58 electrodes."""
+_KNOWN_INDEXES = 1000
+"""Shards whose index is not read again: some 17 bytes a window, 40 MB of windows of 4 s and 58 electrodes."""
 
 _MAKE_AGAIN = "make the set again with dare preprocess"
 
@@ -39,25 +39,25 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-class _AtHand(Generic[_K, _V]):
-    """Holds the last few of what was made for a key. A copy for another process begins empty."""
+class _LastUsed(Generic[_K, _V]):
+    """Keeps the values of the keys used last, at most so many. A copy for another process begins empty."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: OrderedDict[_K, _V] = OrderedDict()
+        self._values: OrderedDict[_K, _V] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _AtHand, (self._most,)
+        return _LastUsed, (self._most,)
 
     def get(self, key: _K, make: Callable[[_K], _V]) -> _V:
-        """Return what is held for a key, made now where nothing is."""
+        """Return the value of a key, made now where none is kept."""
         try:
-            self._held.move_to_end(key)
-            return self._held[key]
+            self._values.move_to_end(key)
+            return self._values[key]
         except KeyError:
-            value = self._held[key] = make(key)
-        if len(self._held) > self._most:
-            self._held.popitem(last=False)
+            value = self._values[key] = make(key)
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
         return value
 
 
@@ -90,7 +90,7 @@ class _Recording:
         return found.nbytes
 
 
-class _Known:
+class _RowFacts:
     """What reading the rows of a shard takes of its index."""
 
     def __init__(self, index: Index, folder: Path, path: Path) -> None:
@@ -117,16 +117,16 @@ class Rows:
 
     def __init__(self, folder: Path, entries: list[ShardEntry], shape: tuple[int, int]) -> None:
         self._folder, self._entries, self._shape = folder, entries, shape
-        self._known: _AtHand[int, _Known] = _AtHand(_INDEXES_AT_HAND)
+        self._facts: _LastUsed[int, _RowFacts] = _LastUsed(_KNOWN_INDEXES)
         in_tars = all(entry.path.endswith(_TAR) for entry in entries)
         self._open: Callable[[Path], _Tar | _Recording] = _Tar if in_tars else _Recording
-        self._files: _AtHand[Path, _Tar | _Recording] = _AtHand(_TARS_AT_HAND if in_tars else _STORES_AT_HAND)
+        self._files: _LastUsed[Path, _Tar | _Recording] = _LastUsed(_OPEN_TARS if in_tars else _OPEN_STORES)
         parents = {entry.path.rpartition("/")[0] for entry in entries}
-        there = {path for parent in parents for path in _names(folder, parent)}
+        found = {path for parent in parents for path in _names(folder, parent)}
         for entry in entries:
-            if entry.path not in there:
+            if entry.path not in found:
                 raise MissingError("is missing", path=folder / entry.path, remedy=_MAKE_AGAIN)
-            if _index_of(entry) not in there:
+            if _index_of(entry) not in found:
                 raise MissingError("the shard's index is missing", path=folder / _index_of(entry), remedy=_MAKE_AGAIN)
 
     def index(self, shard: int) -> Index:
@@ -144,29 +144,29 @@ class Rows:
 
         Raises DamagedError naming shard, window and reason where the bytes are not those that were written.
         """
-        known = self._known.get(shard, self._learn)
+        facts = self._facts.get(shard, self._read_facts)
         try:
-            num_bytes = self._files.get(known.file(row), self._open).read(int(known.offset[row]), counts)
+            num_bytes = self._files.get(facts.file(row), self._open).read(int(facts.offset[row]), counts)
         except DAMAGE as problem:
             raise self._damaged(shard, row, f"cannot be read ({problem})") from problem
         if num_bytes != counts.nbytes:
             raise self._damaged(shard, row, f"ends after {num_bytes} of {counts.nbytes} bytes")
-        if crc32(counts.data) != known.crc32[row]:
+        if crc32(counts.data) != facts.crc32[row]:
             raise self._damaged(shard, row, "its checksum does not hold")
-        return known.scale(row)
+        return facts.scale(row)
 
     def describe(self, shard: int, row: int) -> str:
         """Return which window a row is: recording and start."""
         index = self.index(shard)
         return f"{index.recordings[index.recording[row]]} at {index.start_s[row]:g} s"
 
-    def _learn(self, shard: int) -> _Known:
-        return _Known(self.index(shard), self._folder, self._folder / self._entries[shard].path)
+    def _read_facts(self, shard: int) -> _RowFacts:
+        return _RowFacts(self.index(shard), self._folder, self._folder / self._entries[shard].path)
 
     def _damaged(self, shard: int, row: int, reason: str) -> DamagedError:
         return DamagedError(
             f"window {row} ({self.describe(shard, row)}) {reason}",
-            path=self._known.get(shard, self._learn).file(row),
+            path=self._facts.get(shard, self._read_facts).file(row),
             remedy=f"see dare verify {self._folder}, then make the set again",
         )
 
@@ -176,7 +176,7 @@ def _index_of(entry: ShardEntry) -> str:
 
 
 def _names(folder: Path, parent: str) -> list[str]:
-    """Return the paths below the set of what lies in a folder of it: one listing tells what a stat each would."""
+    """Return the paths, from the set on, of the files of a folder: one listing is faster than to ask for each file."""
     if not (folder / parent).is_dir():
         return []
     with os.scandir(folder / parent) as found:

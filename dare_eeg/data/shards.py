@@ -1,4 +1,4 @@
-"""Shards: open a set and read its windows by number; what is not asked for is not read."""
+"""Shards: open a set and read its windows by number; labels and the like are read when first asked for."""
 
 import hashlib
 from collections.abc import Collection
@@ -28,7 +28,7 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What all windows are beside their samples; ``recording`` counts into the two lists of names."""
+    """What is known of each window besides its data; ``recording`` is its place in the two lists of names."""
 
     label: NDArray[np.int32]
     start_s: NDArray[np.float64]
@@ -41,10 +41,10 @@ class _Facts:
 class Windows:
     """The windows of one or more splits of a set. Follows the protocol of a torch Dataset: ``len`` and ``[i]``.
 
-    ``[i]`` is (µV, float32, electrodes × samples; label, -1 where there is none). Beside it lie, for all windows,
-    ``labels``, ``subjects``, ``recordings``, ``split``, ``start_s`` and ``present`` (electrodes that the window has);
-    for the first of them that is asked for every index is read. ``sizes`` says how many windows each shard has, and
-    ``subject_names`` whose they are; where nobody is excluded no index is read for these.
+    ``[i]`` is (µV, float32, electrodes × samples; label, -1 where there is none). ``labels``, ``subjects``,
+    ``recordings``, ``split``, ``start_s`` and ``present`` (electrodes that the window has) are arrays over all windows;
+    the first that is asked for reads every index. ``sizes`` (windows of each shard) and ``subject_names`` read none
+    unless subjects are excluded.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Windows:
         self.subject_names = frozenset(subjects.difference(exclude))
         left_out = sorted(subjects.intersection(exclude))
         self._kept = {shard: self._without(left_out, shard) for shard in range(len(self.entries)) if left_out}
-        """By shard the rows that count, where somebody is excluded."""
+        """By shard the rows that count, where subjects are excluded; empty where all count."""
         self.sizes = tuple(
             len(self._kept[shard]) if left_out else entry.samples for shard, entry in enumerate(self.entries)
         )

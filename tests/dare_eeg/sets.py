@@ -74,7 +74,7 @@ def write_set(
         classes=tuple(classes), window_s=found.counts.shape[1] / sfreq, stride_s=found.counts.shape[1] / sfreq,
         valid_share=0,
     )  # fmt: skip
-    whole = Manifest(
+    manifest = Manifest(
         corpus="tuab", corpus_version="3", recipe=recipe, recipe_sha256="", plan_sha256="",
         recordings_sha256="", versions={},
         electrodes=list(electrodes), sfreq=sfreq, window_samples=recipe.window_samples,
@@ -82,7 +82,7 @@ def write_set(
         signal={}, recordings=dict.fromkeys(OUTCOMES, 0), outcomes={outcome: {} for outcome in OUTCOMES},
         code_versions={}, choices={}, notes=[],
     )  # fmt: skip
-    (folder / "manifest.json").write_bytes(dump(whole))
+    (folder / "manifest.json").write_bytes(dump(manifest))
     return folder
 
 

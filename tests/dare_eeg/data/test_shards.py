@@ -273,11 +273,11 @@ def many(folder: Path, num_shards: int, rows: int) -> Path:
     for number in range(num_shards):
         for suffix in ("tar", "idx.npz"):
             (train / f"{number:06d}.{suffix}").hardlink_to(train / f"one.{suffix}")
-    whole = load_set(folder)
-    (entry,) = whole.splits["train"].shards
+    manifest = load_set(folder)
+    (entry,) = manifest.splits["train"].shards
     names = [f"train/{number:06d}.tar" for number in range(num_shards)]
-    whole.splits["train"].shards[:] = [entry.model_copy(update={"path": name, "samples": rows}) for name in names]
-    (folder / "manifest.json").write_bytes(dump(whole))
+    manifest.splits["train"].shards[:] = [entry.model_copy(update={"path": name, "samples": rows}) for name in names]
+    (folder / "manifest.json").write_bytes(dump(manifest))
     return folder
 
 
