@@ -20,7 +20,9 @@ PATIENCE = timedelta(minutes=5)
 _OF_A_LOSS = ("connection", "connect", "peer", "timed out", "timeout", "nccl", "socket")
 """What torch's errors speak of when a process has gone; they have no class of their own."""
 
-_GONE = "another process of the job has died or does not answer; see what it said, then go on with --resume"
+_LOST = "another process of the job has died or does not answer"
+_AFTER_LOSS = "see what it said, then go on with --resume"
+_GONE = f"{_LOST}; {_AFTER_LOSS}"
 
 
 def num_processes() -> int:
@@ -63,7 +65,10 @@ def stop() -> None:
 
 @contextmanager
 def watch_peers(leave: bool) -> Iterator[None]:
-    """Let the processes of a job watch each other's heartbeats until all have come to the end; then maybe `stop`."""
+    """Let the processes of a job watch each other's heartbeats until all come to the end; then, to ``leave``, `stop`.
+
+    Where one of them is lost, the others end with status 2.
+    """
     if not _is_shared():
         yield
         return
@@ -88,11 +93,7 @@ def report_once() -> Iterator[None]:
     try:
         yield
     except (DareError, RuntimeError) as problem:
-        lost = (
-            isinstance(problem, RuntimeError)
-            and _is_shared()
-            and any(word in str(problem).lower() for word in _OF_A_LOSS)
-        )
+        lost = isinstance(problem, RuntimeError) and _is_shared() and _tells_of_a_loss(problem)
         if not lost and not isinstance(problem, DareError):
             raise
         if lost:
@@ -101,7 +102,7 @@ def report_once() -> Iterator[None]:
         if not _is_reporter(_GONE if lost else str(problem)):
             raise SystemExit(2) from problem
         if lost:
-            raise LostError(_GONE) from problem
+            raise LostError(_LOST, remedy=_AFTER_LOSS) from problem
         raise
 
 
@@ -120,6 +121,10 @@ def _ranks_from_srun() -> None:
 
 def _is_shared() -> bool:
     return dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _tells_of_a_loss(problem: RuntimeError) -> bool:
+    return any(word in str(problem).lower() for word in _OF_A_LOSS)
 
 
 def _report_lost(store_answers: bool) -> None:
