@@ -45,3 +45,7 @@ class RefusedError(DareError):
 
 class LostError(DareError):
     """A process, a scheduler, a disk or a server that was at work and no longer answers."""
+
+
+class DivergedError(DareError):
+    """A loss that is no longer a finite number: what is trained on, or how, must change."""

@@ -20,9 +20,6 @@ FORBIDDEN = {
 """What a room knows nothing of; raw recordings are read in pipelines alone, and networks trained in dare_eeg."""
 
 MAX_LINES = 400
-ERRORS_HAVE_CLASSES = ("manifests", "pipelines")
-"""Rooms whose errors are all of a class that says what kind of error it is."""
-
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -137,8 +134,7 @@ def test_nothing_unpickles() -> None:
 def test_errors_say_their_class() -> None:
     bare = [
         f"{path.name}:{node.lineno}"
-        for room in ERRORS_HAVE_CLASSES
-        for path in sorted((HOUSE / room).rglob("*.py"))
+        for path in sources()
         for node in nodes(path)
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "DareError"
     ]

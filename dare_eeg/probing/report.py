@@ -1,13 +1,13 @@
 """Report: the pictures of a probe and a page that holds them with its figures."""
 
 import base64
-import html
 import io
 from pathlib import Path
 from typing import Any
 
 from dare_eeg.probing.results import Figure, Results
 from manifests.atomic_io import write_bytes
+from manifests.page import render
 
 Curves = list[tuple[int, int, list[dict[str, float]]]]
 
@@ -81,28 +81,8 @@ def _png(figure: Any) -> bytes:
 
 
 def _page(results: Results, pictures: dict[str, bytes]) -> str:
-    title = f"{results.corpus}: {results.mode} probe of {results.encoder.path}"
-    rows = [
-        f"<tr><td>{level}<td>{name.replace('_', ' ')}<td>{figure.mean:.4f}<td>{figure.sd:.4f}<td>{_bounds(figure)}"
-        for level, table in results.metrics.items()
-        for name, figure in table.items()
-    ]
-    images = [
-        f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'
-        for name, content in pictures.items()
-    ]
-    facts = (
-        f"{results.protocol} protocol, {len(results.folds)} folds, {len(results.seeds)} seeds; "
-        f"encoder {results.encoder.size}, step {results.encoder.step}. "
-        f"Contamination: {results.contamination.note}. {' '.join(f'{one}.' for one in results.cautions)}"
-    )
-    style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}td,th{padding:.1em 1em .1em 0}"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{style}img{{max-width:100%}}</style><h1>{html.escape(title)}</h1><p>{html.escape(facts)}</p>"
-        f"<table><tr><th>level<th>metric<th>mean<th>sd over seeds<th>95 % over subjects{''.join(rows)}</table>"
-        f"{''.join(images)}</html>\n"
-    )
+    encoded = {name: base64.b64encode(content).decode() for name, content in pictures.items()}
+    return render("dare_eeg.probing", "probe.html", results=results, pictures=encoded)
 
 
 def _bounds(figure: Figure) -> str:

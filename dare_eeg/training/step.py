@@ -21,7 +21,7 @@ from dare_eeg.training.config import PretrainConfig
 from dare_eeg.training.loader import valid_batches
 from dare_eeg.training.micro_batch import MicroBatch
 from manifests.atomic_io import canonical_json, write_bytes
-from manifests.errors import DareError
+from manifests.errors import DivergedError
 
 HEALTH = ("target_variance", "effective_rank")
 HEALTH_EVERY = 20
@@ -107,7 +107,7 @@ def validate(trainer: Trainer, sets: list[TrainingSet], step: int) -> dict[str, 
     names = next(of_rank for of_rank, _ in of_ranks if of_rank)
     means = {name: round(sum(of_rank.get(name, 0.0) for of_rank, _ in of_ranks) / weight, 8) for name in names}
     if not math.isfinite(means["loss"]):
-        raise DareError(
+        raise DivergedError(
             "the loss is not finite on valid",
             path=config.out,
             remedy=f"look at {first_not_finite or 'a rank'}, or lower --lr",
@@ -126,7 +126,7 @@ def _forward(trainer: Trainer, batch: MicroBatch, across_ranks: bool = False) ->
     return outputs, losses.measure(outputs, temperature, weight_B if padded else None, across_ranks)
 
 
-def _not_finite(trainer: Trainer, step: int, batches: list[tuple[bool, list[str]]]) -> DareError:
+def _not_finite(trainer: Trainer, step: int, batches: list[tuple[bool, list[str]]]) -> DivergedError:
     """Leave the windows of a step in not_finite.json, by whether their batch was finite, and say where to look."""
     run = Path(trainer.config.out)
     every = [batch for of_rank in trainer.ranks.gather(batches) for batch in of_rank]
@@ -135,7 +135,7 @@ def _not_finite(trainer: Trainer, step: int, batches: list[tuple[bool, list[str]
         told = {"step": step, "not_finite": not_finite, "finite": finite}
         write_bytes(run / "not_finite.json", canonical_json(told))
     others = "" if finite else "; as no batch is finite, the step before may have spoiled the weights"
-    return DareError(
+    return DivergedError(
         f"the loss is not finite at step {step}",
         path=run,
         remedy=f"look at {(not_finite or finite)[0][0]} and the other windows in not_finite.json, or lower --lr{others}"
