@@ -159,7 +159,8 @@ class Index:
     def read(cls, path: Path) -> Self:
         """Return the index a file holds; DareError where it is missing, damaged or of another layout."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, as numpy leaves open what it finds damaged.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             head = {name: found[name].item() for name in cls.schema_of().head() if name in found}
             return cls(**cls.schema_of().read(found | head))
