@@ -97,6 +97,10 @@ class Linear(nn.Linear):
         """Return (..., out)."""
         return linear(x, self.weight, self.bias)
 
+    def some(self, x: Tensor, first: int, end: int) -> Tensor:
+        """Return of the outputs only those from ``first`` to before ``end``."""
+        return linear(x, self.weight[first:end], self.bias[first:end])
+
 
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017)."""
@@ -109,14 +113,22 @@ class Attention(nn.Module):
 
     def forward(self, x_BLD: Tensor, keys_BL: Tensor | None, rotation: Rotation | None, start: int) -> Tensor:
         """Return the tokens from ``start`` on, each a mixture of all tokens that ``keys_BL`` allows."""
-        # Whatever wraps the layer, as an adapter does, is called; queries that nobody asks for cost 1 % of a step.
-        q_BLD, k_BLD, v_BLD = self.qkv(x_BLD).chunk(3, dim=-1)
-        each_BLD = q_BLD[:, start:], k_BLD, v_BLD
-        q, k, v = (rearrange(each, "b l (h e) -> b h l e", h=self.heads) for each in each_BLD)
+        q, k, v = (rearrange(each, "b l (h e) -> b h l e", h=self.heads) for each in self._project(x_BLD, start))
         if rotation is not None:
             q, k = rotate(q, rotation[..., start:, :]), rotate(k, rotation)
         mask = None if keys_BL is None else rearrange(keys_BL, "b l -> b 1 1 l")
         return self.proj(rearrange(attend(q, k, v, mask), "b h l e -> b l (h e)"))
+
+    def _project(self, x_BLD: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries of the tokens from ``start`` on, and the keys and values of all."""
+        if start and type(self.qkv) is Linear:
+            width = x_BLD.shape[-1]
+            q_BLD = self.qkv.some(x_BLD[:, start:], 0, width)
+            k_BLD, v_BLD = self.qkv.some(x_BLD, width, 3 * width).chunk(2, dim=-1)
+            return q_BLD, k_BLD, v_BLD
+        # What stands in the layer's place, as an adapter around it does, is called as any layer is.
+        q_BLD, k_BLD, v_BLD = self.qkv(x_BLD).chunk(3, dim=-1)
+        return q_BLD[:, start:], k_BLD, v_BLD
 
 
 class Mlp(nn.Module):

@@ -97,6 +97,16 @@ def test_the_network_computes_what_plain_steps_do():
             assert relative_error(getattr(ours, name), value.detach().numpy()) < 1e-5, name
 
 
+def test_a_layer_that_is_wrapped_computes_what_it_does_alone():
+    torch.manual_seed(0)
+    encoder, x, electrode_ids = Encoder(SIZES["nano"]), torch.randn(2, 6, 256), torch.arange(6)
+    initialise(encoder)
+    alone = encoder(x, electrode_ids).detach().numpy()
+    attention = encoder.blocks[-1].attn
+    attention.qkv = torch.nn.Sequential(attention.qkv)
+    assert relative_error(encoder(x, electrode_ids), alone) < 1e-6
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"])
 def test_an_adapter_around_any_layer_of_the_last_block_changes_the_features(layer):
