@@ -31,7 +31,7 @@ from scipy.fft import irfft, rfft
 
 from manifests import recipe as recipes
 from manifests.atomic_io import sha256_file
-from pipelines import build, shard, signal
+from pipelines import build, conditioning, shard
 from pipelines import plan as planning
 from pipelines.formats import readers
 from pipelines.plan import SetOptions
@@ -101,9 +101,9 @@ def measured(folder: Path) -> dict[str, Any]:
 def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, float]:
     """Return the seconds of each stage of one recording, and of the least that could be done."""
     recording = readers.read(path, recipe.needed)
-    conditioned = signal.condition(recording, recipe)
+    conditioned = conditioning.condition(recording, recipe)
     (segment,) = conditioned.segments
-    one_pass = signal._Pass.of(recording.sfreq, recording.data_uv.shape[1], recipe)
+    one_pass = conditioning._Pass.of(recording.sfreq, recording.data_uv.shape[1], recipe)
     blocks = -(-recording.data_uv.shape[1] // (one_pass.length - 2 * one_pass.margin))
     four = np.ones((4, one_pass.length), np.float32)
     spectrum = rfft(four)[:, : len(one_pass.response) // 2]
@@ -113,7 +113,7 @@ def stage_times(path: Path, recipe: recipes.Recipe, out: Path) -> dict[str, floa
     inverse = min(timed(lambda: irfft(spectrum, n=length)) for _ in range(5))
     raw = timed(lambda: sha256_file(path))
     read = timed(lambda: readers.read(path, recipe.needed))
-    whole = timed(lambda: signal.condition(recording, recipe))
+    whole = timed(lambda: conditioning.condition(recording, recipe))
     scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
     samples = shard_samples(path, segment.counts, scale, recipe)
     written = timed(lambda: shard.write(out / "stage.tar", samples, recipe))

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -126,7 +127,9 @@ def test_a_page_runs_from_top_to_bottom(
         if re.match(_NAMED, block.text):
             write_named(page, block)
         elif block.kind == "python":
-            exec(compile("\n" * block.above + block.text, page, "exec"), program)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # the pages tell of what our own code warns of
+                exec(compile("\n" * block.above + block.text, page, "exec"), program)
         else:
             assert block.kind == "console", f"{page}:{block.above}: a block of {block.kind}; say what it needs"
             follow(f"{page}:{block.above}", commands(block))
