@@ -12,6 +12,9 @@ Mode = Literal["conv-linear", "linear", "finetune"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+ON_FEATURES: frozenset[Mode] = frozenset({"linear"})
+"""Modes that fit on frozen features, of the electrodes that the encoder can read; the others train an adapter."""
+
 
 class ProbeOptions(Part):
     """How windows reach the encoder of a probe, and by what its best epoch is chosen.
@@ -55,11 +58,11 @@ PUBLISHED: dict[str, ProbeOptions] = {
 def options_of(mode: Mode, as_published: bool = False, settings: tuple[str, ...] = ()) -> ProbeOptions:
     """Return the options of a mode; ``settings`` are fields as KEY=VALUE, above what was published.
 
-    Raises UsageError naming the field and the reason, and for the linear mode, which has no choice and no precedent.
+    Raises UsageError naming the field and the reason, and for a mode on features, which has no choice and no precedent.
     """
-    if mode == "linear" and (as_published or settings):
+    if mode in ON_FEATURES and (as_published or settings):
         raise UsageError(
-            "only conv-linear and finetune have published ways", path="--mode linear", remedy="name one of them"
+            "only conv-linear and finetune have published ways", path=f"--mode {mode}", remedy="name one of them"
         )
     fields = dict(PUBLISHED[mode]) if as_published else {}
     for text in settings:

@@ -10,6 +10,7 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder, Identity
 from dare_eeg.probing import metrics
 from dare_eeg.probing.fit import FoldFit
+from dare_eeg.probing.options import ON_FEATURES
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
 from dare_eeg.probing.splits import Fold
@@ -73,7 +74,7 @@ def summarise(
 
 def _left_out(request: ProbeRequest, encoder: EEGEncoder, windows: Windows) -> tuple[str, ...]:
     """Return the electrodes the probe does not use: an adapter takes all, features only those the encoder reads."""
-    if request.mode != "linear":
+    if request.mode not in ON_FEATURES:
         return ()
     known = encoder.known(windows.electrodes)
     return tuple(name for place, name in enumerate(windows.electrodes) if place not in known)

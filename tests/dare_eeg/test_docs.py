@@ -63,6 +63,14 @@ def test_every_option_is_told(command: str, page: str) -> None:
     assert [one.opts[0] for one in options if f"`{one.opts[0]}" not in text] == []
 
 
+def test_every_mode_is_told() -> None:
+    (option,) = (one for one in cli.command("probe").params if one.name == "mode")
+    assert isinstance(option, click.Option)
+    for mode in options.MODES:
+        assert mode in (option.help or "")
+        assert f"| {mode} |" in (DOCS / "probing.md").read_text()
+
+
 def test_the_option_that_a_field_has_is_named_beside_it() -> None:
     options = {one.name: one.opts[0] for one in cli.command("pretrain").params}
     for name, columns in rows("pretraining.md").items():

@@ -11,9 +11,9 @@ import torch
 from dare_eeg import open_shards
 from dare_eeg.network.heads import Adapter, FinetuneHead, ProbeHead
 from dare_eeg.probing.fit import Training, fit_network
-from dare_eeg.probing.modes.linear import features
+from dare_eeg.probing.frozen import features
 from dare_eeg.probing.network import ProbeNetwork
-from dare_eeg.probing.options import MODES
+from dare_eeg.probing.options import MODES, ON_FEATURES
 from dare_eeg.probing.splits import folds
 from manifests.manifest import SPLITS
 from tests.commands import dare, unusable
@@ -35,7 +35,7 @@ def test_every_mode_probes_it_and_says_who_it_is(tuab: Path, tmp_path: Path) -> 
         assert (encoder["pretrained_on"], encoder["notes"]) == ("4567", ["a note"])
         assert results["contamination"]["note"].startswith("0 of ")
         left_out = set(open_shards(tuab, "train").electrodes) - {"FP1", "C3", "CZ"}
-        assert set(results["electrodes_left_out"]) == (left_out if mode == "linear" else set())
+        assert set(results["electrodes_left_out"]) == (left_out if mode in ON_FEATURES else set())
 
 
 def test_features_are_of_the_electrodes_it_knows(tuab: Path) -> None:
