@@ -1,5 +1,6 @@
 """The door: the ``dare`` command, which finds the commands of each wing, and says an error in one line."""
 
+import difflib
 import os
 import sys
 import traceback
@@ -36,8 +37,12 @@ class _Wings(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's own
-        return command(cmd_name) if cmd_name in COMMANDS else None
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if cmd_name in COMMANDS:
+            return command(cmd_name)
+        like = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+        hint = f"did you mean {like[0]}?" if like else f"there are {', '.join(COMMANDS)}"
+        raise click.UsageError(f"no command {cmd_name!r}; {hint}", ctx)
 
 
 @click.group(cls=_Wings, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -58,7 +63,8 @@ def main() -> None:
         problem.show()
         sys.exit(problem.exit_code)
     except click.ClickException as problem:
-        _fail(problem.format_message(), problem.exit_code)
+        _say(problem.format_message())
+        sys.exit(problem.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; what is finished is kept: run the same command again (pretrain with --resume)", INTERRUPTED)
     except BrokenPipeError:
@@ -72,5 +78,13 @@ def main() -> None:
 def _fail(message: str, status: int) -> None:
     if {"-v", "--verbose"} & set(sys.argv):
         traceback.print_exc()
-    click.echo(f"dare: {' '.join(message.split())}", err=True)
+    _say(message)
     sys.exit(status)
+
+
+def _say(message: str) -> None:
+    click.echo(f"dare: {' '.join(message.split())}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -124,11 +124,12 @@ def probe(
     from dare_eeg.probing import report
     from dare_eeg.probing.options import MODES, options_of
     from dare_eeg.probing.probe import probe as run_probe
+    from dare_eeg.probing.probe import refuse_other_encoder
     from dare_eeg.probing.request import ProbeRequest
 
-    modes = mode.split(",")
-    if strange := [name for name in modes if name not in MODES]:
-        raise click.UsageError(f"--mode {strange[0]}: choose among {', '.join(MODES)}")
+    modes = list(dict.fromkeys(filter(None, map(str.strip, mode.split(",")))))
+    if strange := [name for name in modes or [""] if name not in MODES]:
+        raise click.UsageError(f"--mode {strange[0]!r}: choose among {', '.join(MODES)}")
     encoder = encoder or newest_run(Path("runs"))
     name = f"{corpus}-{short_name(encoder, size)}"
     for one in cast("list[Mode]", modes):
@@ -146,6 +147,8 @@ def probe(
             options_of(one, as_published, settings),
             resamples,
         )
+        if not out:
+            refuse_other_encoder(request)
         results = run_probe(request, progress(f"probe {one}", "fits"))
         if as_json:
             click.echo(json.dumps(results.model_dump(mode="json")))

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
 __all__ = ["cut"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import what cuts, and with it the libraries for signals, only when it is asked for."""
     if name == "cut":

@@ -132,3 +132,26 @@ def test_what_cannot_be_inspected_is_named(tmp_path: Path, name: str) -> None:
     answer = dare("inspect", tmp_path / name)
     assert answer.status == 2
     assert str(tmp_path / name) in answer.complaint
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("prob", "no command 'prob'; did you mean probe?"), ("nonsense", "no command 'nonsense'; there are synth, ")],
+)
+def test_a_slip_in_a_command_is_answered_with_those_there_are(asked: str, said: str) -> None:
+    for options in ((), ("-v",)):
+        answer = dare(*options, asked)
+        assert answer.status == 2
+        assert answer.err.startswith(f"dare: {said}")
+        assert len(answer.err.splitlines()) == 1
+
+
+def test_modules_list_what_they_export() -> None:
+    code = "import dare_eeg, pipelines; print('load_encoder' in dir(dare_eeg), 'cut' in dir(pipelines))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True True\n"
+
+
+def test_the_door_is_a_module_that_runs() -> None:
+    run = subprocess.run([sys.executable, "-m", "cli", "--version"], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("dare, version ")

@@ -18,7 +18,7 @@ def features(encoder: EEGEncoder, windows: Windows) -> NDArray[np.float32]:
     They are computed on a GPU where there is one. Electrodes that the encoder cannot read are left out.
     Raises UsageError where it can read none.
     """
-    encoder = encoder.to(device())
+    encoder = encoder.to(device()).eval()
     known = encoder.known(windows.electrodes)
     if not known:
         raise UsageError(
@@ -26,7 +26,7 @@ def features(encoder: EEGEncoder, windows: Windows) -> NDArray[np.float32]:
         )
     electrodes = [windows.electrodes[row] for row in known]
     parts = []
-    with torch.inference_mode():
+    with torch.no_grad():
         for start in range(0, len(windows), _BATCH):
             numbers = np.arange(start, min(start + _BATCH, len(windows)))
             present = windows.present[numbers][:, known]

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,9 +32,9 @@ class ProbeNetwork(nn.Module):
         self.is_frozen = is_frozen
         self._recorded, self._sfreq = windows.electrodes, windows.sfreq
         self.electrodes = _adapted(encoder, windows)
-        silence = torch.zeros(1, *windows.shape)
-        self.adapter = adapter(self.encoder.prepare(silence, self._recorded, self._sfreq).electrodes, self.electrodes)
-        moments, vectors, width = self._features_of(silence).shape[1:]
+        first = torch.from_numpy(windows.take(np.zeros(1, np.int64)))
+        self.adapter = adapter(self.encoder.prepare(first, self._recorded, self._sfreq).electrodes, self.electrodes)
+        moments, vectors, width = self._features_of(first).shape[1:]
         self.head = head(moments, vectors, width, len(windows.classes))
 
     def forward(self, x_uv: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Unless the options say otherwise, models are selected on valid only, and test is
 import csv
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Results
 from dare_eeg.probing.splits import folds
 from dare_eeg.probing.summary import Fitted, summarise
-from manifests import keyed, manifest
+from manifests import keyed, manifest, records
 from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import RefusedError, UsageError
 from manifests.manifest import SPLITS, Manifest
@@ -58,6 +59,16 @@ def probe(request: ProbeRequest, progress: Callable[[int, int], None]) -> Result
     write_bytes(request.out / "results.json", canonical_json(results.as_json()))
     report.draw(request.out, results, [(seed, number, fit.curves) for seed, number, fit in fits])
     return results
+
+
+def refuse_other_encoder(request: ProbeRequest) -> None:
+    """Raise RefusedError where the folder of the results holds those of another encoder of the same name."""
+    path = request.out / "results.json"
+    if not path.exists():
+        return
+    before = records.load(Results, path, "remove it, or choose another --out").encoder.path
+    if Path(before.removeprefix("py:")).resolve() != Path(request.encoder.removeprefix("py:")).resolve():
+        raise RefusedError(f"holds the results of {before}", path=request.out, remedy="choose another --out")
 
 
 def _encoder(request: ProbeRequest) -> EEGEncoder:

@@ -29,7 +29,7 @@ def test_every_mode_probes_it_and_says_who_it_is(tuab: Path, tmp_path: Path) -> 
     answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(MODES))
     assert answer.status == 0, answer.err
     for mode in MODES:
-        results = json.loads((tmp_path / f"tuab-OwnEncoder-{mode}" / "results.json").read_text())
+        results = json.loads((tmp_path / f"tuab-own_encoder-OwnEncoder-{mode}" / "results.json").read_text())
         encoder = results["encoder"]
         assert (encoder["path"], encoder["size"], encoder["sha256"]) == (NAME, "own", "0123")
         assert (encoder["pretrained_on"], encoder["notes"]) == ("4567", ["a note"])
@@ -101,3 +101,115 @@ def test_what_is_no_encoder_is_refused_in_one_line(tuab: Path, tmp_path: Path) -
 def test_only_ours_is_fed_as_published(tuab: Path, tmp_path: Path) -> None:
     options = ("--mode", "finetune", "--set", "resampling=nearest", "--out", tmp_path / "out")
     unusable(dare("probe", "tuab", "--shards", tuab, "--encoder", NAME, *options), "prepares its input itself")
+
+
+WHOLE = """
+import torch
+from torch import nn
+from tests.dare_eeg.encoders.own_encoder import OwnEncoder
+from dare_eeg import Identity, Prepared
+
+class Slip(OwnEncoder):
+    {slip}
+"""
+
+
+@pytest.mark.parametrize(
+    ("slip", "mode", "said"),
+    [
+        ("def encode(self, prepared): return super().encode(prepared)[:, :, 0]", "linear", "not (B, N, S, D)"),
+        ("def encode(self, prepared): return super().encode(prepared).mean(1)", "conv-linear", "not (B, N, S, D)"),
+        ("def encode(self, prepared): return super().encode(prepared)[:1]", "linear", "(1, 20, 1, 8) for 22 windows"),
+        ("def encode(self, prepared): return super().encode(prepared) / 0", "linear", "not finite"),
+        ("def encode(self, prepared): return super().encode(prepared)[:, :0]", "conv-linear", "not (B, N, S, D)"),
+        ("def encode(self, prepared): return None", "linear", "encode returns NoneType, no Tensor"),
+        ("def encode(self, prepared): raise KeyError('mine')", "linear", "encode raises KeyError: 'mine'"),
+        ("def prepare(self, x_uv, *more): return x_uv", "linear", "prepare returns a tensor"),
+        (
+            "def prepare(self, x_uv, electrodes, *more): return Prepared(x_uv, electrodes[:1])",
+            "conv-linear",
+            "for 1 electrodes",
+        ),
+        ("def known(self, electrodes): return list(electrodes)", "linear", "no place among 23 electrodes"),
+        ("def known(self, electrodes): return [99]", "linear", "known returns 99"),
+        ("identity = 'mine'", "linear", "identity returns str, no Identity"),
+        ("electrodes = ()", "linear", "electrodes are no names"),
+        ("def layers(self): return [[self.top]]", "finetune", "layers are no lists of parameters"),
+        ("def __deepcopy__(self, memo): raise TypeError('a lock')", "conv-linear", "a copy of it raises TypeError"),
+        ("def __init__(self): raise SystemExit(3)", "linear", "Slip cannot be had (SystemExit: 3)"),
+    ],
+)
+def test_an_answer_of_another_form_ends_in_one_line(
+    tuab: Path, tmp_path: Path, slip: str, mode: str, said: str
+) -> None:
+    file = tmp_path / "slip.py"
+    file.write_text(WHOLE.format(slip=slip))
+    named = ("--shards", tuab, "--encoder", f"py:{file}:Slip", "--out", tmp_path / "out")
+    answer = dare("probe", "tuab", *named, "--mode", mode, "--epochs", 1, "--resamples", 2)
+    assert answer.status == 2
+    assert said in answer.complaint
+    assert "slip.py" in answer.complaint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        "def __init__(self): super().__init__(); self.double()",
+        "def __init__(self): super().__init__(); self.bfloat16()",
+        "def encode(self, prepared): return torch.relu(prepared.x.mean(1).unfold(-1, 50, 50))[:, :, None]",
+        "def encode(self, prepared): return super().encode(Prepared(prepared.x / prepared.x.std(), ()))",
+        "def layers(self): return []",
+    ],
+)
+def test_any_precision_and_any_way_within_are_its_own_affair(tuab: Path, tmp_path: Path, more: str) -> None:
+    file = tmp_path / "slip.py"
+    file.write_text(WHOLE.format(slip=more))
+    named = ("--shards", tuab, "--encoder", f"py:{file}:Slip", "--out", tmp_path / "out", "--resamples", 2)
+    answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(MODES))
+    assert answer.status == 0, answer.err
+
+
+def test_frozen_features_know_no_dropout(tuab: Path, tmp_path: Path) -> None:
+    def table(folder: Path, more: str) -> str:
+        file = tmp_path / "slip.py"
+        file.write_text(WHOLE.format(slip=more))
+        named = ("--shards", tuab, "--encoder", f"py:{file}:Slip", "--out", folder, "--resamples", 2)
+        assert dare("probe", "tuab", *named).status == 0
+        return (folder / "predictions.csv").read_text()
+
+    fixed = "torch.manual_seed(1)"
+    with_dropout = (
+        f"def __init__(self): {fixed}; super().__init__(); self.top = nn.Sequential(self.top, nn.Dropout(0.9))"
+    )
+    without = f"def __init__(self): {fixed}; super().__init__()"
+    assert table(tmp_path / "with", with_dropout) == table(tmp_path / "without", without)
+
+
+def test_its_file_is_a_module_like_others(tuab: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside_own.py").write_text("from tests.dare_eeg.encoders.own_encoder import OwnEncoder\n")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom beside_own import OwnEncoder\n"
+        "print('hello')\n@dataclass\nclass Size:\n    width: int = 8\n\ndef make():\n    return OwnEncoder()\n"
+    )
+    named = ("--shards", tuab, "--encoder", f"py:{file}:make", "--out", tmp_path / "out", "--resamples", 2)
+    answer = dare("probe", "tuab", *named, "--json")
+    assert answer.status == 0, answer.err
+    assert json.loads(answer.out)["encoder"]["size"] == "own"
+    assert "hello" in answer.err
+
+
+def test_results_of_another_encoder_of_that_name_stay(
+    tuab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own_encoder.py").write_text(FILE.read_text())
+    asked = ("probe", "tuab", "--shards", tuab, "--resamples", 2, "--encoder")
+    first = "py:one/own_encoder.py:OwnEncoder"
+    assert dare(*asked, first).status == dare(*asked, first).status == 0
+    unusable_after_progress = dare(*asked, "py:two/own_encoder.py:OwnEncoder")
+    assert unusable_after_progress.status == 2
+    assert f"holds the results of {first}; choose another --out" in unusable_after_progress.err
