@@ -28,6 +28,7 @@ _OTHER_FOLDER = {
     errno.EPERM: "choose a folder that can be written",
     errno.ENOTDIR: "choose a folder whose path holds no file",
     errno.EEXIST: "choose a folder whose path holds no file",
+    errno.ENOENT: "choose a folder that can be written",
 }
 
 _NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -42,6 +43,14 @@ def unwritable(path: Path, problem: OSError) -> DareError:
     return LostError(reason, path=path, remedy=remedy)
 
 
+def unreadable(path: Path, problem: OSError, remedy: str) -> DareError:
+    """Return the user's error for a read that the system refused: nothing is there, or no file, or the disk failed."""
+    if isinstance(problem, FileNotFoundError | NotADirectoryError):
+        return MissingError("not found", path=path, remedy=remedy)
+    kind = DamagedError if isinstance(problem, IsADirectoryError) else LostError
+    return kind(f"unreadable ({(problem.strerror or str(problem)).lower()})", path=path, remedy=remedy)
+
+
 def partial_name(name: str) -> str:
     """Return the name under which this process writes a file, or says that it is there: no two are alike."""
     return f"{name}{PARTIAL}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -51,11 +60,12 @@ def partial_name(name: str) -> str:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a partial file beside ``path`` that becomes ``path``, synced to disk, when the block ends well.
 
-    An exception in the block removes the partial and leaves ``path`` as it was. A refused write raises DareError
-    with the remedy.
+    An exception in the block removes the partial and leaves ``path`` as it was. A refused write, and a ``path`` that
+    is a folder or a device, raise DareError with the remedy.
     """
     partial = path.with_name(partial_name(path.name))
     try:
+        _refuse_other_than_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -99,6 +109,7 @@ def create(path: Path, content: bytes) -> None:
     """
     partial = path.with_name(partial_name(path.name))
     try:
+        _refuse_other_than_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.write_bytes(content)
@@ -115,6 +126,12 @@ def create(path: Path, content: bytes) -> None:
         sync(path.parent)
     except OSError as problem:
         raise unwritable(path, problem) from problem
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """Raise UsageError where a folder, a device or a pipe is in the place of a file: a rename would replace it."""
+    if path.exists() and not path.is_file():
+        raise UsageError("is there and is no regular file", path=path, remedy="name another file")
 
 
 def sync(path: Path) -> None:
@@ -177,11 +194,10 @@ def read_json(path: Path, remedy: str) -> Any:
     """Return the JSON a file holds; DareError with the remedy where it is missing or broken."""
     try:
         return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise MissingError("not found", path=path, remedy=remedy) from None
-    except (OSError, ValueError) as problem:
-        kind = LostError if isinstance(problem, OSError) else DamagedError
-        raise kind(f"unreadable ({problem})", path=path, remedy=remedy) from problem
+    except OSError as problem:
+        raise unreadable(path, problem, remedy) from problem
+    except ValueError as problem:
+        raise DamagedError(f"unreadable ({problem})", path=path, remedy=remedy) from problem
 
 
 def sha256_bytes(content: bytes) -> str:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from manifests import records
-from manifests.atomic_io import canonical_json, read_json, sha256_bytes
-from manifests.errors import DamagedError, MissingError, RefusedError
-from manifests.notes import Note, counted, from_prose
+from manifests.atomic_io import canonical_json, read_json, sha256_bytes, unreadable
+from manifests.errors import DamagedError, RefusedError
+from manifests.notes import Note, counted, from_prose, one_line
 from manifests.recipe import Recipe
 from manifests.records import Fields, Part, Record
 
@@ -224,9 +224,10 @@ def load_rows(folder: Path) -> list[RecordingRow]:
     path, remedy = folder / "recordings.jsonl", "make the set again with dare preprocess"
     try:
         stored = [json.loads(line) for line in path.read_bytes().splitlines()]
-    except (OSError, ValueError) as problem:
-        kind = MissingError if isinstance(problem, OSError) else DamagedError
-        raise kind(f"unreadable ({problem})", path=path, remedy=remedy) from problem
+    except OSError as problem:
+        raise unreadable(path, problem, remedy) from problem
+    except ValueError as problem:
+        raise DamagedError(f"unreadable ({problem})", path=path, remedy=remedy) from problem
     return [records.read(RecordingRow, row if "notes" in row else from_prose(row), path, remedy) for row in stored]
 
 
@@ -264,19 +265,20 @@ def text(folder: Path, manifest: Manifest) -> str:
     ]
     facts = {"licence": manifest.recipe.licence, "citation": manifest.recipe.citation}
     lines += [f"  {name}: {fact}" for name, fact in facts.items() if fact]
-    for name, split in manifest.splits.items():
+    for name in SPLITS:
+        split = manifest.splits[name]
         labels = ", ".join(f"{label} {count}" for label, count in split.labels.items())
         lines.append(
             f"  {name:5} {split.samples:7} windows  {len(split.subjects):4} subjects  {split.recordings:5} recordings"
             f"  {split.hours:8.2f} h  {len(split.shards):4} shards  {labels}".rstrip()
         )
-    for outcome, reasons in manifest.outcomes.items():
+    for outcome in OUTCOMES:
         lines.append(f"  {outcome}: {manifest.recordings[outcome]} recordings")
-        lines += [f"    {count}: {reason}" for reason, count in reasons.items() if reason]
+        lines += [f"    {count}: {reason}" for reason, count in manifest.outcomes[outcome].items() if reason]
     for choice, changed in manifest.choices.items():
         value = getattr(manifest.recipe, choice, "as it was then")
         lines.append(f"  {choice} {value}: changes {changed['windows']} windows of {changed['recordings']} recordings")
-    return "\n".join([*lines, *(f"  {note}" for note in manifest.notes)])
+    return "\n".join(map(one_line, [*lines, *(f"  {note}" for note in manifest.notes)]))
 
 
 def choices(receipts: list[Receipt]) -> dict[str, dict[str, int]]:

@@ -47,6 +47,14 @@ def text(notes: Iterable[Note]) -> str:
     return "; ".join(dict.fromkeys(one.text for one in notes))
 
 
+_CONTROL = re.compile(r"(?:[\x00-\x1f\x7f-\x9f\u2028\u2029]\s*)+")
+
+
+def one_line(text: str) -> str:
+    """Return a text from a file without line ends and control characters, by which it could forge what is printed."""
+    return _CONTROL.sub(" ", text)
+
+
 def counted(recordings: Iterable[Sequence[Note]]) -> dict[str, int]:
     """Return how many recordings have a note of each kind, by what these say with the range of their figures.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_origin
 
 from pydantic import Field, ValidationError, model_validator
 
-from manifests.atomic_io import canonical_json, sha256_bytes
+from manifests.atomic_io import canonical_json, sha256_bytes, unreadable
 from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
 from manifests.errors import UsageError
 from manifests.layout import Layout
@@ -228,7 +228,10 @@ def load(
     try:
         return Recipe(**merged(tables, overrides), purpose=purpose)
     except ValidationError as problem:
-        raise UsageError(fault(problem), path=f"recipe {corpus}", remedy=f"fields are {_fields()}") from None
+        first = problem.errors()[0]
+        is_no_field = first["type"] == "extra_forbidden" and len(first["loc"]) == 1
+        remedy = f"fields are {_fields()}" if is_no_field else "docs/recipes.md tells of every field"
+        raise UsageError(fault(problem), path=file or f"recipe {corpus}", remedy=remedy) from None
 
 
 def _fields() -> str:
@@ -245,25 +248,27 @@ def _shipped(corpus: str) -> Fields:
 
 def _read(corpus: str, file: Path | None) -> dict[str, Any]:
     if file is None and corpus not in names():
-        raise UsageError(
-            f"{corpus!r} is no corpus with a recipe", remedy=f"there are {', '.join(names())} (or give --recipe FILE)"
-        )
+        remedy = f"there are {', '.join(names())} (or give --recipe FILE)"
+        raise UsageError("is no corpus with a recipe", path=corpus, remedy=remedy)
+    others = "see the ones under manifests/recipes"
+    source = file or resources.files("manifests") / "recipes" / f"{corpus}.toml"
     try:
-        source = file or resources.files("manifests") / "recipes" / f"{corpus}.toml"
-        tables = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        tables = tomllib.loads(source.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise unreadable(Path(str(source)), problem, others) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise UsageError(f"not a recipe ({problem})", path=file, remedy=others) from None
+    if "corpus" not in tables:
+        raise UsageError("states no corpus", path=file, remedy=f'give it the line corpus = "{corpus}"')
+    if tables["corpus"] != corpus:
         raise UsageError(
-            f"not a recipe ({problem})", path=file, remedy="see the ones under manifests/recipes"
-        ) from None
-    if tables.get("corpus") != corpus:
-        raise UsageError(
-            f"is a recipe of {tables.get('corpus')!r}, not of {corpus!r}", path=file, remedy="name that corpus"
+            f"is a recipe of {tables['corpus']!r}, not of {corpus!r}", path=file, remedy="name that corpus"
         )
     presets = tables.get("preset", {})
     inner = {"pretrain": tables.get("pretrain", {}), "preset": presets}
     inner |= {f"preset.{name}": table for name, table in presets.items()} if isinstance(presets, dict) else {}
     if strange := [name for name, table in inner.items() if not isinstance(table, dict)]:
-        raise UsageError(f"{strange[0]} is no table", path=file, remedy="see the recipes under manifests/recipes")
+        raise UsageError(f"{strange[0]} is no table", path=file, remedy=others)
     return _with_options(tables)
 
 

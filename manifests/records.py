@@ -49,6 +49,8 @@ def added(default: Any, *, absent: Any, **constraints: Any) -> Any:
 class OtherVersionError(ValueError):
     """A record that a newer version of this code wrote."""
 
+    REMEDY: ClassVar = "upgrade dare-eeg"
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -80,7 +82,7 @@ class Schema:
         if found > self.version:
             raise OtherVersionError(
                 f"{self.kind} of schema {found}, written by dare-eeg {by}; this one, {__version__}, reads up to schema "
-                f"{self.version}: upgrade dare-eeg"
+                f"{self.version}"
             )
         try:
             for older in range(found, self.version):
@@ -103,8 +105,7 @@ class Schema:
             if by == __version__:
                 raise ValueError(f"has the field {strange[0]!r}, which no version has")
             raise OtherVersionError(
-                f"has the field {strange[0]!r}, written by dare-eeg {by}, which this one, {__version__}, does not "
-                "know: upgrade dare-eeg"
+                f"has the field {strange[0]!r}, written by dare-eeg {by}, which this one, {__version__}, does not know"
             )
 
 
@@ -211,7 +212,7 @@ def read(kind: type[P], stored: object, place: Path | str, remedy: str) -> P:
         return kind.model_validate(stored, context=_Reading())
     except ValidationError as problem:
         if isinstance(problem.errors()[0].get("ctx", {}).get("error"), OtherVersionError):
-            raise RefusedError(fault(problem), path=place) from None
+            raise RefusedError(fault(problem), path=place, remedy=OtherVersionError.REMEDY) from None
         raise DamagedError(fault(problem), path=place, remedy=remedy) from None
 
 
@@ -236,7 +237,7 @@ def option(text: str, example: str) -> Fields:
     """
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not all(key.split(".")):
-        raise UsageError(f"give KEY=VALUE, as in {example}", path=f"--set {text}")
+        raise UsageError("names no field or no value", path=f"--set {text}", remedy=f"give KEY=VALUE, as in {example}")
     try:
         field = json.loads(value)
     except (ValueError, RecursionError):

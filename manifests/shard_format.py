@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.atomic_io import unreadable
 from manifests.errors import DamagedError, RefusedError
 from manifests.records import OtherVersionError, Schema
 
@@ -27,7 +28,6 @@ _MOST = 32767
 _BLOCK = 512
 _CHECKSUM = slice(148, 154)
 _DAMAGE = (
-    OSError,
     ValueError,
     KeyError,
     EOFError,
@@ -158,6 +158,7 @@ class Index:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the index a file holds; DareError where it is missing, damaged or of another layout."""
+        remedy = "make the set again with dare preprocess"
         try:
             # Opened here, as numpy leaves open what it finds damaged.
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
@@ -165,10 +166,8 @@ class Index:
             head = {name: found[name].item() for name in cls.schema_of().head() if name in found}
             return cls(**cls.schema_of().read(found | head))
         except OtherVersionError as problem:
-            raise RefusedError(str(problem), path=path) from None
+            raise RefusedError(str(problem), path=path, remedy=problem.REMEDY) from None
+        except OSError as problem:
+            raise unreadable(path, problem, remedy) from problem
         except _DAMAGE as problem:
-            raise DamagedError(
-                f"the shard's index cannot be read ({problem})",
-                path=path,
-                remedy="make the set again with dare preprocess",
-            ) from problem
+            raise DamagedError(f"the shard's index cannot be read ({problem})", path=path, remedy=remedy) from problem

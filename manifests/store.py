@@ -21,7 +21,7 @@ CHUNK = 1 << 12
 
 CHUNKS_OF_A_FILE = 1 << 6
 
-DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 """What zarr and its codecs raise on a store that is missing or whose bytes are not those that were written."""
 
 

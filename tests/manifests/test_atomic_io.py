@@ -4,7 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.atomic_io import atomic_write, canonical_json, create, json_lines, read_json, sha256_file, write_bytes
-from manifests.errors import DareError
+from manifests.errors import DareError, UsageError
+from tests.conftest import only_on
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -166,3 +169,21 @@ def test_missing_json_is_named_with_its_remedy(tmp_path: Path) -> None:
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc" * 100_000)
     assert sha256_file(tmp_path / "file") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+@pytest.mark.parametrize("write", [write_bytes, create])
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to(os.devnull)
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(DareError, match=rf"{path.name}: is there and is no regular file; name another file"):
+            write(path, b"content")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["device", "folder", "pipe"]
+
+
+@only_on("Linux", sys.platform == "linux")
+def test_folder_that_the_system_cannot_make_is_a_wrong_one() -> None:
+    with pytest.raises(UsageError, match="no such file or directory; choose a folder that can be written"):
+        write_bytes(Path("/proc/nowhere/file"), b"content")

@@ -66,3 +66,8 @@ def test_figure_that_no_float_holds_is_no_error() -> None:
 )
 def test_text_from_anyones_disk_looks_into_nothing(says: str) -> None:
     assert note("odd", says, share=1.0).text == says
+
+
+def test_text_from_a_file_cannot_end_a_line_or_steer_the_terminal() -> None:
+    assert notes.one_line("  c\n  failed: 99\r\x1b[2Jd\u2028e\x9b") == "  c failed: 99 [2Jd e "
+    assert notes.one_line("  sd 10 µV, 50 %") == "  sd 10 µV, 50 %"

@@ -10,7 +10,7 @@ from manifests import manifest as manifests
 from manifests import recipe as recipes
 from manifests import records
 from manifests.electrodes import PRETRAIN_58, TEN_TWENTY_19, VOCABULARY, canonical
-from manifests.errors import DareError
+from manifests.errors import DamagedError, DareError, MissingError, UsageError
 
 FACTS = {
     "bcic2a": (22, 250, (0.1, 38), 0, 4, ("left", "right", "feet", "tongue"), "loso"),
@@ -216,7 +216,12 @@ def test_corpus_without_a_recipe_is_told_which_there_are() -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"corpus = ", "not a recipe"), (b'corpus = "tuev"', "tuev"), (b"\xff\xfe", "not a recipe")],
+    [
+        (b"corpus = ", "not a recipe"),
+        (b'corpus = "tuev"', "tuev"),
+        (b"\xff\xfe", "not a recipe"),
+        (b"", 'states no corpus; give it the line corpus = "tuab"'),
+    ],
 )
 def test_file_that_is_no_recipe_of_the_corpus_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "own.toml"
@@ -226,7 +231,31 @@ def test_file_that_is_no_recipe_of_the_corpus_is_named(tmp_path: Path, content: 
 
 
 def test_missing_recipe_file_is_named(tmp_path: Path) -> None:
-    assert str(tmp_path / "none.toml") in refusal(file=tmp_path / "none.toml")
+    (tmp_path / "dangling.toml").symlink_to("nowhere")
+    for name in ("none.toml", "dangling.toml"):
+        with pytest.raises(MissingError) as refused:
+            recipes.load("tuab", file=tmp_path / name)
+        assert (refused.value.path, refused.value.reason) == (str(tmp_path / name), "not found")
+    with pytest.raises(DamagedError) as refused_folder:
+        recipes.load("tuab", file=tmp_path)
+    assert (refused_folder.value.path, refused_folder.value.reason) == (str(tmp_path), "unreadable (is a directory)")
+
+
+def test_recipe_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('corpus = "mine"\nelectrodes = ["C3"]\nnotch_hz = 60\n', encoding="utf-8-sig")
+    assert recipes.load("mine", file=file).electrodes == ("C3",)
+
+
+def test_fields_are_listed_for_a_name_that_is_none_and_not_for_a_wrong_value(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('corpus = "mine"\nelectrodes = ["C3"]\nnotch_hz = 60\nfoo = 1\n')
+    with pytest.raises(UsageError) as refused:
+        recipes.load("mine", file=file)
+    assert (refused.value.path, refused.value.reason) == (str(file), "foo: is no field")
+    assert refused.value.remedy.startswith("fields are balance, ")
+    for setting in ("quantum_uv=nan", 'layout={"files": "*.edf", "labels": "none", "foo": 1}'):
+        assert refusal(setting).endswith("; docs/recipes.md tells of every field")
 
 
 def test_electrodes_of_every_recipe_have_canonical_names() -> None:

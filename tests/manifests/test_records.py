@@ -191,7 +191,7 @@ def test_option_is_key_and_value(text: str, fields: Fields) -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "=1", " = "])
 def test_option_without_key_or_value_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(DareError, match="give KEY=VALUE, as in window_s=4"):
+    with pytest.raises(DareError, match="names no field or no value; give KEY=VALUE, as in window_s=4"):
         option(text, "window_s=4")
 
 

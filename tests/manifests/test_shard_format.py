@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from manifests.errors import DareError
+from manifests.errors import DamagedError, DareError
 from manifests.shard_format import (
     KEY_LENGTH,
     NPY_HEADER,
@@ -199,3 +199,9 @@ def test_index_whose_zip_asks_for_what_we_cannot_do_is_refused(tmp_path: Path, i
     path.write_bytes(content[: central + 8] + flag + content[central + 9 :])
     with pytest.raises(DareError, match=r"odd\.idx\.npz"):
         Index.read(path)
+
+
+def test_folder_in_the_place_of_an_index_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(DamagedError) as refused:
+        Index.read(tmp_path)
+    assert (refused.value.path, refused.value.reason) == (str(tmp_path), "unreadable (is a directory)")

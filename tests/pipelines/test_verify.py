@@ -122,6 +122,15 @@ def test_faults_of_stores_are_each_named(stored: Path) -> None:
     assert "6 faults" in answer.out
 
 
+@pytest.mark.parametrize("content", ["[]", "null", "1", "{}", "\xff"])
+def test_store_that_says_nothing_of_itself_is_named(stored: Path, content: str) -> None:
+    store, *_ = sorted((stored / "zarr").glob("*/*.zarr"))
+    (store / "zarr.json").write_text(content, encoding="latin-1")
+    answer = dare("verify", stored)
+    assert answer.status == 1
+    assert answer.complaint.startswith(f"{store}: ")
+
+
 def test_lost_index_of_windows_in_stores_is_named(raw: Path, tmp_path: Path) -> None:
     folder = preprocess("tuab", raw / "tuab", tmp_path, "--format", "zarr")
     (folder / "train" / "000000.idx.npz").unlink()

@@ -158,7 +158,7 @@ def test_a_newer_record_is_refused_by_the_version_that_wrote_it(
                 {"schema_version": 2},
                 f"{kind} of schema 2, written by dare-eeg 9.9.9; this one, {today}, reads up to",
             ),
-            ({"flux": 1}, f"has the field 'flux', written by dare-eeg 9.9.9, which this one, {today}, does not know: "),
+            ({"flux": 1}, f"has the field 'flux', written by dare-eeg 9.9.9, which this one, {today}, does not know; "),
         ]
     ):
         run = shutil.copytree(stopped, tmp_path / f"run {number}")
