@@ -12,7 +12,7 @@ import webdataset as wds
 from numpy.typing import NDArray
 
 from dare_eeg.data.shards import open_splits
-from manifests.errors import DamagedError, RefusedError
+from manifests.errors import DamagedError, RefusedError, UsageError
 
 Sample = dict[str, Any]
 
@@ -25,8 +25,11 @@ def webdataset(path: str | Path, split: str | Collection[str] = "train", shuffle
     and the workers of a DataLoader, share out the tars: each window comes once, and from one tar only one of them
     gets any. Contents are not checked against their sums: `dare verify` does that.
 
-    Raises DareError where there is no set, no such split or no tar; as it is read, where a tar is cut short.
+    Raises DareError where there is no set, no such split or no tar, and for a ``shuffle`` below 0; as it is read, where
+    a tar is cut short.
     """
+    if shuffle < 0:
+        raise UsageError(f"{shuffle} windows cannot be held", path="shuffle", remedy="give 0 or more")
     windows = open_splits(path, split)
     if strange := [entry.path for entry in windows.entries if not entry.path.endswith(".tar")]:
         raise RefusedError(

@@ -16,10 +16,10 @@ def resample(x_BCT: Tensor, sfreq_in: float, sfreq_out: float) -> Tensor:
     Everything at and above the lower of the two Nyquist frequencies is removed (Fourier method). So that
     neither end rings, the straight line from first to last sample is resampled apart and the rest, which is
     zero at both ends, is continued by odd reflection that fades out. Float32 and differentiable. Raises
-    ValueError for rates that are not positive and for empty windows.
+    ValueError for rates that are not positive and finite, for no windows and for empty ones.
     """
-    if not (sfreq_in > 0 and sfreq_out > 0 and x_BCT.shape[-1]):
-        raise ValueError(f"{x_BCT.shape[-1]} samples cannot go from {sfreq_in} Hz to {sfreq_out} Hz")
+    if not (0 < sfreq_in < math.inf and 0 < sfreq_out < math.inf and x_BCT.numel()):
+        raise ValueError(f"windows of shape {tuple(x_BCT.shape)} cannot go from {sfreq_in} Hz to {sfreq_out} Hz")
     exact = Fraction(sfreq_out) / Fraction(sfreq_in)
     if exact == 1:
         return x_BCT

@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from manifests.atomic_io import write_bytes
-from manifests.errors import MissingError
+from manifests.errors import DamagedError, MissingError
 
 Write = Callable[[dict[str, Any]], None]
 
@@ -142,11 +142,22 @@ _START = {"wandb": _wandb, "mlflow": _mlflow}
 
 
 def _cut(path: Path, step: int) -> int:
-    """Drop the lines of metrics.jsonl after a step; return the last step there was."""
+    """Drop the lines of metrics.jsonl after a step, and a last one that a kill cut short; return the last step."""
     if not path.exists():
         return 0
-    lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-    steps = [int(json.loads(line)["step"]) for line in lines]
+    *lines, last = path.read_bytes().split(b"\n")
+    if last.endswith(b"}"):
+        lines.append(last)
+    steps = [_step(path, number, line) for number, line in enumerate(lines, 1)]
     kept = [line for line, at in zip(lines, steps, strict=True) if at <= step]
-    write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
+    write_bytes(path, b"".join(line + b"\n" for line in kept))
     return max(steps, default=0)
+
+
+def _step(path: Path, number: int, line: bytes) -> int:
+    """Return the step of a line of metrics.jsonl; DamagedError where it has none."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError, OverflowError) as problem:
+        reason = f"line {number} holds no metrics of a step"
+        raise DamagedError(reason, path=path, remedy="delete that line: a run goes on without it") from problem

@@ -135,7 +135,7 @@ def test_a_merged_set_is_refused(labelled: Path, tmp_path: Path) -> None:
 
 
 def test_a_split_that_there_is_not_is_refused(labelled: Path) -> None:
-    with pytest.raises(DareError, match="no split 'dev', but test, train, valid"):
+    with pytest.raises(DareError, match="no split 'dev'; name one of train, valid, test"):
         dare_eeg.webdataset(labelled, "dev")
 
 
@@ -164,3 +164,8 @@ def test_what_else_a_tar_holds_is_not_unpickled(copied: Path, tmp_path: Path) ->
         archive.addfile(member, io.BytesIO(makes_a_folder))
     assert by_content(list(dare_eeg.webdataset(copied))) == expected(copied)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_shuffle_of_less_than_nothing_is_refused(labelled: Path) -> None:
+    with pytest.raises(ValueError, match="shuffle: -1 windows cannot be held; give 0 or more"):
+        dare_eeg.webdataset(labelled, shuffle=-1)

@@ -242,9 +242,11 @@ def test_resampling_is_linear_and_differentiable():
 def test_equal_rates_change_nothing_and_impossible_ones_are_refused():
     x = torch.randn(1, 2, 100)
     assert torch.equal(resample(x, 256.0, 256), x)
-    for rates in ((0, 256), (-250, 256), (math.nan, 256)):
+    for rates in ((0, 256), (-250, 256), (math.nan, 256), (math.inf, 256)):
         with pytest.raises(ValueError, match="cannot go"):
             resample(x, *rates)
+    with pytest.raises(ValueError, match=r"\(0, 2, 100\) cannot go"):
+        resample(x[:0], 250, 256)
 
 
 def test_limited_layers_shrink_long_rows_only_and_survive_two_forwards():

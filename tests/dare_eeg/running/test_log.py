@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +187,28 @@ def test_a_tracker_that_is_not_installed_is_refused_before_any_training(
     answer = pretrain(four_electrodes, tmp_path / "run", "--log", tracker)
     unusable(answer, f"--log {tracker}: {tracker} is not installed; pip install {tracker}")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "number"),
+    [
+        (lambda content: b"\xff\xfe" + content, 1),
+        (lambda content: content + b"x}", 3),
+        (lambda content: content + b'{"a": 1}\n', 3),
+        (lambda content: b"[]\n" + content, 1),
+        (lambda content: b'{"step": 1e999}\n' + content, 1),
+    ],
+)
+def test_metrics_that_are_none_are_named_by_their_line(
+    four_electrodes: Path, tmp_path: Path, spoil: Callable[[bytes], bytes], number: int
+) -> None:
+    folder = tmp_path / "run"
+    assert pretrain(four_electrodes, folder, "--stop-after", 2).status == 0
+    metrics = folder / "metrics.jsonl"
+    whole = metrics.read_bytes()
+    metrics.write_bytes(spoil(whole))
+    resume = ("pretrain", "--config", folder / "config.toml", "--resume")
+    unusable(dare(*resume), f"dare: {metrics}: line {number} holds no metrics of a step; delete that line")
+    metrics.write_bytes(whole + b'{"step": 3, "lo')
+    assert dare(*resume).status == 0
+    assert [line["step"] for line in metrics_of(folder)] == [1, 2, 3, 4, 5, 6]
