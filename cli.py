@@ -72,7 +72,9 @@ def main() -> None:
     except DareError as problem:
         _fail(str(problem), UNUSABLE)
     except OSError as problem:
-        _fail(f"{problem.filename or 'the system'}: {problem.strerror or problem}", UNUSABLE)
+        reason = (problem.strerror or str(problem)).lower()
+        remedy = "see that it can be read and written, then run the same command again"
+        _fail(f"{problem.filename or 'the system'}: {reason}; {remedy}", UNUSABLE)
 
 
 def _fail(message: str, status: int) -> None:

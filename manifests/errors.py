@@ -26,6 +26,10 @@ class DareError(ValueError):
         is_same = self.path in {"", *map(str, names)}
         return type(self)(self.reason if is_same else f"{self.path}: {self.reason}", path=path, remedy=self.remedy)
 
+    def or_else(self, remedy: str) -> Self:
+        """Return the same error, with this remedy where it has none."""
+        return type(self)(self.reason, path=self.path, remedy=self.remedy or remedy)
+
 
 class UsageError(DareError):
     """An option, a recipe, a config or an argument that cannot be what it is."""

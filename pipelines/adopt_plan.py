@@ -37,7 +37,8 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
     """
     wanted = planning.make(tree, recipe, options)
     if not wanted.shards:
-        raise RefusedError(f"no recording can be used ({commonest(planning.verdicts(wanted))})", path=source.folder)
+        reason = f"no recording can be used ({commonest(planning.verdicts(wanted))})"
+        raise RefusedError(reason, path=source.folder, remedy="--dry-run says why of each")
     wanted_text = planning.dump(wanted)
     path = marker.folder / "plan.json"
     while True:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from manifests import recipe as recipes
-from manifests.errors import MissingError
+from manifests.errors import DareError, MissingError
 from pipelines.corpora import CORPORA
 from pipelines.formats import readers
 from pipelines.scan import list_files
@@ -18,6 +18,13 @@ def recording(path: Path) -> dict[str, Any]:
 
     Raises DareError where the file cannot be read.
     """
+    try:
+        return _recording(path)
+    except DareError as problem:
+        raise problem.or_else(readers.GET_AGAIN) from problem
+
+
+def _recording(path: Path) -> dict[str, Any]:
     header = readers.read_header(path)
     facts: dict[str, Any] = {
         "path": str(path),

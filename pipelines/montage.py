@@ -17,6 +17,7 @@ def named(channels: Sequence[Channel], montage: Sequence[str]) -> tuple[Channel,
     electrodes = {f"CH{number}": name for number, name in enumerate(montage, start=1)}
     by_file = [channel.electrode for channel in channels]
     if twice := [electrodes[name] for name in by_file if electrodes.get(name) in by_file]:
-        raise DamagedError(f"names {twice[0]}, which by the order of its channels is another: get the file again")
+        reason = f"names {twice[0]}, which by the order of its channels is another"
+        raise DamagedError(reason, remedy="get the file again")
     names = (electrodes.get(name, name) for name in by_file)
     return tuple(replace(one, electrode=name) for one, name in zip(channels, names, strict=True))

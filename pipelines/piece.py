@@ -12,9 +12,10 @@ from manifests.errors import DamagedError, DareError, MissingError, RefusedError
 from manifests.notes import Note, note
 from manifests.plan import Piece, PlannedRecording, RawRecording, ScannedRecording
 from manifests.recipe import Recipe
-from pipelines import corpora, scan
+from pipelines import corpora, reading, scan
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import is_notched
+from pipelines.formats.readers import GET_AGAIN
 from pipelines.plan import SetOptions, cut_into_pieces
 from pipelines.recording import Recording
 from pipelines.sources.raw import RawTree
@@ -57,18 +58,19 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     own = place.relative_to(place.anchor).as_posix()
     nameless = RawRecording(path=own, subject=f"{recipe.namespace}:", session="")
     raw = next((one for one in corpus.find(beside, recipe) if one.path == own), nameless)
-    scanned = scan.Headers(source.folder, recipe).scanned(raw)
-    if scanned.outcome:
-        raise _unfit(scanned, path)
-    piece_s, num_pieces = cut_into_pieces(scanned, recipe, SetOptions())
-    planned = PlannedRecording(
-        scanned=scanned, slug=place.stem, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
-    )
-    for piece in (Piece(recording=planned, number=number) for number in range(num_pieces)):
-        try:
+    try:
+        scanned = scan.Headers(source.folder, recipe).scanned(raw)
+        _refuse_unfit(scanned, source, recipe)
+        piece_s, num_pieces = cut_into_pieces(scanned, recipe, SetOptions())
+        planned = PlannedRecording(
+            scanned=scanned, slug=place.stem, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
+        )
+        for number in range(num_pieces):
+            piece = Piece(recording=planned, number=number)
             yield windows_of(source.read(piece, recipe), piece, recipe)
-        except DareError as problem:
-            raise problem.about(path, place, own) from problem
+    except DareError as problem:
+        remedy = GET_AGAIN if isinstance(problem, DamagedError) else "cut another file, or this one by another recipe"
+        raise problem.about(path, place, own).or_else(remedy) from problem
 
 
 def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
@@ -112,13 +114,15 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     return Cut(kept, scale, tuple(notes), dict(+changes))
 
 
-def _unfit(scanned: ScannedRecording, path: Path | str) -> DareError:
-    """Return the error for a file that is not fit to be cut, or cannot be opened and so has no fingerprint."""
+def _refuse_unfit(scanned: ScannedRecording, source: RawTree, recipe: Recipe) -> None:
+    """Raise DareError for a file that is not fit to be cut, or cannot be opened and so has no fingerprint."""
     if scanned.outcome == "skipped":
-        return RefusedError(scanned.reason, path=path)
-    if scanned.raw.lacks or not scanned.fingerprint:
-        return MissingError(scanned.reason, path=path)
-    return DamagedError(scanned.reason, path=path)
+        raise RefusedError(scanned.reason)
+    if not scanned.fingerprint:
+        raise MissingError(scanned.reason, remedy="name a file that is there")
+    if scanned.outcome:
+        reading.read_header(source.folder, scanned.raw, recipe)  # raises what the scan found
+        raise MissingError(scanned.reason, remedy="put its labels where the corpus has them, or cut it without classes")
 
 
 def _true_s(recording: Recording, signal_s: float) -> float:

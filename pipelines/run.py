@@ -98,7 +98,9 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
     receipts = [_own_receipt(task, folder) for task in planning.tasks(plan)]
     rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan))
     if not any(row.windows for row in rows):
-        raise RefusedError(f"no recording gave a window ({commonest(rows)})", path=folder)
+        reason = f"no recording gave a window ({commonest(rows)})"
+        remedy = "mend that in the recordings or the recipe, then look with --dry-run"
+        raise RefusedError(reason, path=folder, remedy=remedy)
     table = json_lines(row.as_json() for row in rows)
     write_bytes(folder / "recordings.jsonl", table)
     splits = {

@@ -24,6 +24,7 @@ from pipelines.recording import Channel, Header
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
 _FINGERPRINT_BYTES = 1 << 16
+_NAME_FOLDER = "name the one that holds the raw recordings"
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,8 @@ class Tree:
         """
         there = {one.raw.subject.partition(":")[2] for one in self.recordings}
         if strange := sorted(subjects - there):
-            raise UsageError(
-                f"not in this tree, which has {', '.join(sorted(there)[:10])} ...", path=f"--subjects {strange[0]}"
-            )
+            remedy = f"name some of those that are: {', '.join(sorted(there)[:10])} ..."
+            raise UsageError("not in this tree", path=f"--subjects {strange[0]}", remedy=remedy)
         kept = [one for one in self.recordings if not subjects or one.raw.subject.partition(":")[2] in subjects]
         return replace(self, recordings=kept[:limit])
 
@@ -64,7 +64,8 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     corpus = corpus_of(recipe)
     found = corpora.find(src, paths, recipe)
     if not found:
-        raise MissingError(_nothing_found(src, paths, recipe), path=src)
+        reason, remedy = _nothing_found(src, paths, recipe)
+        raise MissingError(reason, path=src, remedy=remedy)
     headers = Headers(src, recipe)
     scanned: list[ScannedRecording] = []
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as threads:
@@ -80,9 +81,8 @@ def corpus_of(recipe: Recipe) -> Corpus:
     """Return the corpus of a recipe; DareError where it is not known, or the recipe's choices do not fit it."""
     corpus = corpora.of(recipe)
     if recipe.classes and recipe.classes != corpus.CLASSES:
-        raise UsageError(
-            f"those of {recipe.corpus} are {', '.join(corpus.CLASSES)}, in this order, or none", path="classes"
-        )
+        remedy = f"name {', '.join(corpus.CLASSES)}, in this order, or none" if corpus.CLASSES else "name none"
+        raise UsageError(f"are not those of {recipe.corpus}", path="classes", remedy=remedy)
     corpus.OPTIONS.of(recipe)
     channels.check(recipe)
     return corpus
@@ -108,7 +108,7 @@ def list_files(src: Path) -> list[str]:
     Links are followed, as TUH trees are made of them, but for those that lead back to a folder above themselves.
     """
     if not src.is_dir():
-        raise MissingError("no such folder", path=src, remedy="--src names the one that holds the raw recordings")
+        raise MissingError("no such folder", path=src, remedy=_NAME_FOLDER)
     found = []
     try:
         for place, folders, names in os.walk(src, followlinks=True, onerror=_refuse):
@@ -119,10 +119,10 @@ def list_files(src: Path) -> list[str]:
         raise LostError(
             f"cannot be read ({problem.strerror})",
             path=problem.filename or src,
-            remedy="mend that, or name another --src",
+            remedy="mend that, or name another folder",
         ) from problem
     if not found:
-        raise MissingError("is empty", path=src, remedy="--src names the folder that holds the raw recordings")
+        raise MissingError("is empty", path=src, remedy=_NAME_FOLDER)
     return sorted(found)
 
 
@@ -144,25 +144,25 @@ def _is_raw(path: str) -> bool:
     return name.removesuffix(next(filter(name.endswith, _PACKED), "")).endswith(suffixes())
 
 
-def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> str:
+def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> tuple[str, str]:
+    """Return why a tree holds nothing of the recipe's corpus, and the way out."""
     probe = recipe.model_copy(update={"options": {}})
     corpus, place = corpora.of(recipe), src.resolve()
     for above in place.parents:
         inside = place.relative_to(above).as_posix()
         if corpus.find([f"{inside}/{path}" for path in paths], probe):
-            return f"lies within the tree of {recipe.corpus}; take --src {above}"
+            return f"lies within the tree of {recipe.corpus}", f"take --src {above}"
     others = [name for name, corpus in CORPORA.items() if name != recipe.corpus and corpus.find(paths, probe)]
     if others:
-        return f"holds no recording of {recipe.corpus}, but of {', '.join(others)}; name that corpus or another --src"
+        return f"holds no recording of {recipe.corpus}, but of {', '.join(others)}", "name that corpus or another --src"
     num_raw = sum(map(_is_raw, paths))
     num_packed = sum(path.lower().endswith(_PACKED) for path in paths)
-    way_out = "--src names a folder above the corpus's own tree"
-    if num_packed:
-        way_out = f"{num_packed} are packed: unpack them first"
-    return (
-        f"holds no recording of {recipe.corpus} among {len(paths)} files ({num_raw} of them raw EEG by their ending); "
-        f"{way_out}"
+    reason = (
+        f"holds no recording of {recipe.corpus} among {len(paths)} files ({num_raw} of them raw EEG by their ending)"
     )
+    if num_packed:
+        return reason, f"{num_packed} are packed: unpack them first"
+    return reason, "--src names a folder above the corpus's own tree"
 
 
 class Headers:

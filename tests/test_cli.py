@@ -1,6 +1,7 @@
 """The door: help for everything, light on its feet, one line for what went wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,8 +73,8 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: tuple[str, ...]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("unheard",), "choose tuab"),
-        (("tuab", "--subjects", "1"), "subjects"),
+        (("unheard",), "dare: unheard: no synthetic corpus; choose tuab"),
+        (("tuab", "--subjects", "1"), "dare: tuab: is not written with 1 subjects; give 4 to 2000"),
         (("tuab", "--seconds", "1"), "10 s or longer"),
         (("tuab", "--seconds", "nan"), "10 s or longer"),
     ],
@@ -155,3 +156,25 @@ def test_modules_list_what_they_export() -> None:
 def test_the_door_is_a_module_that_runs() -> None:
     run = subprocess.run([sys.executable, "-m", "cli", "--version"], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("dare, version ")
+
+
+def test_set_is_told_alike_by_who_made_it_and_who_reads_it(raw: Path, tmp_path: Path) -> None:
+    forged = "c\\n  failed: 99\\u001b[2J"
+    command = ("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 1)
+    made = dare(*command, "--set", f'citation="{forged}"')
+    assert made.status == 0
+    assert "\n  citation: c failed: 99 [2J\n" in made.out
+    assert made.out == dare("inspect", tmp_path / "tuab").out
+    firsts = [line.split()[0] for line in made.out.splitlines()]
+    assert [one for one in firsts if one in ("train", "valid", "test")] == ["train", "valid", "test"]
+    assert [one for one in firsts if one in ("ok:", "skipped:", "failed:")] == ["ok:", "skipped:", "failed:"]
+
+
+def test_what_the_system_refuses_is_one_line_with_a_way_out(raw: Path, shards: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(shards / "tuab", tmp_path / "tuab")
+    (folder / "plan.json").unlink()
+    (folder / "plan.json").mkdir()
+    answer = dare("preprocess", "tuab", "--src", raw / "tuab", "--out", tmp_path, "--workers", 1)
+    assert answer.status == 2
+    told = "is a directory; see that it can be read and written, then run the same command again"
+    assert answer.complaint == f"dare: {folder / 'plan.json'}: {told}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dare_eeg.data.rows import Rows
 from manifests import manifest as manifest_file
 from manifests.errors import RefusedError, UsageError
-from manifests.manifest import Manifest, Merged
+from manifests.manifest import SPLITS, Manifest, Merged
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Windows:
         shards, rows = self.places(numbers)
         places = zip(shards.tolist(), rows.tolist(), counts, strict=True)
         scales = [self.read(shard, row, into) for shard, row, into in places]
-        return counts * np.array(scales, np.float32).reshape(len(numbers), -1, 1)
+        return counts * np.array(scales, np.float32).reshape(len(numbers), self.shape[0], 1)
 
     def read(self, shard: int, row: int, counts: NDArray[np.int16]) -> NDArray[np.float32]:
         """Read a row of a shard into ``counts`` (electrodes × samples, contiguous) and return its µV per count.
@@ -204,7 +204,7 @@ def open_splits(path: str | Path, split: str | Collection[str]) -> Windows:
     manifest = manifest_file.load_set(folder)
     splits = [split] if isinstance(split, str) else list(split)
     if strange := [name for name in splits if name not in manifest.splits]:
-        raise UsageError(f"has no split {strange[0]!r}, but {', '.join(manifest.splits)}", path=folder)
+        raise UsageError(f"has no split {strange[0]!r}", path=folder, remedy=f"name one of {', '.join(SPLITS)}")
     return Windows(folder, manifest, splits)
 
 

@@ -55,7 +55,7 @@ def _folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
     ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, 0))
     if len(ordered) < 3:
         reason = f"{len(ordered)} subjects are too few for {protocol}"
-        raise RefusedError(reason, path=windows.folder, remedy="it needs 3")
+        raise RefusedError(reason, path=windows.folder, remedy="it needs 3: probe a larger set")
     num_folds = len(ordered) if protocol == "loso" else min(NUM_FOLDS, len(ordered))
     return [_held_out(subjects, ordered, ordered[number::num_folds]) for number in range(num_folds)]
 
@@ -85,6 +85,6 @@ def _within(windows: Windows, subject: str) -> Fold:
     recordings = sorted({*windows.recordings[rest]}, key=lambda path: keyed.share(str(path), 0))
     if len(recordings) < 2:
         reason = f"{subject} has {len(recordings)} training recordings, within needs 2"
-        raise RefusedError(reason, path=windows.folder)
+        raise RefusedError(reason, path=windows.folder, remedy="probe it with another --protocol")
     valid = rest & np.isin(windows.recordings, recordings[: max(1, round(VALID_SHARE * len(recordings)))])
     return Fold(np.flatnonzero(rest & ~valid), np.flatnonzero(valid), np.flatnonzero(test))

@@ -18,6 +18,6 @@ def read_torch(file: Path) -> dict[str, Any]:
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises whatever its parser meets first
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0][:120]
-        raise DamagedError(f"not a checkpoint ({reason})", path=file, remedy=WAY_OUT) from problem
+        remedy = "give py:FILE.py:FUNCTION to name a function" if file.suffix == ".py" else WAY_OUT
+        raise DamagedError("not a checkpoint", path=file, remedy=remedy) from problem
     return stored if isinstance(stored, dict) else {}

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 from dare_eeg.network.objective import Objective
 from dare_eeg.running.engine import EngineSettings
 from manifests import records
-from manifests.atomic_io import write_bytes
+from manifests.atomic_io import unreadable, write_bytes
 from manifests.errors import UsageError
 from manifests.records import Part, Record
 
@@ -142,7 +142,8 @@ def load(file: Path | None, given: Mapping[str, Any], processes: int = 1) -> Pre
         chosen["steps"] = 0
     chosen |= (PUBLISHED if published else {}) | given
     if "shards" not in chosen:
-        raise UsageError("give the set to train on: --shards SET, as in dare pretrain --shards shards/merged")
+        remedy = "give the set to train on, as in dare pretrain --shards shards/merged"
+        raise UsageError("names no set", path="--shards", remedy=remedy)
     if not isinstance(chosen["shards"], str):
         raise UsageError(
             f"{chosen['shards']!r} is no folder", path="shards", remedy="give the set to train on: --shards SET"
@@ -162,10 +163,13 @@ def load(file: Path | None, given: Mapping[str, Any], processes: int = 1) -> Pre
 
 def _fields(file: Path) -> dict[str, Any]:
     """Return the fields of a TOML file: all of them where a run wrote it, only those it has where a person did."""
+    remedy = "see the config.toml of a run"
     try:
-        stored = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise UsageError(f"not a config ({problem})", path=file, remedy="see the config.toml of a run") from None
+        stored = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise unreadable(file, problem, remedy) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise UsageError(f"not a config ({problem})", path=file, remedy=remedy) from None
     schema = PretrainConfig.schema_of()
     written_by_a_run = "schema_version" in stored or schema.known - schema.absent.keys() <= stored.keys()
     if not written_by_a_run:

@@ -123,7 +123,8 @@ def plan_order(config: PretrainConfig, sets: list[TrainingSet]) -> OrderPlan:
 def _signature(one: TrainingSet) -> str:
     known = [one.train.electrodes[row] for row in in_vocabulary(one.train.electrodes)]
     if not known:
-        raise RefusedError(f"none of its electrodes is among the {len(VOCABULARY)} of the network", path=one.name)
+        reason = f"none of its electrodes is among the {len(VOCABULARY)} of the network"
+        raise RefusedError(reason, path=one.name, remedy="leave it out, or make it of electrodes by their 10-10 names")
     return f"{','.join(known)} {one.train.sfreq:g} Hz {one.train.shape[1]}"
 
 

@@ -105,7 +105,8 @@ class Corpus(ABC):
         Asked only where the whole recording has no one label. The labels are the content of ``raw.label_file``.
         Raises DareError where labels do not fit the events.
         """
-        raise MissingError("its name or folder tells no class", path=raw.path)
+        remedy = "name it as the corpus does, or take a recipe without classes"
+        raise MissingError("its name or folder tells no class", path=raw.path, remedy=remedy)
 
     def totals(self, version: str) -> Totals | None:
         """Return what the release that a tree looks like is known to hold, None where that is not known.

@@ -48,7 +48,8 @@ def rows(
             if any(cells)
         ]
     except csv.Error as problem:
-        raise DamagedError(f"line {reader.line_num} is no line of a table ({problem}): mend it", path=name) from None
+        reason = f"line {reader.line_num} is no line of a table ({problem})"
+        raise DamagedError(reason, path=name, remedy="mend it") from None
 
 
 def by_recording(found: list[Row], table: Table) -> dict[tuple[str, ...], list[Row]]:

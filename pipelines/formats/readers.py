@@ -12,6 +12,9 @@ from pipelines.formats import matlab, registry
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Header, RawFile, Recording, require_rate
 
+GET_AGAIN = "get the file again"
+"""The way out where a file is named by itself and its format knows of no better one."""
+
 _SNIFF_BYTES = 1 << 18
 
 
@@ -75,5 +78,6 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = MissingError if isinstance(error, FileNotFoundError) else LostError
-        raise kind(f"cannot be read: {error.strerror or error}", path=path) from error
+        kind, can = (MissingError, "is there") if isinstance(error, FileNotFoundError) else (LostError, "can be read")
+        remedy = f"name a file that {can}"
+        raise kind(f"cannot be read: {error.strerror or error}", path=path, remedy=remedy) from error

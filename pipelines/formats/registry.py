@@ -11,14 +11,16 @@ from pipelines.formats import Format
 
 _MIN_LINE_FEEDS = 32
 _DISGUISES = {
-    b"PK\x03\x04": "is a zip archive, not a recording: unpack it first",
-    b"\x1f\x8b": "is gzip-compressed, not a recording: unpack it first",
-    b"version https://git-lfs": "is a Git LFS pointer, not a recording: fetch the file it stands for",
-    b"Brain Vision Data Exchange Marker": "holds the markers of a BrainVision recording: name its .vhdr",
-    b"BrainVision Data Exchange Marker": "holds the markers of a BrainVision recording: name its .vhdr",
-    b"RIFF": "is a RIFF file, as ANT's .cnt is, which nothing here reads: convert it",
+    b"PK\x03\x04": ("is a zip archive, not a recording", "unpack it first"),
+    b"\x1f\x8b": ("is gzip-compressed, not a recording", "unpack it first"),
+    b"version https://git-lfs": ("is a Git LFS pointer, not a recording", "fetch the file it stands for"),
+    b"Brain Vision Data Exchange Marker": ("holds the markers of a BrainVision recording", "name its .vhdr"),
+    b"BrainVision Data Exchange Marker": ("holds the markers of a BrainVision recording", "name its .vhdr"),
+    b"RIFF": ("is a RIFF file, as ANT's .cnt is, which nothing here reads", "convert it"),
 }
-"""What files are, by their first bytes, that are often taken for recordings."""
+"""What files are that are often taken for recordings, and the way out, by their first bytes."""
+
+_AGAIN = "download it again"
 
 
 @cache
@@ -56,30 +58,32 @@ def format_of(path: Path, head: bytes) -> Format:
                     "damaged by line-end conversion (LF to CR LF)", path=path, remedy="download it again in binary mode"
                 )
             return one
-    raise DamagedError(_described(head, path.suffix.lower()), path=path)
+    reason, remedy = _described(head, path.suffix.lower())
+    raise DamagedError(reason, path=path, remedy=remedy)
 
 
-def _described(head: bytes, suffix: str) -> str:
-    """Say what a file is whose first bytes are those of no recording."""
+def _described(head: bytes, suffix: str) -> tuple[str, str]:
+    """Return what a file is whose first bytes are those of no recording, and the way out."""
     start = head[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not head:
-        return "is empty (0 bytes); download it again"
+        return "is empty (0 bytes)", _AGAIN
     if start.startswith((b"<!doctype html", b"<html")):
-        return "is an HTML page, not a recording; download it again"
+        return "is an HTML page, not a recording", _AGAIN
     for magic, what in _DISGUISES.items():
         if head.startswith(magic):
             return what
     # These files are samples and nothing else, so the suffix alone can tell.
     if wholes := [one for one in formats() if suffix in one.companions]:
-        return " or ".join(_is_part(suffix, one) for one in wholes)
+        reason = " or ".join(f"{one.companions[suffix]} of {_article(one)} {one.name} recording" for one in wholes)
+        return f"holds the {reason}", f"name its {' or '.join(one.suffixes[0] for one in wholes)}"
     if not head.strip(b"\0"):
-        return "begins with zeros only, not a recording; download it again"
+        return "begins with zeros only, not a recording", _AGAIN
     is_text = all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head[:512])
     kind = "is text" if is_text else "is of unknown format"
     *names, last = (one.name for one in formats())
-    return f"{kind}, not {', '.join(names)} or {last}: it begins with {head[:8]!r}"
+    reason = f"{kind}, not {', '.join(names)} or {last}: it begins with {head[:8]!r}"
+    return reason, "convert it to one of these"
 
 
-def _is_part(suffix: str, whole: Format) -> str:
-    article = "an" if whole.name[0] in "AEIOU" else "a"
-    return f"holds the {whole.companions[suffix]} of {article} {whole.name} recording: name its {whole.suffixes[0]}"
+def _article(one: Format) -> str:
+    return "an" if one.name[0] in "AEIOU" else "a"

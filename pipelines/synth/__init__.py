@@ -67,14 +67,14 @@ def write(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> l
     and for an ``out`` in use.
     """
     if corpus not in _CORPORA:
-        raise UsageError(f"no synthetic corpus {corpus!r}: choose {', '.join(_CORPORA)}")
+        raise UsageError("no synthetic corpus", path=corpus, remedy=f"choose {', '.join(_CORPORA)}")
     wanted = _CORPORA[corpus]
     if subjects not in wanted.subjects:
-        raise UsageError(
-            f"{corpus} is written with {wanted.subjects[0]} to {wanted.subjects[-1]} subjects, not {subjects}"
-        )
+        remedy = f"give {wanted.subjects[0]} to {wanted.subjects[-1]}"
+        raise UsageError(f"is not written with {subjects} subjects", path=corpus, remedy=remedy)
     if not seconds >= wanted.min_seconds:
-        raise UsageError(f"{corpus} needs recordings of {wanted.min_seconds:g} s or longer, not {seconds:g} s")
+        remedy = f"give {wanted.min_seconds:g} s or longer"
+        raise UsageError(f"is not written with recordings of {seconds:g} s", path=corpus, remedy=remedy)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not an empty folder: name a new one")
+        raise UsageError("is not an empty folder", path=out, remedy="name a new one")
     return wanted.write(out, subjects, seconds, seed)

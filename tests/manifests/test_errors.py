@@ -15,7 +15,7 @@ from manifests import recipe as recipes
 from manifests.atomic_io import unwritable
 from manifests.errors import DamagedError, DareError, LostError, MissingError, RefusedError, UsageError
 from manifests.merge import merge
-from pipelines import synth
+from pipelines import inspect, synth
 from pipelines.formats.readers import read_header
 from pipelines.run_marker import mark_run
 from tests.commands import preprocess_by_hand
@@ -65,10 +65,12 @@ def test_what_is_missing(tmp_path: Path) -> None:
     assert refused(MissingError, lambda: read_header(path)) == (
         str(path),
         "cannot be read: No such file or directory",
-        "",
+        "name a file that is there",
     )
     recipe = recipes.load("tueg")
-    assert refused(MissingError, lambda: next(pipelines.cut(path, recipe)))[0] == str(path)
+    reason = "cannot be opened: No such file or directory"
+    told = refused(MissingError, lambda: next(pipelines.cut(path, recipe)))
+    assert told == (str(path), reason, "name a file that is there")
     assert refused(MissingError, lambda: manifests.load(tmp_path)) == (
         str(tmp_path / "manifest.json"),
         "not found",
@@ -82,7 +84,8 @@ def test_what_is_damaged(tmp_path: Path) -> None:
     path, reason, remedy = refused(DamagedError, lambda: read_header(recording))
     assert (path, reason, remedy) == (str(recording), "has 200 bytes, too short for its header of 256", "")
     recipe = recipes.load("tueg")
-    assert refused(DamagedError, lambda: next(pipelines.cut(recording, recipe))) == (path, reason, remedy)
+    for act in (lambda: next(pipelines.cut(recording, recipe)), lambda: inspect.recording(recording)):
+        assert refused(DamagedError, act) == (path, reason, "get the file again")
     (tmp_path / "manifest.json").write_text("{")
     path, reason, remedy = refused(DamagedError, lambda: manifests.load(tmp_path))
     assert path == str(tmp_path / "manifest.json")
@@ -116,6 +119,8 @@ def test_what_was_asked_for_wrongly(tmp_path: Path) -> None:
 
 
 def test_refused_write_is_a_wrong_folder_or_a_lost_disk(tmp_path: Path) -> None:
+    gone = unwritable(tmp_path, OSError(errno.ENOENT, "No"))
+    assert (type(gone), gone.remedy) == (UsageError, "choose a folder that can be written")
     denied, full = (unwritable(tmp_path, OSError(code, "No")) for code in (errno.EACCES, errno.ENOSPC))
     assert (type(denied), str(denied)) == (UsageError, f"{tmp_path}: no; choose a folder that can be written")
     assert type(full) is LostError
@@ -131,3 +136,22 @@ def test_what_was_lost_at_work(tmp_path: Path) -> None:
             "was emptied while this run worked in it",
             "run the same command again",
         )
+
+
+def test_file_that_the_system_does_not_give_is_missing_no_file_or_on_a_lost_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert refused(MissingError, lambda: manifests.load(tmp_path / "file"))[1] == "not found"
+    assert refused(MissingError, lambda: manifests.load_rows(tmp_path))[1] == "not found"
+    for name, load in (("manifest.json", manifests.load), ("recordings.jsonl", manifests.load_rows)):
+        (tmp_path / name).mkdir()
+        path, reason, _ = refused(DamagedError, lambda load=load: load(tmp_path))  # type: ignore[misc]
+        assert (path, reason) == (str(tmp_path / name), "unreadable (is a directory)")
+
+    def fail(_: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error", str(tmp_path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    for act in (manifests.load, manifests.load_rows):
+        assert refused(LostError, lambda act=act: act(tmp_path))[1] == "unreadable (input/output error)"  # type: ignore[misc]

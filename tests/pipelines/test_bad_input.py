@@ -56,7 +56,7 @@ def row_of(path: Path) -> dict[str, object]:
 
 
 def test_missing_src_is_named(tmp_path: Path) -> None:
-    unusable(build(tmp_path / "nowhere"), tmp_path / "nowhere", "no such folder", "--src")
+    unusable(build(tmp_path / "nowhere"), tmp_path / "nowhere", "no such folder; name the one that holds the raw")
 
 
 def test_src_that_is_a_file_is_named(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_empty_src_is_named(tmp_path: Path) -> None:
 
 def test_tree_of_another_corpus_is_told_which(raw: Path, tmp_path: Path) -> None:
     answer = dare("preprocess", "tuab", "--src", raw / "physionetmi", "--out", tmp_path / "out")
-    unusable(answer, raw / "physionetmi", "holds no recording of tuab, but of physionetmi")
+    unusable(answer, raw / "physionetmi", "holds no recording of tuab, but of physionetmi; name that corpus or")
     assert not (tmp_path / "out").exists()
 
 
@@ -84,7 +84,7 @@ def test_tree_without_any_corpus_says_how_much_it_holds(tmp_path: Path) -> None:
 def test_tree_of_no_usable_recording_says_why(odd: Path, tree: Path) -> None:
     shutil.rmtree(tree)
     write_edf(odd, noise_uv(LABELS, 20, 100), 100)
-    unusable(build(tree), "no recording can be used", "sampled at 100 Hz")
+    unusable(build(tree), "no recording can be used", "sampled at 100 Hz", "; --dry-run says why of each")
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------
@@ -325,3 +325,47 @@ def test_traceback_is_shown_only_when_asked_for(tmp_path: Path, verbose: bool) -
 def test_pipe_that_is_called_like_a_recording_is_not_waited_on(odd: Path) -> None:
     os.mkfifo(odd)
     assert row_of(odd)["reason"] == "cannot be opened: a pipe would be waited on for ever"
+
+
+# --- one file ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.bin",
+            b"\x00\x01" * 50,
+            "\\x00\\x01\\x00\\x01'; convert it to one of these",
+        ),
+        ("a.edf", b"", "is empty (0 bytes); download it again"),
+        ("a.edf", b"PK\x03\x04....", "is a zip archive, not a recording; unpack it first"),
+        ("a.mat", b"MATLAB 5.0 MAT-file", "; get the file again"),
+    ],
+)
+def test_file_that_cannot_be_inspected_is_named_with_the_way_out(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    answer = dare("inspect", tmp_path / name)
+    unusable(answer, tmp_path / name)
+    assert answer.complaint.endswith(said)
+
+
+def test_folder_that_cannot_be_inspected_is_told_without_options_of_others(tmp_path: Path) -> None:
+    unusable(dare("inspect", tmp_path), f"dare: {tmp_path}: is empty; name the one that holds the raw recordings")
+
+
+def test_subjects_and_classes_that_are_not_there_are_told_which_are(tree: Path) -> None:
+    unusable(
+        build(tree, "--subjects", "nobody"), "--subjects nobody: not in this tree; name some of those that are: aaa"
+    )
+    unusable(
+        build(tree, "--set", "classes=a,b"), "classes: are not those of tuab; name normal, abnormal, in this order"
+    )
+
+
+def test_set_without_a_window_says_where_to_look(tree: Path) -> None:
+    unusable(
+        build(tree, "--set", "reject_uv=0.001"), "no recording gave a window (", "; mend that in the recordings or"
+    )

@@ -308,7 +308,7 @@ def test_times_that_make_no_gap(saved: Saved, lists: tuple[str, ...], note: str)
         (b"\x1f\x8b\x08", "gzip"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (bytes(5000), "zeros only"),
-        (b"time,C3,C4\n0,1,2\n", "is text"),
+        (b"time,C3,C4\n0,1,2\n", "is text, not "),
         (b"\x89HDF\r\n\x1a\n", "cannot be read as MAT 7.3"),
         (b"MATLAB 5.0 MAT-file", "cannot be read as MAT 5"),
         (b"\x89PNG\r\n\x1a\n", "unknown format"),
@@ -335,8 +335,11 @@ def test_what_is_no_recording_is_refused_in_one_line(saved: Saved, content: byte
 
 
 def test_path_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    assert_refused(lambda: read(tmp_path / "gone.edf"), "gone.edf: cannot be read: No such file")
-    assert_refused(lambda: read_header(tmp_path), f"{tmp_path}: cannot be read: Is a directory")
+    assert_refused(
+        lambda: read(tmp_path / "gone.edf"),
+        "gone.edf: cannot be read: No such file or directory; name a file that is there",
+    )
+    assert_refused(lambda: read_header(tmp_path), f"{tmp_path}: cannot be read: Is a directory; name a file that can")
 
 
 def test_line_end_conversion_shows_in_the_samples(saved: Saved) -> None:

@@ -105,5 +105,5 @@ def test_tree_of_a_new_format_is_examined_and_becomes_shards(
 
 def test_samples_of_a_new_format_alone_name_its_recording(house: Path, tmp_path: Path) -> None:
     save(tmp_path / "a.toy")
-    with pytest.raises(AssertionError, match=r"a.toydata: holds the samples of a toy recording: name its \.toy"):
+    with pytest.raises(AssertionError, match=r"a.toydata: holds the samples of a toy recording; name its \.toy"):
         dare(house, "inspect", tmp_path / "a.toydata")

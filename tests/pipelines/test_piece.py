@@ -11,7 +11,7 @@ import pytest
 
 import pipelines
 from manifests import recipe as recipes
-from manifests.errors import DareError
+from manifests.errors import DareError, MissingError
 from tests.commands import preprocess
 from tests.judges import noise_uv, of_recording, write_edf
 
@@ -82,13 +82,13 @@ def test_formats_that_mne_reads_are_cut_too(tmp_path: Path) -> None:
 def test_file_of_no_use_is_refused_in_one_line(tmp_path: Path, seconds: float, channels: list[str], said: str) -> None:
     (tmp_path / "mine.toml").write_text(OWN)
     path = write_edf(tmp_path / "a.edf", noise_uv(channels, seconds, 256), 256, [(0.1, 0.1, "soft")])
-    with pytest.raises(DareError, match=rf"a\.edf: .*{said}"):
+    with pytest.raises(DareError, match=rf"a\.edf: .*{said}.*; cut another file, or this one by another recipe$"):
         list(pipelines.cut(path, recipes.load("mine", file=tmp_path / "mine.toml")))
 
 
 def test_file_that_tells_no_class_is_refused_where_there_are_classes(tmp_path: Path) -> None:
     path = write_edf(tmp_path / "nameless.edf", noise_uv(["EEG Fp1", "EEG C3"], 12, 500), 500)
-    with pytest.raises(DareError, match=r"nameless\.edf: .*tells no class"):
+    with pytest.raises(DareError, match=r"nameless\.edf: .*tells no class; name it as the corpus does, or"):
         list(pipelines.cut(path, recipes.load("eegmat")))
 
 
@@ -99,6 +99,14 @@ def test_labels_that_lie_beside_a_file_are_found(raw: Path, shards: Path) -> Non
     )
     expected = of_recording(shards / "tuev", path.relative_to(raw / "tuev").as_posix())
     assert [(one.start_s, one.label) for one in cut.windows] == [(one.start_s, one.fields["label"]) for one in expected]
+
+
+def test_labels_that_do_not_lie_beside_a_file_are_asked_for(raw: Path, tmp_path: Path) -> None:
+    alone = shutil.copy(next(raw.glob("bcic2b/**/B0104E.gdf")), tmp_path)
+    with pytest.raises(
+        MissingError, match=r"B0104E\.gdf: true labels: .*; put its labels where the corpus has them, or cut"
+    ):
+        list(pipelines.cut(alone, recipes.load("bcic2b")))
 
 
 def test_labels_that_lie_in_a_table_of_the_tree_are_asked_for_in_vain(tmp_path: Path) -> None:

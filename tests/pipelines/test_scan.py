@@ -218,7 +218,7 @@ def test_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "locked").mkdir()
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(
-        DareError, match=r"locked: cannot be read \(Permission denied\); mend that, or name another --src"
+        DareError, match=r"locked: cannot be read \(Permission denied\); mend that, or name another folder"
     ):
         list_files(tmp_path)
 

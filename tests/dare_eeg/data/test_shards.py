@@ -188,9 +188,13 @@ def test_a_missing_tar_is_named(copied: Path) -> None:
         open_shards(copied, "valid")
 
 
+def test_no_windows_are_an_empty_array(four_electrodes: Path) -> None:
+    assert open_shards(four_electrodes).take(np.array([], np.int64)).shape == (0, 4, 1280)
+
+
 @pytest.mark.parametrize(
     ("path", "split", "reason"),
-    [("", "dev", "no split 'dev', but test, train, valid"), ("train", "train", "manifest.json: not found")],
+    [("", "dev", "no split 'dev'; name one of train, valid, test"), ("train", "train", "manifest.json: not found")],
 )
 def test_what_is_no_set_and_no_split_is_refused(four_electrodes: Path, path: str, split: str, reason: str) -> None:
     with pytest.raises(DareError, match=reason):

@@ -117,7 +117,10 @@ def test_files_cut_short_are_refused(tmp_path, state, provenance):
 
 def test_code_in_a_checkpoint_is_never_run(tmp_path):
     torch.save({"state_dict": {"target_encoder.summary_token": Fraction(1, 2)}}, tmp_path / "code.ckpt")
-    assert "not a checkpoint" in fails(tmp_path / "code.ckpt")
+    assert fails(tmp_path / "code.ckpt").startswith(f"{tmp_path / 'code.ckpt'}: not a checkpoint; give a run, ")
+    (tmp_path / "mine.py").write_text("def encoder(): ...\n")
+    with pytest.raises(DareError, match=r"mine\.py: not a checkpoint; give py:FILE\.py:FUNCTION to name a function$"):
+        read_weights(tmp_path / "mine.py")
 
 
 def test_values_that_are_no_tensors_are_named(tmp_path):

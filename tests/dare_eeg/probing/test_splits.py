@@ -123,5 +123,7 @@ def test_within_trains_and_tests_on_each_subject_alone_and_splits_by_recording()
 def test_within_needs_a_test_part_and_two_recordings() -> None:
     with pytest.raises(DareError, match="set: has no official test part"):
         made(People(["a", "a"]), "within")
-    with pytest.raises(DareError, match="set: a has 1 training recordings, within needs 2"):
+    with pytest.raises(
+        DareError, match="set: a has 1 training recordings, within needs 2; probe it with another --protocol"
+    ):
         made(People(["a", "a"], ["1", "2"], ["train", "test"]), "within")

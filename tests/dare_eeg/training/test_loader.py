@@ -233,7 +233,7 @@ def test_electrodes_without_an_embedding_are_dropped(tmp_path: Path, sfreq: floa
 
 def test_a_set_with_no_known_electrode_is_refused(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "ears", {"train": [recorded("tuh:a", 2, electrodes=2)]}, ("A1", "A2"))
-    with pytest.raises(DareError, match="ears: none of its electrodes is among the 62"):
+    with pytest.raises(DareError, match="ears: none of its electrodes is among the 62 of the network; leave it out"):
         planned(training_sets(folder))
 
 

@@ -22,6 +22,7 @@ from dare_eeg.training import pretrain as training
 from dare_eeg.training import schedule
 from dare_eeg.training.loader import valid_batches
 from manifests.atomic_io import sha256_file
+from manifests.errors import DamagedError
 from tests.commands import dare
 from tests.dare_eeg.sets import FOUR, NANO, Window, metrics_of, pretrained, recorded, tensors_of, write_set
 
@@ -223,7 +224,7 @@ def test_a_signal_saves_and_ends_the_run_after_the_step_that_it_falls_in(
         (("--global-batch", 6), "global batch 6 is no multiple of micro-batch 4"),
         (("--lr", -1), "lr: Input should be greater than 0"),
         (("--lr", 0), "lr: Input should be greater than 0"),
-        (("--config", "absent.toml"), "absent.toml: not a config"),
+        (("--config", "absent.toml"), "dare: absent.toml: not found; see the config.toml of a run"),
         (("--exclude", "nowhere"), "nowhere/manifest.json: not found"),
     ],
 )
@@ -237,7 +238,7 @@ def test_what_cannot_be_run_is_refused_in_one_line(
 
 
 def test_without_a_set_the_way_out_is_named(tmp_path: Path) -> None:
-    said = "dare: give the set to train on: --shards SET, as in dare pretrain --shards shards/merged"
+    said = "dare: --shards: names no set; give the set to train on, as in dare pretrain --shards shards/merged"
     assert dare("pretrain").complaint == said
     (tmp_path / "config.toml").write_text('size = "nano"\n')
     assert dare("pretrain", "--config", tmp_path / "config.toml").complaint == said
@@ -305,3 +306,11 @@ def test_electrodes_without_an_embedding_are_named_once(tmp_path: Path) -> None:
     assert answer.status == 0
     assert answer.err.count("left out, the network has no embedding for them: A1, T1") == 1
     assert load_encoder(tmp_path / "run").electrodes == ("C3", "PZ")
+
+
+def test_a_config_with_a_byte_order_mark_is_read_and_a_folder_is_none(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('shards = "set"\nsize = "nano"\n', encoding="utf-8-sig")
+    assert configs.load(tmp_path / "config.toml", {}).size == "nano"
+    with pytest.raises(DamagedError) as refused:
+        configs.load(tmp_path, {})
+    assert (refused.value.path, refused.value.reason) == (str(tmp_path), "unreadable (is a directory)")
