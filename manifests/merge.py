@@ -22,7 +22,8 @@ def merge(folders: list[Path], out: Path, weights: dict[str, float], exclude: tu
             "two sets have the same folder name", remedy="rename one, names tell sets apart in a merged one"
         )
     if strange := sorted(weights.keys() - sets.keys()):
-        raise UsageError(f"names none of the sets {', '.join(sets)}", path=f"--weight {strange[0]}")
+        remedy = f"name one of {', '.join(sets)}"
+        raise UsageError("names none of the sets", path=f"--weight {strange[0]}", remedy=remedy)
     if (out / "plan.json").exists():
         raise UsageError("is a shard set itself", path=out, remedy="choose another --out")
     banned = {subject for text in exclude for subject in subjects_of(text)}

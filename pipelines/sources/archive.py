@@ -115,7 +115,8 @@ class Archive:
 
     def raw_folder(self, asked_by: str) -> Path:
         """Raise DareError: raw files are not here."""
-        raise UsageError(f"looks at raw recordings, and {self.folder} is a set", path=asked_by)
+        reason = f"looks at raw recordings, and {self.folder} is a set"
+        raise UsageError(reason, path=asked_by, remedy="name the raw tree that it was made of by --src")
 
 
 def keep(out: Path, piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe) -> StoreEntry:

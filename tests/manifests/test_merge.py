@@ -159,7 +159,7 @@ def test_missing_source_is_named(sets: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--weight", "tuar=2"), "tuar"),
+        (("--weight", "tuar=2"), "--weight tuar: names none of the sets; name one of tuab"),
         (("--weight", "tuab=0"), "tuab=0"),
         (("--weight", "tuab=much"), "tuab=much"),
         (("--exclude", "nowhere:test"), "nowhere/manifest.json"),

@@ -268,6 +268,11 @@ def test_another_signal_than_the_archive_s_is_refused(
     assert not (tmp_path / "tuab").exists()
 
 
+def test_archive_is_no_raw_tree_to_look_at(archives: Path) -> None:
+    said = "is a set; name the raw tree that it was made of by --src"
+    unusable(dare("preprocess", "tuab", "--src", archives / "tuab", "--dry-run"), said)
+
+
 def test_sets_that_are_no_archive_of_the_corpus_are_refused(archives: Path, shards: Path, tmp_path: Path) -> None:
     command = ("preprocess", "tuab", "--out", tmp_path / "out", "--src")
     unusable(dare(*command, shards / "tuab"), shards / "tuab", "without an archive", "--format zarr")
