@@ -1,5 +1,6 @@
 """Our encoder: it takes EEG as it comes, in µV, electrodes by name, at any sampling rate."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -133,12 +134,14 @@ def load_encoder(
     weights do not tell: 8 where the width is 512, else 4. ``unit_scale`` (network input per µV) replaces what the file
     says; published pretrained files are taken to be in mV, 1e-3, fine-tuned ones in units of 100 µV, as the published
     code feeds them. Raises MissingError where there is no file, DamagedError for one that is not a whole encoder,
-    UsageError for one of another size.
+    UsageError for one of another size, ValueError for a ``unit_scale`` that is no positive number.
     """
     state, provenance, notes = read_weights(Path(path))
     if size is not None:
         provenance = provenance.model_copy(update=vars(_required(Path(path), provenance.size, size)))
     if unit_scale is not None:
+        if not (isinstance(unit_scale, int | float) and 0 < unit_scale < math.inf):
+            raise ValueError(f"unit_scale {unit_scale!r} is no positive number")
         provenance = provenance.model_copy(update={"unit_scale": unit_scale})
     encoder = Encoder(provenance.size)
     encoder.load_state_dict(state)

@@ -22,6 +22,7 @@ from dare_eeg.network.model import Encoder, Network, Size
 from dare_eeg.running.torch_file import read_torch
 from manifests.atomic_io import write_bytes
 from manifests.errors import DamagedError
+from manifests.notes import one_line
 
 _LIGHTNING = "2.6.6"
 """The version whose checkpoint format is written."""
@@ -98,7 +99,7 @@ def export(source: Path, to: Literal["official", "safetensors"], out: Path) -> l
         raise DamagedError(f"reads back otherwise than {source}", path=out, remedy="the disk may be failing")
     numbers = sum(value.numel() for value in state.values())
     return [
-        *notes,
+        *map(one_line, notes),
         f"{len(state)} tensors, {numbers:,} numbers, equal to the source to the bit",
         f"its input is µV × {provenance.unit_scale:g} at {provenance.sfreq:g} Hz",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from dare_eeg.probing.results import Figure, Results
 from manifests.atomic_io import write_bytes
+from manifests.notes import one_line
 from manifests.page import render
 
 Curves = list[tuple[int, int, list[dict[str, float]]]]
@@ -39,7 +40,7 @@ def text(folder: Path, results: Results) -> str:
         names = ", ".join(results.electrodes_left_out)
         lines.append(f"  left out, the network has no embedding for them: {names}")
     lines += [f"  {note}" for note in (*results.encoder.notes, results.contamination.note, *results.cautions)]
-    return "\n".join([*lines, f"  {folder / 'report.html'}"])
+    return "\n".join(map(one_line, [*lines, f"  {folder / 'report.html'}"]))
 
 
 def _confusion(results: Results) -> bytes:

@@ -273,3 +273,9 @@ def test_adapter_drops_whole_channels_in_training_only():
 def test_adapters_that_were_never_published_are_refused(layers, time_kernel):
     with pytest.raises(ValueError, match="no adapter"):
         Adapter(["C3"], ["C4"], time_kernel, layers)
+
+
+@pytest.mark.parametrize("unit_scale", [0, -1.0, float("nan"), float("inf"), "x"])
+def test_a_scale_that_is_none_is_refused(nano_run, unit_scale):
+    with pytest.raises(ValueError, match="no positive number"):
+        load_encoder(nano_run, unit_scale=unit_scale)
