@@ -89,14 +89,20 @@ class PlannedRecording(Part):
     def differs(self, now: "PlannedRecording") -> bool:
         """Return whether the recording has changed between two plans of it.
 
-        Fields that depend on the other recordings of the tree are not compared, nor those that the older code lacked.
+        What depends on the other recordings of the tree is not compared, nor are fields that the older code lacked.
         """
         pairs = ((self.raw, now.raw), (self.scanned, now.scanned), (self, now))
+        by_others = any(one.kind in BY_OTHERS for both in (self, now) for one in both.scanned.notes)
+        not_compared = _NOT_COMPARED | {"outcome"} if by_others else _NOT_COMPARED
         return any(
             getattr(one, name) != getattr(other, name)
             for one, other in pairs
-            for name in one.model_fields_set - _NOT_COMPARED
+            for name in one.model_fields_set - not_compared
         )
+
+
+BY_OTHERS = frozenset({"same bytes", "same run", "subject of the test"})
+"""Kinds of notes on recordings that are left out because of other recordings of the tree."""
 
 
 _NOT_COMPARED = {"raw", "scanned", "skip", "lacks", "notes", "slug", "split", "max_windows"}

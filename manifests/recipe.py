@@ -53,6 +53,12 @@ def _fact(field: str, none: Any) -> Any:
     return added(none, absent=lambda fields: _shipped(str(fields["corpus"])).get(field, none))
 
 
+def _split_by(fields: Fields) -> str:
+    """Return by what an official split was where a record does not say it: no subject was kept out of train for it."""
+    corpus = str(fields["corpus"])
+    return str(_shipped(corpus).get("split_by", "subject" if corpus in names() else "session"))
+
+
 class Unlinkable(Part):
     """Ids that nobody can match with those of another namespace, though they may be of the same people.
 
@@ -107,6 +113,7 @@ class Recipe(Record):
     valid_share: Share = 0.1
     split_seed: int = 0
     protocol: EvaluationProtocol = "kfold"
+    split_by: Literal["subject", "session"] = added("subject", absent=_split_by)
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
     probe_electrodes: tuple[str, ...] = _fact("probe_electrodes", ())

@@ -90,6 +90,7 @@ def preprocess(
         source.raw_folder("--dry-run")
     tree = source.scan(recipe, progress("scan", "recordings"))
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
+    tree = source.apart(tree, recipe)
     if dry_run:
         facts = scan_quality.scan_quality(tree, recipe, source, workers, progress("sample", "recordings"))
         if html:

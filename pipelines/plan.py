@@ -11,6 +11,7 @@ from manifests.plan import Piece, Plan, PlannedRecording, PlannedShard, ScannedR
 from manifests.recipe import Recipe
 from manifests.shard_format import slugs
 from pipelines.scan import Tree
+from pipelines.sides import apart_from_old
 from pipelines.windows import count_on_a_grid
 
 CODE_VERSION = 3
@@ -62,6 +63,8 @@ def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = Non
     before = old.recordings if old else []
     known = {one.path for one in before}
     scanned = [one for one in tree.recordings if one.path not in known]
+    if old:
+        scanned = apart_from_old(scanned, [one.scanned for one in before], recipe)
     sides: dict[str, Split] = {
         one.raw.subject: one.split for one in before if one.split != "test" and not one.scanned.outcome
     }

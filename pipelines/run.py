@@ -37,6 +37,7 @@ from pipelines.adopt_plan import adopt_plan, refuse_other_code
 from pipelines.build import NO_WINDOW
 from pipelines.plan import SetOptions, Task
 from pipelines.run_marker import mark_run, remove_abandoned
+from pipelines.same_signal import same_signal
 from pipelines.scan import Tree
 from pipelines.sources import Source
 from pipelines.workers import Workers, built
@@ -128,7 +129,13 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
         recordings={outcome: sum(row.outcome == outcome for row in rows) for outcome in OUTCOMES},
         outcomes=outcomes(rows),
         choices=choices(receipts),
-        notes=[*plan.notes, *_only_subject(splits, recipe), *_against_published(plan, splits, recipe)],
+        notes=[
+            *plan.notes,
+            *_emptied(plan, splits),
+            *_only_subject(splits, recipe),
+            *same_signal(folder, receipts),
+            *_against_published(plan, splits, recipe),
+        ],
         format=plan.format,
         code_versions=_code_versions(plan, receipts),
         stores=tuple(sorted((one for r in receipts for one in r.stores), key=lambda one: (one.recording, one.piece))),
@@ -159,6 +166,17 @@ def _code_versions(plan: Plan, receipts: list[Receipt]) -> dict[str, int]:
     """Return how many shards with windows each code version made."""
     made = Counter(str(plan.shards[receipt.shard].code_version) for receipt in receipts if receipt.samples)
     return dict(sorted(made.items()))
+
+
+def _emptied(plan: Plan, splits: dict[str, SplitEntry]) -> list[str]:
+    """Return a line for each part that was planned and got no window."""
+    planned = {one.split: one.raw.subject for one in plan.recordings if not one.scanned.outcome}
+    return [
+        f"{split} is empty: its recordings, such as those of {planned[split]}, gave no window; mend them, or choose "
+        "others with --set split_seed=N"
+        for split in SPLITS
+        if split in planned and not splits[split].samples
+    ]
 
 
 def _only_subject(splits: dict[str, SplitEntry], recipe: Recipe) -> list[str]:

@@ -66,6 +66,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     if not found:
         reason, remedy = _nothing_found(src, paths, recipe)
         raise MissingError(reason, path=src, remedy=remedy)
+    found = [raw.model_copy(update={"skip": _NO_RECORDING}) if _is_apple_double(raw.path) else raw for raw in found]
     headers = Headers(src, recipe)
     scanned: list[ScannedRecording] = []
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as threads:
@@ -124,6 +125,13 @@ def list_files(src: Path) -> list[str]:
     if not found:
         raise MissingError("is empty", path=src, remedy=_NAME_FOLDER)
     return sorted(found)
+
+
+_NO_RECORDING = note("no recording", "is what macOS keeps beside a file, no recording")
+
+
+def _is_apple_double(path: str) -> bool:
+    return path.rpartition("/")[2].startswith("._")
 
 
 def _refuse(problem: OSError) -> None:

@@ -66,7 +66,7 @@ def preprocess_by_hand(
     """Preprocess into ``folder`` without the command line, with `SetOptions` that it does not offer."""
     recipe = recipes.load(corpus, options.pop("purpose", None), settings)
     source = open_source(src)
-    tree = source.scan(recipe, lambda *_: None).only(set(), limit)
+    tree = source.apart(source.scan(recipe, lambda *_: None).only(set(), limit), recipe)
     run.preprocess(tree, recipe, source, folder, Workers(1), SetOptions(**options), lambda *_: None)
 
 

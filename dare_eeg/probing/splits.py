@@ -30,16 +30,30 @@ def folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
 
     ``official`` is the corpus's own split; ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or
     each in turn, whatever the split on disk; ``within`` trains and tests on each subject's own official parts.
-    Raises RefusedError where the set has not what the protocol needs: parts, subjects, or two classes to train on.
+    Raises RefusedError where the set has not what the protocol needs: parts, subjects, or two classes to train on; and
+    where train and test share a subject, unless the protocol is ``within`` or the official split is by session.
     """
     found = _folds(windows, protocol)
     for fold in found:
+        shared = on_both_sides(windows, fold)
+        if shared and protocol != "within" and windows.manifest.recipe.split_by != "session":
+            raise RefusedError(
+                f"{len(shared)} subjects are in its test and in its train or valid ({shared[0]} ...)",
+                path=windows.folder,
+                remedy='probe it with --protocol kfold, or say split_by = "session" in its recipe and make it anew',
+            )
         if len(set(windows.labels[fold.train].tolist())) < 2:
             tested = ", ".join(sorted({*windows.subjects[fold.test].tolist()})[:3])
             reason = f"only one class is left to train on when {tested} are tested"
             remedy = "probe a larger set, or with another --protocol"
             raise RefusedError(reason, path=windows.folder, remedy=remedy)
     return found
+
+
+def on_both_sides(windows: Windows, fold: Fold) -> list[str]:
+    """Return the subjects that are tested, and trained on or selected on, too."""
+    train = {*windows.subjects[fold.train].tolist(), *windows.subjects[fold.valid].tolist()}
+    return sorted(train & {*windows.subjects[fold.test].tolist()})
 
 
 def _folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:

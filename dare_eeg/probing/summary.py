@@ -13,7 +13,7 @@ from dare_eeg.probing.fit import FoldFit
 from dare_eeg.probing.options import ON_FEATURES
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
-from dare_eeg.probing.splits import Fold
+from dare_eeg.probing.splits import Fold, on_both_sides
 from manifests import manifest
 from manifests.manifest import SPLITS
 from manifests.recipe import EvaluationProtocol
@@ -52,7 +52,7 @@ def summarise(
         protocol=protocol,
         mode=request.mode,
         practice=request.options,
-        cautions=request.options.cautions,
+        cautions=(*request.options.cautions, *_cautions(windows, fitted)),
         encoder=EncoderFacts(
             path=request.encoder,
             sha256=identity.sha256,
@@ -70,6 +70,20 @@ def summarise(
         folds=tuple(_fold(windows, fitted, number) for number in range(len(fitted.folds))),
         contamination=_contamination(identity, windows, sorted({*subjects.tolist()})),
     )
+
+
+def _cautions(windows: Windows, fitted: Fitted) -> list[str]:
+    """Return what the reader must know of who and what was trained on and tested."""
+    tested, trained = windows.labels[fitted.tested], windows.labels[np.concatenate([one.train for one in fitted.folds])]
+    found = []
+    if shared := {name for fold in fitted.folds for name in on_both_sides(windows, fold)}:
+        found.append(f"{len(shared)} of the tested subjects are trained on, too, with other recordings of theirs")
+    if len(set(tested.tolist())) == 1:
+        only = windows.classes[tested[0]]
+        found.append(f"the tested windows are all of the class {only}: no figure says how classes are told apart")
+    if absent := [name for number, name in enumerate(windows.classes) if number not in trained]:
+        found.append(f"no window of {', '.join(absent)} is there to train on")
+    return found
 
 
 def _left_out(request: ProbeRequest, encoder: EEGEncoder, windows: Windows) -> tuple[str, ...]:

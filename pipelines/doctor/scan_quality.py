@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.atomic_io import sha256_file
 from manifests.errors import DareError
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
@@ -21,7 +20,6 @@ from pipelines.conditioning import Conditioned
 from pipelines.doctor import estimate
 from pipelines.doctor.estimate import Facts
 from pipelines.doctor.signal_quality import MAINS_HZ, STANDS_OUT_DB, Measures, signal_quality
-from pipelines.formats.registry import files_of
 from pipelines.piece import windows_of
 from pipelines.plan import SetOptions
 from pipelines.recording import SEGMENTS, UNIT_UNKNOWN, Channel, Recording, Segment
@@ -51,13 +49,9 @@ def scan_quality(
     """
     src = source.raw_folder("--dry-run")
     plan = planning.make(tree, recipe, SetOptions())
-    same = _same_bytes(tree, src)
-    first_of = {path: paths[0] for paths in same for path in paths[1:]}
     rows = []
     for planned, sampled in zip(plan.recordings, _sampled(plan.recordings, recipe, src, workers), strict=True):
         row = _row(planned, tree.channels.get(planned.path, ()), sampled, recipe)
-        if first := first_of.get(planned.path):
-            row["findings"].append(_finding("duplicate", f"holds the same bytes as {first}: leave one of them out"))
         rows.append(row)
         progress(len(rows), len(tree.recordings))
     return {
@@ -67,7 +61,6 @@ def scan_quality(
         "complete": estimate.complete(tree, recipe),
         "others": tree.num_others,
         "recordings": rows,
-        "duplicates": same,
         "choices": estimate.choices(tree, rows, recipe),
         "expected": estimate.expected(tree, rows, recipe, src, workers),
         "plan": plan.as_json(),
@@ -244,18 +237,3 @@ def _rounded(value: float | None) -> float | None:
 
 
 # --- the tree as a whole ----------------------------------------------------------------------------------------------
-
-
-def _same_bytes(tree: Tree, src: Path) -> list[list[str]]:
-    """Return the paths of recordings that are equal in every byte; only those equal in size and ends are read."""
-    alike: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
-    for scanned in tree.recordings:
-        if scanned.bytes:
-            alike[scanned.bytes, scanned.fingerprint].append(scanned.path)
-    equal: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for path in (path for paths in alike.values() if len(paths) > 1 for path in paths):
-        try:
-            equal[tuple(sha256_file(file) for file in files_of(src / path))].append(path)
-        except OSError:
-            continue  # its own row says that it cannot be read
-    return sorted(paths for paths in equal.values() if len(paths) > 1)

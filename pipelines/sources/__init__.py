@@ -26,6 +26,9 @@ class Source(Protocol):
         ``progress`` is called with (done, total). Raises DareError where there is none, or the recipe does not fit.
         """
 
+    def apart(self, tree: Tree, recipe: Recipe) -> Tree:
+        """Return a scanned tree without what would put a signal or a subject on two sides (see `pipelines.sides`)."""
+
     def read(self, piece: Piece, recipe: Recipe) -> ConditionedRecording:
         """Return a recording or a piece of one, conditioned; DareError where it cannot be read."""
 

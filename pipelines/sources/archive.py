@@ -24,7 +24,7 @@ from manifests.store import (
     path_of,
     write,
 )
-from pipelines import corpora
+from pipelines import corpora, sides
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import Conditioned
 from pipelines.recording import Event, Recording, Segment
@@ -65,6 +65,10 @@ class Archive:
         scanned = [_scanned(one, kept.manifest.recipe, recipe, found.get(one.path)) for one in recordings]
         progress(len(scanned), len(scanned))
         return Tree(scanned, kept.manifest.corpus_version, 0, len(scanned) if kept.plan.whole else 0)
+
+    def apart(self, tree: Tree, recipe: Recipe) -> Tree:
+        """Return a scanned tree without the training recordings of subjects of the test part; it keeps no copies."""
+        return sides.apart(tree, recipe, None)
 
     def read(self, piece: Piece, _recipe: Recipe) -> ConditionedRecording:
         """Return what the archive keeps of a planned recording, or of the piece that is meant.

@@ -11,7 +11,7 @@ from manifests.errors import RefusedError
 from manifests.manifest import RecordingRow
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
-from pipelines import reading, scan
+from pipelines import reading, scan, sides
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import condition, margin_s
 from pipelines.formats.registry import files_of
@@ -30,6 +30,10 @@ class RawTree:
     def scan(self, recipe: Recipe, progress: Callable[[int, int], None]) -> Tree:
         """Return the recordings of the recipe's corpus, from names and headers alone."""
         return scan.scan(self.folder, recipe, progress)
+
+    def apart(self, tree: Tree, recipe: Recipe) -> Tree:
+        """Return a scanned tree without copies, and without the training recordings of subjects of the test part."""
+        return sides.apart(tree, recipe, self.folder)
 
     def read(self, piece: Piece, recipe: Recipe) -> ConditionedRecording:
         """Return what a raw recording, or a piece of one, holds, conditioned."""
