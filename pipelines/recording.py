@@ -73,7 +73,8 @@ class Channel:
 class Header:
     """The cheap facts of a file; ``duration_s`` counts signal, without the gaps of a discontinuous file.
 
-    ``num_records`` counts the records of EDF, BDF and GDF, and of other formats epochs or trials.
+    ``num_records`` counts the records of EDF, BDF and GDF, and of other formats epochs or trials. ``files`` are those
+    beside it that hold the rest, where their names alone do not tell.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class Header:
     duration_s: float
     num_records: int
     notes: tuple[Note, ...]
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.notes import Note, note
-from pipelines.formats.sampled import SampledFile, error_context, in_blocks, stretches
+from pipelines.formats.sampled import SampledFile, error_context, in_blocks, is_joint, stretches
 from pipelines.recording import Event, Segment, describe_channel
 
-_JOINTS = ("new segment", "boundary")  # BrainVision's mark of a restart, and MNE's of recordings put end to end
 _SKIP = "BAD_ACQ_SKIP"  # FIF: nothing was recorded; MNE fills in zeros
 
 
-def by_mne(path: Path, kind: str, raw: Any, rows: list[int], notes: tuple[Note, ...]) -> SampledFile:
-    """Return a file that reads spans of these channels of MNE's ``raw``, in V, as they are asked for."""
+def by_mne(
+    path: Path, kind: str, raw: Any, rows: list[int], notes: tuple[Note, ...], files: tuple[Path, ...] = ()
+) -> SampledFile:
+    """Return a file that reads spans of these channels of MNE's ``raw``, in V, as they are asked for.
+
+    ``files`` are those beside ``path`` that ``raw`` goes on in.
+    """
     sfreq = float(raw.info["sfreq"])
     names = [raw.ch_names[row] for row in rows]
     left_out = sorted(set(raw.get_channel_types()) - {"eeg"}) if len(rows) < len(raw.ch_names) else []
@@ -50,6 +54,7 @@ def by_mne(path: Path, kind: str, raw: Any, rows: list[int], notes: tuple[Note, 
         events=tuple(event for event in events if event.text != _SKIP),
         notes=notes,
         load=load,
+        files=files,
     )
 
 
@@ -57,7 +62,7 @@ def _segments(events: list[Event], num_samples: int, sfreq: float) -> tuple[Segm
     """Return the stretches between joints and skips."""
     edges, skips = set(), []
     for event in events:
-        if any(joint in event.text.lower() for joint in _JOINTS):
+        if is_joint(event.text):
             edges.add(math.ceil(event.onset_s * sfreq - 1e-6))
         elif event.text == _SKIP:
             start = round(event.onset_s * sfreq)

@@ -23,6 +23,7 @@ from pipelines.recording import (
     without_missing,
 )
 
+_JOINTS = ("new segment", "boundary")  # BrainVision's mark of a restart, and MNE's of recordings put end to end
 _BLOCK_BYTES = 1 << 23
 """What a library may hold of a span at a time: it reads float64, and often channels that are not wanted."""
 
@@ -32,7 +33,7 @@ class SampledFile:
     """A parsed file: all that its header tells, and ``load``, which reads samples (rows, start, stop) of it.
 
     What ``load`` returns, rows × samples, is in µV where the channels have a unit, else as it is in the file.
-    ``segments`` and ``events`` are those of the whole file.
+    ``segments`` and ``events`` are those of the whole file; ``files`` are those beside it that are read with it.
     """
 
     path: Path
@@ -44,12 +45,13 @@ class SampledFile:
     notes: tuple[Note, ...]
     load: Callable[[list[int], int, int], NDArray[np.float32]]
     num_records: int = 1
+    files: tuple[Path, ...] = ()
 
     @property
     def header(self) -> Header:
         """What the file says of itself, put right by its size."""
         duration_s = self.num_samples / self.channels[0].sfreq if self.channels else 0.0
-        return Header(self.path, self.format, self.channels, duration_s, self.num_records, self.notes)
+        return Header(self.path, self.format, self.channels, duration_s, self.num_records, self.notes, self.files)
 
     def read(self, places: Sequence[int], start_s: float, stop_s: float) -> Recording:
         """Return the samples of these channels from ``start_s`` to ``stop_s``, and at least one."""
@@ -78,6 +80,11 @@ def stretches(edges: Collection[int], num_samples: int, sfreq: float) -> tuple[S
     """Return the segments that the samples ``edges`` begin, whose onsets count seconds of signal."""
     inside = {edge for edge in edges if 0 < edge < num_samples}
     return tuple(Segment(start, stop, start / sfreq) for start, stop in pairwise(sorted({0, num_samples} | inside)))
+
+
+def is_joint(text: str) -> bool:
+    """Return whether an event with this text says that what follows it was not recorded right after what it follows."""
+    return any(joint in text.lower() for joint in _JOINTS)
 
 
 def in_blocks(

@@ -1,6 +1,5 @@
-"""BrainVision, FIF and CNT: what is read of files that others, or the bytes of their formats, wrote."""
+"""FIF and CNT: what is read of files that others, or the bytes of their formats, wrote."""
 
-import re
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -20,101 +19,6 @@ LABELS = ["Fp1", "Cz", "T3"]
 ELECTRODES = ("FP1", "CZ", "T7")
 RNG = np.random.default_rng(0)
 COUNTS = np.rint(RNG.normal(0, 200, (3, 1000))).astype(np.int16)
-
-# --- BrainVision ------------------------------------------------------------------------------------------------------
-
-VHDR = """Brain Vision Data Exchange Header File Version 1.0
-; a comment
-[Common Infos]
-Codepage=UTF-8
-DataFile=a.eeg
-MarkerFile=a.vmrk
-DataFormat=BINARY
-DataOrientation={orientation}
-NumberOfChannels=4
-SamplingInterval=4000
-DataPoints=1000
-[Binary Infos]
-BinaryFormat={form}
-[Channel Infos]
-Ch1=Fp1,,0.1,µV
-Ch2=Cz,,0.0001,mV
-Ch3=T3,,0.1,
-Ch4=GSR,,1,µS
-"""
-VMRK = """Brain Vision Data Exchange Marker File, Version 1.0
-[Common Infos]
-Codepage=UTF-8
-DataFile=a.eeg
-[Marker Infos]
-Mk1=New Segment,,1,1,0,20200101000000000000
-Mk2=Stimulus,S  1,51,25,0
-Mk3=New Segment,,501,1,0,20200101000100000000
-Mk4=Response,R  2,626,0,0
-"""
-
-
-def save_brainvision(folder: Path, orientation: str = "MULTIPLEXED", form: str = "INT_16", **parts: str) -> Path:
-    """Write the three files; ``parts`` replaces the text of one."""
-    dtype = {"INT_16": "<i2", "INT_32": "<i4", "IEEE_FLOAT_32": "<f4"}[form]
-    counts = np.vstack([COUNTS, np.arange(1000)[None]]).astype(dtype)
-    (folder / "a.eeg").write_bytes((counts.T if orientation == "MULTIPLEXED" else counts).tobytes())
-    (folder / "a.vmrk").write_text(parts.get("vmrk", VMRK), "utf-8")
-    (folder / "a.vhdr").write_text(parts.get("vhdr", VHDR).format(orientation=orientation, form=form), "utf-8")
-    return folder / "a.vhdr"
-
-
-@pytest.mark.parametrize("orientation", ["MULTIPLEXED", "VECTORIZED"])
-@pytest.mark.parametrize("form", ["INT_16", "INT_32", "IEEE_FLOAT_32"])
-def test_brainvision(tmp_path: Path, orientation: str, form: str) -> None:
-    path = save_brainvision(tmp_path, orientation, form)
-    header, recording = read_header(path), read(path)
-    assert (header.format, header.duration_s) == ("BrainVision", 4.0)
-    assert [channel.unit for channel in header.channels] == ["µV", "mV", "µV"]
-    assert (recording.electrodes, recording.sfreq) == (ELECTRODES, 250.0)
-    np.testing.assert_allclose(recording.data_uv, COUNTS * 0.1, atol=1e-3)
-    assert recording.segments == (Segment(0, 500, 0.0), Segment(500, 1000, 2.0))
-    assert recording.events == (
-        Event(0.2, 0.1, "Stimulus/S  1"), Event(2.0, 0.004, "New Segment/"), Event(2.5, 0.0, "Response/R  2"),
-    )  # fmt: skip
-    assert text(recording.notes) == "1 channels that are no EEG left out (misc)"
-
-
-def test_brainvision_electrode_without_a_place_is_one_all_the_same(tmp_path: Path) -> None:
-    placed = VHDR + "[Coordinates]\nCh1=1,-90,-72\nCh2=0,0,0\nCh3=1,90,0\nCh4=0,0,0\n"
-    assert read(save_brainvision(tmp_path, vhdr=placed)).electrodes == ELECTRODES
-
-
-@pytest.mark.parametrize("suffix", [".eeg", ".vmrk"])
-def test_brainvision_part_that_is_missing_is_named(tmp_path: Path, suffix: str) -> None:
-    path = save_brainvision(tmp_path)
-    assert_refused(lambda: read(path.with_suffix(suffix)), f"a{suffix}: holds the", "name its .vhdr")
-    path.with_suffix(suffix).unlink()
-    assert_refused(lambda: read_header(path), "a.vhdr: its ", f"a{suffix} is not beside it")
-
-
-@pytest.mark.parametrize("name", ["parts/a.eeg", "/dev/zero", ".", "..", "a\0.eeg"])
-@pytest.mark.parametrize("key", ["DataFile", "MarkerFile"])
-def test_brainvision_part_lies_in_no_other_folder(tmp_path: Path, key: str, name: str) -> None:
-    named = re.sub(f"{key}=.*", lambda _: f"{key}={name}", VHDR)
-    path = save_brainvision(tmp_path, vhdr=named)
-    assert_refused(lambda: read(path), f"a.vhdr: its {key} {name} is not beside it", "put it there")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "reason"),
-    [
-        ("DataFile=a.eeg\n", "", "names no DataFile"),
-        ("SamplingInterval=4000", "SamplingInterval=often", "cannot be read as BrainVision"),
-        ("BINARY", "ASCII", "cannot be read as BrainVision"),
-    ],
-)
-def test_brainvision_header_that_is_damaged_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
-    path = save_brainvision(tmp_path, vhdr=VHDR.replace(old, new))
-    assert_refused(lambda: read(path), "a.vhdr: ", reason)
-    renamed = path.rename(tmp_path / "a.txt")
-    assert_refused(lambda: read(renamed), "a.txt: ", "give it the ending .vhdr")
-
 
 # --- FIF --------------------------------------------------------------------------------------------------------------
 

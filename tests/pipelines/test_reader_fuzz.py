@@ -33,8 +33,9 @@ from tests.pipelines.raw_bytes import (
     noise,
     tals,
 )
+from tests.pipelines.test_brainvision import save_brainvision
 from tests.pipelines.test_eeglab import SIGNAL_UV, dataset
-from tests.pipelines.test_mne_formats import COUNTS, LABELS, raw_of, save_brainvision, save_fif
+from tests.pipelines.test_mne_formats import COUNTS, LABELS, raw_of, save_fif
 
 pytestmark = pytest.mark.slow
 
