@@ -185,18 +185,19 @@ class Headers:
         """Return what is known of a recording once its header is read."""
         path = self._src / raw.path
         try:
-            num_bytes, fingerprint = _fingerprint(files_of(path))
+            _refuse_pipe(path)
+            header = None if raw.skip else self._header(raw)
+            told = header.files if isinstance(header, Header) else ()
+            num_bytes, fingerprint = _fingerprint(files_of(path, told))
             label_sha256 = sha256_file(self._src / raw.label_file) if raw.label_file else ""
         except OSError as problem:
             notes = prose(f"cannot be opened: {problem.strerror}")
             return ScannedRecording(raw=raw, bytes=0, fingerprint="", outcome="failed", notes=notes)
         seen = ScannedRecording(raw=raw, bytes=num_bytes, fingerprint=fingerprint)
-        if raw.skip:
+        if header is None:
             return seen.model_copy(update={"outcome": "skipped", "notes": (raw.skip,)})
-        try:
-            header = reading.read_header(self._src, raw, self._recipe)
-        except DareError as problem:
-            return seen.model_copy(update={"outcome": "failed", "notes": prose(str(problem.about("", path)))})
+        if isinstance(header, DareError):
+            return seen.model_copy(update={"outcome": "failed", "notes": prose(str(header.about("", path)))})
         fit = self._fit(header)
         self.channels[raw.path] = fit.channels
         outcome, notes = _verdict(raw, header, fit, self._recipe)
@@ -212,6 +213,13 @@ class Headers:
             notes=notes,
         )
 
+    def _header(self, raw: RawRecording) -> Header | DareError:
+        """Return the header of a recording, or why there is none."""
+        try:
+            return reading.read_header(self._src, raw, self._recipe)
+        except DareError as problem:
+            return problem
+
     def _fit(self, header: Header) -> ChannelFit:
         kind = tuple((one.label, one.electrode, one.sfreq, one.unit, one.fault) for one in header.channels)
         if kind not in self._fits:
@@ -219,12 +227,16 @@ class Headers:
         return self._fits[kind]
 
 
+def _refuse_pipe(path: Path) -> None:
+    if path.is_fifo():
+        raise OSError(errno.ESPIPE, "a pipe would be waited on for ever")
+
+
 def _fingerprint(files: list[Path]) -> tuple[int, str]:
     """Return (bytes, a hash of lengths and ends, cheap enough for every file of every plan) of a recording's files."""
     digest, num_bytes = hashlib.sha256(), 0
     for path in files:
-        if path.is_fifo():
-            raise OSError(errno.ESPIPE, "a pipe would be waited on for ever")
+        _refuse_pipe(path)
         with path.open("rb") as stream:
             digest.update(stream.read(_FINGERPRINT_BYTES))
             size = stream.seek(0, os.SEEK_END)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from manifests.atomic_io import sha256_file
-from manifests.errors import RefusedError
+from manifests.atomic_io import sha256_files
+from manifests.errors import DareError, RefusedError
 from manifests.notes import Note, note
 from manifests.plan import ScannedRecording
 from manifests.recipe import Recipe
-from pipelines.formats.registry import files_of
+from pipelines.formats.readers import files_of
 from pipelines.scan import Tree
 
 _SAME_BYTES = ("same bytes", "same bytes as {names}")
@@ -97,12 +97,12 @@ def _same_bytes(src: Path) -> Callable[[list[ScannedRecording]], list[list[Scann
     return groups
 
 
-def _sha256(path: Path) -> tuple[str, ...]:
-    """Return the hash of each of a recording's files; of what cannot be read one of its own, as the build will say."""
+def _sha256(path: Path) -> str:
+    """Return the hash of a recording's files; of what cannot be read one of its own, as the build will say."""
     try:
-        return tuple(sha256_file(file) for file in files_of(path))
-    except OSError:
-        return (str(path),)
+        return sha256_files(files_of(path))
+    except (DareError, OSError):
+        return str(path)
 
 
 def _same_run(recordings: list[ScannedRecording]) -> list[list[ScannedRecording]]:

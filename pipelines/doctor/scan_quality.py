@@ -234,6 +234,3 @@ def _renamed(labels: dict[str, str]) -> dict[str, str]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
-
-
-# --- the tree as a whole ----------------------------------------------------------------------------------------------

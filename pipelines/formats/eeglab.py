@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DamagedError, MissingError, RefusedError
+from manifests.errors import DamagedError, DareError, MissingError, RefusedError
 from manifests.notes import Note, note
 from pipelines.formats import Format, matlab
+from pipelines.formats.companions import beside, require_own
 from pipelines.formats.matrix import Matrix, Value
 from pipelines.formats.sampled import SampledFile, in_blocks, stretches
 from pipelines.recording import Event, describe_channel, require_rate
@@ -32,7 +33,9 @@ def parse(path: Path) -> SampledFile:
     num_epochs = _whole(path, fields, "trials") if "trials" in fields else 1
     sfreq = _number(path, fields, "srate")
     require_rate(path, sfreq)
-    samples, notes = _samples(path, fields.get("data"), num_channels, pnts, num_epochs)
+    data = fields.get("data")
+    file, renamed = _companion(path, data) if isinstance(data, str) else (None, ())
+    samples, notes = _samples(path, file or data, num_channels, pnts, num_epochs)
     labels = [_text(one.get("labels")) for one in _structs(fields.get("chanlocs"))]
     labels += [""] * (num_channels - len(labels))
     channels = [describe_channel(label, place, sfreq, "uV") for place, label in enumerate(labels[:num_channels])]
@@ -53,15 +56,16 @@ def parse(path: Path) -> SampledFile:
         num_samples=num_samples,
         segments=stretches({*epochs, *cuts}, num_samples, sfreq),
         events=events,
-        notes=notes,
+        notes=(*notes, *renamed),
         load=load,
         num_records=len(epochs),
+        files=(file,) if file else (),
     )
 
 
-def _fields(path: Path) -> dict[str, Value]:
-    """Return the fields of the dataset, wherever in the file they are."""
-    fields: dict[str, Any] = matlab.load(path, {"EEG", *_FIELDS}, _MEMBERS)
+def _fields(path: Path, wanted: frozenset[str] = _MEMBERS) -> dict[str, Value]:
+    """Return the wanted fields of the dataset, wherever in the file they are."""
+    fields: dict[str, Any] = matlab.load(path, {"EEG", *(_FIELDS & wanted)}, wanted)
     while "EEG" in fields:
         structs = _structs(fields["EEG"])
         if len(structs) != 1:
@@ -72,12 +76,14 @@ def _fields(path: Path) -> dict[str, Value]:
     return fields
 
 
-def _samples(path: Path, data: Value, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[Note, ...]]:
-    """Return (channels × samples of all epochs, notes)."""
+def _samples(
+    path: Path, data: Value | Path, num_channels: int, pnts: int, num_epochs: int
+) -> tuple[Matrix, tuple[Note, ...]]:
+    """Return (channels × samples of all epochs, notes) of the data, or of the file that holds them."""
     if min(num_channels, pnts, num_epochs) < 1:
         raise DamagedError(f"has {num_channels} channels, {pnts} samples and {num_epochs} epochs: no signal", path=path)
-    if isinstance(data, str):
-        return _beside(path, data, num_channels, pnts, num_epochs)
+    if isinstance(data, Path):
+        return _mapped(data, num_channels, pnts, num_epochs)
     if not isinstance(data, Matrix) or math.prod(data.shape) == 0:
         raise MissingError("has no samples: its field 'data' is empty", path=path)
     if math.prod(data.shape) == num_channels * pnts * num_epochs:
@@ -106,31 +112,51 @@ def _across_epochs(data: Matrix) -> Callable[[tuple[slice, ...]], NDArray[Any]]:
     return read
 
 
-def _beside(path: Path, name: str, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[Note, ...]]:
-    """Return (the samples of the file that the field ``data`` names, or that is called as the .set is; notes)."""
-    letters = (letter if letter.isprintable() else "?" for letter in name.replace("\\", "/").rpartition("/")[2])
-    base = "".join(letters)
+def _companion(path: Path, name: str) -> tuple[Path, tuple[Note, ...]]:
+    """Return (the file that the field ``data`` names or, without that, the one that is called as the .set is; notes).
+
+    Raises DareError where neither is there, or the one that is may be another dataset's.
+    """
+    base = _base(name)
     if not base.lower().endswith(".fdt"):
         raise RefusedError(
             f"its samples are in {base!r}, a form that EEGLAB gave up", path=path, remedy="save it again in EEGLAB"
         )
-    found = [one for one in (path.with_name(base), path.with_suffix(".fdt")) if one.is_file()]
-    if not found:
-        raise MissingError(f"its samples are in {base}, which is not beside it", path=path, remedy="put it there")
-    held = found[0].stat().st_size // (4 * num_channels)
+    if file := beside(path, base):
+        require_own(path, file, (".fdt",), (".set",), _named)
+        return file, ()
+    if file := beside(path, f"{path.stem}.fdt"):
+        says = "{names} is not there: the .fdt that is called as the .set is read in its place"
+        return file, (note("renamed file", says, [base]),)
+    raise MissingError(f"its samples are in {base}, which is not beside it", path=path, remedy="put it there")
+
+
+def _base(name: str) -> str:
+    letters = (letter if letter.isprintable() else "?" for letter in name.replace("\\", "/").rpartition("/")[2])
+    return "".join(letters)
+
+
+def _named(path: Path) -> str:
+    """Return the name of the file that holds the samples of another dataset, "" where it has them or is none."""
+    try:
+        data = _fields(path, frozenset({"EEG", "data"})).get("data")
+    except (DareError, OSError):
+        return ""
+    return _base(data) if isinstance(data, str) else ""
+
+
+def _mapped(file: Path, num_channels: int, pnts: int, num_epochs: int) -> tuple[Matrix, tuple[Note, ...]]:
+    """Return (channels × samples that an .fdt holds, notes)."""
+    size = file.stat().st_size
+    held = size // (4 * num_channels)
     num_samples = min(held // pnts, num_epochs) * pnts if num_epochs > 1 else min(held, pnts)
     if num_samples == 0:
-        raise DamagedError(
-            f"has {found[0].stat().st_size} bytes, not one whole epoch", path=found[0], remedy="get it again"
-        )
+        raise DamagedError(f"has {size} bytes, not one whole epoch", path=file, remedy="get it again")
     notes = []
     if num_samples < pnts * num_epochs:
         says = "{names} is cut: {whole} of {stated} samples are whole"
-        notes.append(note("cut samples", says, [found[0].name], whole=num_samples, stated=pnts * num_epochs))
-    if found[0].name != base:
-        says = "{names} is not there: the .fdt that is called as the .set is read in its place"
-        notes.append(note("renamed file", says, [base]))
-    mapped = np.memmap(found[0], "<f4", "r", 0, (num_samples, num_channels)).T
+        notes.append(note("cut samples", says, [file.name], whole=num_samples, stated=pnts * num_epochs))
+    mapped = np.memmap(file, "<f4", "r", 0, (num_samples, num_channels)).T
     return Matrix(mapped.shape, mapped.__getitem__), tuple(notes)
 
 

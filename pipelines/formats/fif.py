@@ -25,8 +25,25 @@ def parse(path: Path) -> SampledFile:
                     f"is a part of {first.name} and read with it", path=path, remedy="nothing of it is lost"
                 )
         raw = mne.io.read_raw_fif(path, allow_maxshield="yes", on_split_missing="raise", preload=False, verbose="error")
+        parts = tuple(path.with_name(Path(part).name) for part in raw.filenames[1:] if part)
+        _require_own(path, parts)
         rows = [row for row, kind in enumerate(raw.get_channel_types()) if kind == "eeg"]
-        return by_mne(path, "FIF", raw, rows, ())
+        return by_mne(path, "FIF", raw, rows, (), parts)
+
+
+def _require_own(path: Path, parts: tuple[Path, ...]) -> None:
+    """Raise DareError where a part that the file names may be that of another recording, whose first part is there.
+
+    Parts keep the names that they were written by, also where files are renamed.
+    """
+    for number, part in enumerate(parts, 1):
+        first, own = _first_part(part), path.with_name(f"{path.stem}-{number}.fif")
+        for other in (first, own):
+            if first != path and other not in (path, part) and other.is_file():
+                remedy = "rename all parts as they were, or save the recording again"
+                raise RefusedError(
+                    f"continues in {part.name}, but {other.name} lies beside it", path=path, remedy=remedy
+                )
 
 
 def _first_part(path: Path) -> Path:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from manifests.errors import LostError, MissingError
+from manifests.errors import DareError, LostError, MissingError
 from pipelines.channels import choose
 from pipelines.formats import arrays as bare
 from pipelines.formats import matlab, registry
@@ -39,6 +39,14 @@ def read(
     """
     file = open_file(Path(path), arrays)
     return read_chosen(file, file.header, electrodes, start_s, stop_s)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that a recording is read from, by its header or, where that cannot be read, by its name."""
+    try:
+        return registry.files_of(path, open_file(path).header.files)
+    except DareError:
+        return registry.files_of(path)
 
 
 def open_file(path: Path, arrays: Arrays | None = None) -> RawFile:

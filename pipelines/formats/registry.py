@@ -1,6 +1,7 @@
 """Registry: the formats there are, found by looking, and what follows from what each says of itself."""
 
 import pkgutil
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ _DISGUISES = {
     b"\x1f\x8b": ("is gzip-compressed, not a recording", "unpack it first"),
     b"version https://git-lfs": ("is a Git LFS pointer, not a recording", "fetch the file it stands for"),
     b"Brain Vision Data Exchange Marker": ("holds the markers of a BrainVision recording", "name its .vhdr"),
+    b"Brain Vision V-Amp Data Marker": ("holds the markers of a BrainVision recording", "name its .ahdr"),
     b"BrainVision Data Exchange Marker": ("holds the markers of a BrainVision recording", "name its .vhdr"),
     b"RIFF": ("is a RIFF file, as ANT's .cnt is, which nothing here reads", "convert it"),
 }
@@ -36,8 +38,13 @@ def suffixes() -> tuple[str, ...]:
     return tuple(dict.fromkeys(suffix for one in formats() for suffix in one.suffixes))
 
 
-def files_of(path: Path) -> list[Path]:
-    """Return the files that make up the recording a path names: itself, and its companions where they are there."""
+def files_of(path: Path, told: Sequence[Path] = ()) -> list[Path]:
+    """Return the files that make up the recording a path names: itself, and its companions.
+
+    They are those that its header ``told`` of or, where it tells of none, what is called as it is.
+    """
+    if told:
+        return [path, *told]
     suffix = path.suffix.lower()
     endings = dict.fromkeys(ending for one in formats() if suffix in one.suffixes for ending in one.companions)
     beside = [path.with_suffix(ending) for ending in endings]

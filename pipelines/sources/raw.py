@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from manifests.atomic_io import sha256_file
+from manifests.atomic_io import sha256_file, sha256_files
 from manifests.electrodes import split_reference
 from manifests.errors import RefusedError
 from manifests.manifest import RecordingRow
@@ -14,7 +14,7 @@ from manifests.recipe import Recipe
 from pipelines import reading, scan, sides
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import condition, margin_s
-from pipelines.formats.registry import files_of
+from pipelines.formats.readers import files_of
 from pipelines.scan import Tree
 
 REACH_S = 60.0
@@ -47,31 +47,40 @@ class RawTree:
         return ConditionedRecording(recording, conditioned, labels)
 
     def sha256(self, recording: PlannedRecording) -> str:
-        """Return the hash of a recording's file; DareError where it is not as long as when it was planned."""
-        path = self.folder / recording.path
-        if sum(file.stat().st_size for file in files_of(path)) != recording.scanned.bytes:
+        """Return the hash of a recording's files; DareError where they are not as long as when it was planned."""
+        files = _files(self.folder / recording.path, recording.scanned.bytes)
+        if sum(file.stat().st_size for file in files) != recording.scanned.bytes:
             raise RefusedError("has changed since it was scanned", remedy="run the same command again")
-        return _sha256(path, path.stat().st_mtime_ns)
+        return _sha256(files, tuple(file.stat().st_mtime_ns for file in files))
 
     def holds(self, path: str) -> bool:
         """Return whether there is such a file."""
         return (self.folder / path).exists()
 
     def is_as_read(self, row: RecordingRow, read_ns: int) -> bool:
-        """Return whether a file holds what it held; one touched since is hashed."""
+        """Return whether a recording's files hold what they held; those touched since are hashed."""
         path = self.folder / row.path
-        was_touched = row.sha256 and path.exists() and path.stat().st_mtime_ns > read_ns
-        return not was_touched or sha256_file(path) == row.sha256
+        if not (row.sha256 and path.exists()):
+            return True
+        files = _files(path, row.bytes)
+        was_touched = any(file.stat().st_mtime_ns > read_ns for file in files)
+        # Older code took the hash of the file alone that names the recording.
+        return not was_touched or row.sha256 in (sha256_files(files), sha256_file(path))
 
     def raw_folder(self, _asked_by: str) -> Path:
         """Return the folder itself."""
         return self.folder
 
 
+def _files(path: Path, num_bytes: int) -> tuple[Path, ...]:
+    """Return the files of a recording that had so many bytes; one alone need not be opened to tell."""
+    return (path,) if path.stat().st_size == num_bytes else tuple(files_of(path))
+
+
 @lru_cache(maxsize=64)
-def _sha256(path: Path, _mtime_ns: int) -> str:
-    """Return the hash of a raw file, taken once for all its pieces that a worker builds."""
-    return sha256_file(path)
+def _sha256(files: tuple[Path, ...], _mtimes_ns: tuple[int, ...]) -> str:
+    """Return the hash of raw files, taken once for all pieces of a recording that a worker builds."""
+    return sha256_files(files)
 
 
 def _as_referenced(recording: PlannedRecording, recipe: Recipe) -> Recipe:
