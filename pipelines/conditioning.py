@@ -143,7 +143,7 @@ def _fault(recording: Recording, row: int) -> str:
     # NaN is both extremes of whatever holds one.
     if not np.isfinite(extremes).all():
         return "not finite"
-    return "flat" if all(low == high for low, high in extremes) else ""
+    return "flat" if extremes and all(low == high for low, high in extremes) else ""
 
 
 def _sum(data_uv: NDArray[np.float32], rows: dict[str, int], weights: Weights) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines import corpora
+from pipelines.bad_spans import without_bad_spans
 from pipelines.channels import marked
 from pipelines.formats import readers
 from pipelines.montage import named
@@ -20,10 +21,11 @@ def read_header(src: Path, raw: RawRecording, recipe: Recipe) -> Header:
 def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Recording:
     """Return the electrodes that a recipe needs of a recording below ``src``, from one second to another.
 
-    Raises DareError as `readers.read` does.
+    What is marked as bad in it is in no segment. Raises DareError as `readers.read` does.
     """
     file = _opened(src, raw, recipe)
-    return readers.read_chosen(file, _told(file.header, raw), recipe.needed, start_s, stop_s)
+    recording = readers.read_chosen(file, _told(file.header, raw), recipe.needed, start_s, stop_s)
+    return without_bad_spans(recording, corpora.of(recipe).is_label_event)
 
 
 def _opened(src: Path, raw: RawRecording, recipe: Recipe) -> RawFile:

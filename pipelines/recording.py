@@ -24,6 +24,9 @@ UV_PER_UNIT: dict[str, float] = {
 """Voltage units, case folded: TUH and others write ``UV`` as well as ``uV``."""
 
 _MICRO_SIGNS = ("Âµ", "Î¼", "μ")  # UTF-8 micro sign and Greek mu read as latin-1, and Greek mu itself
+MARKED_BAD = "marked bad in its file"
+"""The fault of a channel that somebody marked."""
+
 UNIT_UNKNOWN, SEGMENTS = "unit unknown", "segments"
 """Kinds of notes that are on the part of a file that was read, and not on the whole of it."""
 

@@ -32,7 +32,8 @@ def parse(path: Path) -> SampledFile:
         counted: dict[str, Any] = {"recompute_n_samples": True} if small and data_format != "auto" else {}
         try:
             with error_context(path, "NeuroScan CNT"):
-                raw = mne.io.read_raw_cnt(path, data_format=data_format, preload=False, verbose="error", **counted)
+                # By "auto" the fifth letter of a label would mark its channel as bad.
+                raw = mne.io.read_raw_cnt(path, data_format=data_format, header="new", verbose="error", **counted)
                 middle = max(0, raw.n_times // 2 - _PROBE_SAMPLES // 2)
                 probe_uv = raw.get_data(start=middle, stop=min(middle + _PROBE_SAMPLES, raw.n_times)) * 1e6
                 spread_uv = float(np.median(probe_uv.std(axis=1)))

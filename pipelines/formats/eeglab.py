@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from pipelines.formats import Format, matlab
 from pipelines.formats.companions import beside, require_own
 from pipelines.formats.matrix import Matrix, Value
 from pipelines.formats.sampled import SampledFile, in_blocks, stretches
-from pipelines.recording import Event, describe_channel, require_rate
+from pipelines.recording import MARKED_BAD, Event, describe_channel, require_rate
 
 _FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "event"})
-_MEMBERS = _FIELDS | {"EEG", "labels", "type", "latency", "duration"}
+_MEMBERS = _FIELDS | {"EEG", "labels", "badchan", "type", "latency", "duration"}
 _MAX_COUNT = 1e12
 
 
@@ -36,9 +37,13 @@ def parse(path: Path) -> SampledFile:
     data = fields.get("data")
     file, renamed = _companion(path, data) if isinstance(data, str) else (None, ())
     samples, notes = _samples(path, file or data, num_channels, pnts, num_epochs)
-    labels = [_text(one.get("labels")) for one in _structs(fields.get("chanlocs"))]
-    labels += [""] * (num_channels - len(labels))
-    channels = [describe_channel(label, place, sfreq, "uV") for place, label in enumerate(labels[:num_channels])]
+    places = _structs(fields.get("chanlocs"))[:num_channels]
+    places += [{}] * (num_channels - len(places))
+    described = (describe_channel(_text(one.get("labels")), place, sfreq, "uV") for place, one in enumerate(places))
+    channels = [
+        replace(channel, fault=MARKED_BAD) if _scalar(one.get("badchan")) == 1 else channel
+        for one, channel in zip(places, described, strict=True)
+    ]
     num_samples = samples.shape[1]
     events, cuts = _events(_structs(fields.get("event")), sfreq)
     epochs = range(0, num_samples, pnts)

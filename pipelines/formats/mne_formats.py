@@ -1,15 +1,17 @@
 """Foreign: a recording of a format that MNE reads for us."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.electrodes import VOCABULARY, canonical
 from manifests.notes import Note, note
 from pipelines.formats.sampled import SampledFile, error_context, in_blocks, is_joint, stretches
-from pipelines.recording import Event, Segment, describe_channel
+from pipelines.recording import MARKED_BAD, Event, Segment, describe_channel
 
 _SKIP = "BAD_ACQ_SKIP"  # FIF: nothing was recorded; MNE fills in zeros
 
@@ -19,15 +21,25 @@ def by_mne(
 ) -> SampledFile:
     """Return a file that reads spans of these channels of MNE's ``raw``, in V, as they are asked for.
 
-    ``files`` are those beside ``path`` that ``raw`` goes on in.
+    Channels that it marks as bad have a fault, and those that MNE numbered, for want of names of their own, the name
+    that they had. ``files`` are those beside ``path`` that ``raw`` goes on in.
     """
     sfreq = float(raw.info["sfreq"])
     names = [raw.ch_names[row] for row in rows]
+    labels = _as_written(names)
     left_out = sorted(set(raw.get_channel_types()) - {"eeg"}) if len(rows) < len(raw.ch_names) else []
     if left_out:
         says = "{channels} channels that are no EEG left out ({names})"
         notes += (note("no EEG", says, left_out, channels=len(raw.ch_names) - len(rows)),)
     units = raw._orig_units or {}
+    described = (
+        describe_channel(label, place, sfreq, units.get(name, "V"))
+        for place, (name, label) in enumerate(zip(names, labels, strict=True))
+    )
+    channels = [
+        replace(channel, fault=MARKED_BAD) if name in raw.info["bads"] else channel
+        for name, channel in zip(names, described, strict=True)
+    ]
     annotations = raw.annotations
     onsets_s = (np.asarray(annotations.onset, np.float64) - raw.first_time).tolist()
     found = zip(onsets_s, annotations.duration.tolist(), map(str, annotations.description), strict=True)
@@ -48,7 +60,7 @@ def by_mne(
     return SampledFile(
         path=path,
         format=kind,
-        channels=tuple(describe_channel(name, place, sfreq, units.get(name, "V")) for place, name in enumerate(names)),
+        channels=tuple(channels),
         num_samples=int(raw.n_times),
         segments=_segments(events, int(raw.n_times), sfreq),
         events=tuple(event for event in events if event.text != _SKIP),
@@ -56,6 +68,20 @@ def by_mne(
         load=load,
         files=files,
     )
+
+
+def _as_written(names: list[str]) -> list[str]:
+    """Return the names of channels without the numbers, from 0 to the last, by which MNE tells equal names apart."""
+    split = [name.rpartition("-")[::2] for name in names]
+    numbers: dict[str, set[str]] = {}
+    for base, number in split:
+        numbers.setdefault(base, set()).add(number)
+    repeated = {
+        base
+        for base, found in numbers.items()
+        if len(found) > 1 and canonical(base) in VOCABULARY and found == {str(one) for one in range(len(found))}
+    }
+    return [base if base in repeated else name for name, (base, _) in zip(names, split, strict=True)]
 
 
 def _segments(events: list[Event], num_samples: int, sfreq: float) -> tuple[Segment, ...]:
