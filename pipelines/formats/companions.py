@@ -27,15 +27,16 @@ def require_own(
 ) -> None:
     """Raise DareError where the file that a header names may hold the signal of another recording.
 
-    That is where the file is not called as the header is, and either one of these ``endings`` is, or another header, of
-    the endings ``headers``, is called as the file is or names it too, as ``named`` tells.
+    That is where another header, of one of the endings ``headers``, is called as the file is or names it too, as
+    ``named`` tells, and where the file is not called as the header is, but another of these ``endings`` is.
     """
-    if _folded(file.stem) == _folded(path.stem):
-        return
-    others = sorted(one for one in path.parent.iterdir() if one not in (path, file))
-    for other in others:
+    stem, is_own = _folded(path.stem), _folded(file.stem) == _folded(path.stem)
+    near = [path.with_suffix(ending) for ending in headers] if is_own else sorted(path.parent.iterdir())
+    for other in near:
         ending = other.suffix.lower()
-        if ending in endings and _folded(other.stem) == _folded(path.stem):
+        if _folded(other.name) in (_folded(path.name), _folded(file.name)) or not other.is_file():
+            continue
+        if ending in endings and _folded(other.stem) == stem:
             raise RefusedError(f"names {file.name}, but {other.name} lies beside it", path=path, remedy=_REMEDY)
         is_its = ending in headers and (
             _folded(other.stem) == _folded(file.stem) or _folded(named(other)) == _folded(file.name)

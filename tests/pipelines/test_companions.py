@@ -95,6 +95,15 @@ def test_file_that_two_headers_name_is_read_by_neither(
         assert_refused(lambda: read(path), f"names shared{samples}, which is that of {other.name}")  # noqa: B023
 
 
+def test_file_of_two_headers_of_its_name_is_read_by_neither(tmp_path: Path) -> None:
+    path = save_vhdr(tmp_path / "S1.vhdr")
+    np.testing.assert_array_equal(read(path).data_uv, SIGNAL_UV)
+    other = path.with_suffix(".ahdr")
+    other.write_bytes(path.read_bytes())
+    assert_refused(lambda: read(path), "S1.vhdr: names S1.eeg, which is that of S1.ahdr")
+    assert_refused(lambda: read(other), "S1.ahdr: names S1.eeg, which is that of S1.vhdr")
+
+
 def test_part_of_another_split_fif_is_not_read(tmp_path: Path) -> None:
     info = mne.create_info(list(ELECTRODES), SFREQ, "eeg")
     for name in ("a_raw.fif", "b_raw.fif"):
