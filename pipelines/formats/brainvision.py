@@ -1,6 +1,5 @@
 """BrainVision: a header in text, .vhdr or V-Amp's .ahdr, that names the samples and the markers beside it."""
 
-import codecs
 import math
 import re
 from collections.abc import Mapping
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from manifests.errors import DamagedError, MissingError, RefusedError
 from manifests.notes import Note, note
 from pipelines.formats import Format
+from pipelines.formats.brainvision_text import Settings, decoded, markers_of, settings_of
 from pipelines.formats.companions import beside, require_own
-from pipelines.formats.sampled import SampledFile, error_context, in_blocks, is_joint, stretches
-from pipelines.recording import Channel, Event, describe_channel, require_rate
+from pipelines.formats.sampled import SampledFile, error_context, in_blocks, stretches
+from pipelines.recording import Channel, describe_channel, require_rate
 
 _HEADERS = (".vhdr", ".ahdr", ".avhdr")
 _COMPANIONS = {"DataFile": (".eeg", ".dat", ".avg", ".seg"), "MarkerFile": (".vmrk", ".amrk", ".avmrk")}
@@ -30,10 +30,6 @@ _LOST_MU = re.compile(r"(?:[^\x00-\x7f]|\?){1,3}V")
 """A unit whose µ was lost between code pages: of the prefixes of a volt it alone is no ASCII."""
 
 _DECIMALS = re.compile(r"\d+(?:e[+-]?\d+)?", re.IGNORECASE)
-_WHOLE, _DATE = re.compile(r"\d{1,15}"), re.compile(r"\d{14,}")
-
-Settings = Mapping[str, Mapping[str, str]]
-"""The keys of each section and their values; sections and keys in lower case."""
 
 
 class _Stored(NamedTuple):
@@ -51,8 +47,8 @@ def parse(path: Path) -> SampledFile:
     """
     if path.suffix.lower() not in _HEADERS:
         raise RefusedError("is the header of a BrainVision recording: give it the ending .vhdr", path=path)
-    text = _decoded(path.read_bytes())
-    settings = _settings(text)
+    text = decoded(path.read_bytes())
+    settings = settings_of(text)
     data, markers = _companion(path, settings, "DataFile"), _companion(path, settings, "MarkerFile")
     if data is None:
         raise MissingError("names no DataFile, which would hold its samples", path=path)
@@ -61,11 +57,11 @@ def parse(path: Path) -> SampledFile:
     described = _channels(path, settings, sfreq)
     rows = [row for row, (channel, _) in enumerate(described) if not math.isnan(channel.scale_to_uv)]
     first_line = _FIRST_LINE.match(text)
-    has_one_more = path.suffix.lower() == ".ahdr" or bool(first_line and first_line[1])  # V-Amp's, which none tells of
+    has_one_more = path.suffix.lower() == ".ahdr" or bool(first_line and first_line[1])  # that V-Amp leaves out
     with error_context(path, "BrainVision"):
         stored = _stored(path, data, settings, len(described) + has_one_more)
     samples = stored.samples
-    events, edges, notes = _markers(markers, sfreq) if markers else ((), set(), ())
+    events, edges, notes = markers_of(markers.read_bytes(), sfreq) if markers else ((), set(), ())
     step = int(_number(path, settings, "SegmentDataPoints", 0))
     edges |= set(range(0, samples.shape[1], step)) if step > 0 else set()
     if len(rows) < len(described):
@@ -90,36 +86,6 @@ def parse(path: Path) -> SampledFile:
     )
 
 
-def _decoded(content: bytes) -> str:
-    """Return a text in the code page that it begins with, else in UTF-8, the one that it states, or Windows' own."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", "replace")
-    stated = re.search(rb"^\s*codepage\s*=\s*([\w-]+)", content, re.IGNORECASE | re.MULTILINE)
-    for page in ("utf-8-sig", stated[1].decode() if stated else "", "cp1252"):
-        try:
-            return content.decode(page)
-        except (UnicodeError, LookupError):
-            continue
-    return content.decode("latin-1")
-
-
-def _settings(text: str) -> Settings:
-    """Return the settings of a header, up to the comment that ends it."""
-    settings: dict[str, dict[str, str]] = {}
-    section: dict[str, str] = {}
-    for line in map(str.strip, re.split(r"[\r\n]+", text)):
-        if line.startswith("["):
-            name = line.strip("[]").lower()
-            if name == "comment":
-                break
-            section = settings.setdefault(name, {})
-        elif "=" in line and not line.startswith(";"):
-            key, _, value = line.partition("=")
-            key = key.strip().lower()
-            section[f"{key} again" if key in section else key] = value.strip()  # of no use, but it is counted
-    return settings
-
-
 def _number(path: Path, settings: Settings, key: str, default: float = math.nan) -> float:
     """Return a number of the common infos; DareError where it is none, or missing without a ``default``."""
     digits = settings.get("common infos", {}).get(key.lower(), "") or str(default)
@@ -136,7 +102,7 @@ def _number(path: Path, settings: Settings, key: str, default: float = math.nan)
 def _name(path: Path, key: str, _mtime_ns: int) -> str:
     """Return the name of the companion that another header has, "" where it cannot be told."""
     try:
-        return _named(path, _settings(_decoded(path.read_bytes())), key)
+        return _named(path, settings_of(decoded(path.read_bytes())), key)
     except OSError:
         return ""
 
@@ -222,50 +188,16 @@ def _stored(path: Path, data: Path, settings: Settings, num_channels: int) -> _S
 def _numbers(data: Path, infos: Mapping[str, str], is_vectorized: bool) -> NDArray[np.float64]:
     """Return (channels, samples) of a text: a line for each channel where it is vectorized, else for each sample."""
     has_comma = infos.get("decimalsymbol", ".") == ","
-    text = _decoded(data.read_bytes())
+    text = decoded(data.read_bytes())
     lines = re.split(r"\r\n|\n|\r", text.replace(",", ".") if has_comma else text)[int(infos.get("skiplines", 0)) :]
     split = [re.split(r"[\s;]+" if has_comma else r"[\s;,]+", line.strip()) for line in lines if line.strip()]
     values = np.array([row[int(infos.get("skipcolumns", 0)) :] for row in split], np.float64)
     return values if is_vectorized else values.T
 
 
-def _markers(path: Path, sfreq: float) -> tuple[tuple[Event, ...], set[int], tuple[Note, ...]]:
-    """Return (events by onset, the samples that begin a segment, notes).
-
-    Where the first marker is of a new segment it only says when the recording began.
-    """
-    text = _decoded(path.read_bytes())
-    lines = re.findall(r"^\s*Mk\d+\s*=([^\r\n]*)", text, re.MULTILINE | re.IGNORECASE)
-    markers = [_marker(line, sfreq) for line in lines]
-    events = [one for one in markers if one]
-    edges = {round(one.onset_s * sfreq) for one in events if is_joint(one.text)}
-    if markers and markers[0] and markers[0].text.startswith("New Segment/"):
-        events = events[1:]
-    lost = len(markers) - sum(one is not None for one in markers)
-    says = "{count} of {total} markers cannot be read: not used"
-    notes = (note("illegible markers", says, count=lost, total=len(markers)),) if lost else ()
-    return tuple(sorted(events, key=lambda event: event.onset_s)), edges, notes
-
-
-def _marker(line: str, sfreq: float) -> Event | None:
-    """Return a marker: type, description, position from 1, number of samples, channel, date; None where it is none.
-
-    Commas in a description should be written as ``\\1``, and often are not.
-    """
-    fields = line.rstrip().split(",")
-    while len(fields) > 5 and (not fields[-1].strip() or _DATE.fullmatch(fields[-1].strip())):
-        fields.pop()
-    first = len(fields) - 3 if len(fields) > 5 else 2
-    position, size = ([field.strip() for field in fields[first : first + 2]] + ["", ""])[:2]
-    if not _WHOLE.fullmatch(position):
-        return None
-    text = f"{fields[0]}/{','.join(fields[1:first])}".replace(r"\1", ",")
-    return Event((int(position) - 1) / sfreq, int(size) / sfreq if _WHOLE.fullmatch(size) else 0.0, text)
-
-
 def _claims(path: Path, head: bytes) -> bool:
     """Return whether a file is a header, by its first line or, where that is lost, by its ending and first section."""
-    text = _decoded(head[:4096])
+    text = decoded(head[:4096])
     return bool(_FIRST_LINE.match(text)) or (path.suffix.lower() in _HEADERS and "[common infos]" in text.lower())
 
 
