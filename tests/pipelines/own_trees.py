@@ -36,6 +36,14 @@ def write(path: Path, tasks: Sequence[Task] = (), marks: Sequence[Task] = (), se
     """Write an EDF+ file in which the tasks are done and the marks annotated."""
     channels = [Channel(name, SFREQ, row) for name, row in zip(ELECTRODES, signal_uv(tasks, seconds), strict=True)]
     write_edf_plus(path, channels, [Annotation(*mark) for mark in marks])
+    return of_its_own(path)
+
+
+def of_its_own(path: Path) -> Path:
+    """Name an EDF's patient after its path, as equal files under two names would be copies."""
+    content = bytearray(path.read_bytes())
+    content[8:88] = f"X X X {path.parent.name}_{path.stem}".encode("ascii", "replace").replace(b"?", b"_")[:80].ljust(80)
+    path.write_bytes(content)
     return path
 
 
@@ -56,7 +64,7 @@ def write_as(suffix: str, path: Path, tasks: Sequence[Task], seconds: int = 40) 
     elif suffix == ".set":
         _write_eeglab(file, data_uv, tasks)
     else:
-        savemat(file, {"eeg": data_uv.T, "other": np.zeros(3)})
+        savemat(file, {"eeg": data_uv.T, "other": np.zeros(3), "whose": str(file)})
     return file
 
 
