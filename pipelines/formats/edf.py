@@ -1,7 +1,9 @@
 """EDF and BDF (Kemp 1992), EDF+ and BDF+ (Kemp & Olivan 2003): header and time line of a file."""
 
+import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,27 +44,43 @@ _CHANNEL_WIDTHS = {
 
 _ANNOTATION_LABELS = ("EDF ANNOTATIONS", "BDF ANNOTATIONS")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
-_TAL = re.compile(rb"([+-]\d{1,12}(?:[.,]\d{0,12})?)(?:\x15(\d{1,12}(?:[.,]\d{0,12})?)?)?\x14(.*)", re.DOTALL)
+_TIME = rb" *([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d{1,3})?) *"
+_TAL = re.compile(_TIME + rb"(?:\x15(?:" + _TIME + rb"| *))?\x14(.*)", re.DOTALL)
 """A time-stamped annotation list: onset, duration after 0x15, texts after each 0x14."""
+
+_BEGINS_A_LIST = re.compile(rb"[ -~]{1,100}[\x14\x15]")
+"""What a record's annotations begin with, be it a time or not, but for those that are out of place."""
+
+_TIME_STEP_S = 1e-3  # record onsets are written with few decimals
+_JITTERS = 10
+"""A gap in a recording that says it has none is longer than so many of its records' usual jitter."""
+
+_NEIGHBOURS = 16
+"""Records before and after a step of the records' time that must lie on either side of it for a gap to be there."""
 
 
 @dataclass(frozen=True)
 class EdfFile(RecordFile):
-    """A parsed EDF or BDF file; ``annotation_spans`` are the bytes of each record that hold annotations."""
+    """A parsed EDF or BDF file.
+
+    ``annotation_spans`` are the bytes of each record that hold annotations; ``has_gaps`` is whether it says that time
+    is missing between records.
+    """
 
     annotation_spans: tuple[slice, ...]
     is_plus: bool
+    has_gaps: bool
 
     def timeline(self) -> Timeline:
         """Return record onsets from the time-keeping annotations, and the other annotations as events.
 
         Both count from the first sample, wherever in its second the recording begins. Raises DareError where
-        most records of an EDF+ file have annotation bytes and no time among them: they are out of place.
+        most records of an EDF+ file have annotation bytes that begin no list: they are out of place.
         """
         expected_s = self.even_onsets_s()
         if not self.annotation_spans:
             return Timeline(expected_s, (), ())
-        onsets_s, events, num_damaged = self._annotations()
+        onsets_s, events, num_damaged, notes = self._annotations()
         if self.is_plus and num_damaged > self.num_records / 2:
             raise DamagedError(
                 f"damaged: {num_damaged} of {self.num_records} records begin with no time, "
@@ -72,8 +90,7 @@ class EdfFile(RecordFile):
             )
         timed = np.isfinite(onsets_s)
         if not timed.any():
-            return Timeline(expected_s, _from(0.0, events), ())
-        notes = []
+            return Timeline(expected_s, _from(0.0, events), tuple(notes))
         if num_untimed := int(np.count_nonzero(~timed)):
             says = "{records} records have no time: placed by their neighbours"
             notes.append(note("records without time", says, records=num_untimed))
@@ -85,23 +102,29 @@ class EdfFile(RecordFile):
             says = "the times of the records overlap or run backwards: read as continuous"
             notes.append(note("record times", says))
             return Timeline(expected_s, _from(first_s, events), tuple(notes))
-        return Timeline(onsets_s - first_s, _from(first_s, events), tuple(notes))
+        steady_s = expected_s + _steps(onsets_s - first_s - expected_s, self.has_gaps)
+        return Timeline(steady_s, _from(first_s, events), tuple(notes))
 
-    def _annotations(self) -> tuple[NDArray[np.float64], list[Event], int]:
-        """Return (onset of each record, NaN where it gives none; events; number of illegible records)."""
+    def _annotations(self) -> tuple[NDArray[np.float64], list[Event], int, list[Note]]:
+        """Return (onset of each record, NaN where it gives none; events; records out of place; notes)."""
         onsets_s = np.full(self.num_records, np.nan)
         events: list[Event] = []
-        num_damaged = 0
+        num_damaged = num_illegible = 0
         separator = np.zeros((self.num_records, 1), np.uint8)
         spans = [part for span in self.annotation_spans for part in (self.records[:, span], separator)]
         for number, lists in enumerate(row.tobytes() for row in np.hstack(spans)):
             for onset_s, duration_s, texts in _parse_annotations(lists):
+                if not math.isfinite(onset_s):
+                    num_illegible += 1
+                    continue
                 if not texts[0] and np.isnan(onsets_s[number]):
                     onsets_s[number] = onset_s
                 events += [Event(onset_s, duration_s, text) for text in texts if text]
             # The first byte of a record's annotations begins its first list, so a shift by one byte shows.
-            num_damaged += not _TAL.match(lists) and lists.strip(b"\0") != b""
-        return onsets_s, events, num_damaged
+            num_damaged += not _BEGINS_A_LIST.match(lists) and lists.strip(b"\0") != b""
+        says = "{count} annotations cannot be read: their onset or duration is no number"
+        notes = [note("illegible annotations", says, count=num_illegible)] * bool(num_illegible)
+        return onsets_s, events, num_damaged, notes
 
 
 def parse(path: Path) -> EdfFile:
@@ -141,6 +164,7 @@ def parse(path: Path) -> EdfFile:
         notes=(*notes, *duration_notes, *size_notes, *channel_notes),
         annotation_spans=spans,
         is_plus=fixed["reserved"][:4].upper() in ("EDF+", "BDF+"),
+        has_gaps=fixed["reserved"][:5].upper() in ("EDF+D", "BDF+D"),
     )
 
 
@@ -203,27 +227,42 @@ def _record_duration(
 
 
 def _parse_annotations(lists: bytes) -> Iterator[tuple[float, float, list[str]]]:
-    """Yield (onset in s, duration in s, texts) of each legible time-stamped annotation list."""
+    """Yield (onset in s, duration in s, texts) of each time-stamped annotation list; an illegible one is at NaN."""
     for entry in filter(None, lists.split(b"\0")):
-        if match := _TAL.fullmatch(entry):
-            onset, duration, texts = match.groups()
-            yield (
-                _seconds(onset),
-                _seconds(duration or b"0"),
-                [_decode(text) for text in texts.split(b"\x14")],
-            )
+        match = _TAL.fullmatch(entry)
+        onset_s, duration_s = (_seconds(match[1]), _seconds(match[2] or b"0")) if match else (math.nan, 0.0)
+        if match is None or not math.isfinite(onset_s + duration_s):
+            yield math.nan, 0.0, []
+        else:
+            yield onset_s, max(0.0, duration_s), [_decode(text) for text in match[3].split(b"\x14")]
 
 
 def _seconds(digits: bytes) -> float:
     return float(digits.replace(b",", b"."))
 
 
+def _steps(late_s: NDArray[np.float64], has_gaps: bool) -> NDArray[np.float64]:
+    """Return how late each record is, (num_records,), as steps: gaps, without the rounding and jitter of its time.
+
+    A step is one where the time is another from there on; where it comes back soon, it was jitter.
+    """
+    jitter_s = 0.0 if has_gaps or len(late_s) < 2 else np.quantile(np.abs(np.diff(late_s)), 0.25, method="lower")
+    least_s = max(_TIME_STEP_S, _JITTERS * jitter_s)
+    edge = np.full(_NEIGHBOURS - 1, np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(np.concatenate([edge, late_s, edge]), _NEIGHBOURS)
+    before, after = around[: len(late_s) - 1], around[_NEIGHBOURS:]
+    gaps = np.nanmin(after, axis=1) - np.nanmax(before, axis=1) > least_s
+    overlaps = np.nanmin(before, axis=1) - np.nanmax(after, axis=1) > least_s
+    firsts = np.flatnonzero(np.concatenate([[True], gaps | overlaps]))
+    return np.repeat(late_s[firsts], np.diff([*firsts, len(late_s)]))
+
+
 def _decode(text: bytes) -> str:
-    """Decode as UTF-8, which EDF+ asks for, or as the latin-1 that many devices write."""
-    try:
-        return text.decode("utf-8")
-    except UnicodeDecodeError:
-        return text.decode("latin-1")
+    """Decode as UTF-8, which EDF+ asks for, or as Windows writes, or as the latin-1 that many devices write."""
+    for encoding in ("utf-8", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return text.decode(encoding)
+    return text.decode("latin-1")
 
 
 def _from(first_s: float, events: list[Event]) -> tuple[Event, ...]:

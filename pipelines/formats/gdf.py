@@ -78,8 +78,11 @@ class GdfFile(RecordFile):
         with self.path.open("rb") as file:
             file.seek(self.data_offset + self.num_records * self.record_bytes)
             table = file.read()
-        if len(table) < 8 or table[0] not in (1, 3):
+        if not table.strip(b"\0"):
             return Timeline(onsets_s, (), ())
+        if len(table) < 8 or table[0] not in (1, 3):
+            says = "{bytes} bytes after the last record are no table of events: no events read"
+            return Timeline(onsets_s, (), (note("no event table", says, bytes=len(table)),))
         if self.version < 1.94:
             sfreq, num_events = float(_little_endian(table[1:4])), _little_endian(table[4:8])
         else:

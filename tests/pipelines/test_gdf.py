@@ -117,3 +117,10 @@ def test_gdf_header_that_cannot_be_true_is_refused(saved: Saved, offset: int, fi
     content = bytearray(gdf_bytes([C3], "1.25"))
     content[offset : offset + len(field)] = field
     assert_refused(lambda: read(saved(bytes(content))), "a.edf: ", reason)
+
+
+def test_gdf_says_that_what_follows_its_records_is_no_table_of_events(saved: Saved) -> None:
+    strange = read(saved(gdf_bytes([C3], "2.10", b"\2" + bytes(20))))
+    assert strange.events == ()
+    assert text(strange.notes) == "21 bytes after the last record are no table of events: no events read"
+    assert read(saved(gdf_bytes([C3], "2.10", bytes(20)))).notes == ()
