@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from manifests.errors import DamagedError
 from manifests.notes import Note, note
 from pipelines.formats import Format, begins
-from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, unknown_count
+from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, decoded, unknown_count, with_sign
 from pipelines.recording import Event, describe_channel
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
@@ -41,6 +41,13 @@ _CHANNEL_WIDTHS = {
     "prefilter": 80,
     "samples per record": 8,
 }
+
+_NAMES = {2: "EDF", 3: "BDF"}
+_TOP_OF_16_BITS = 65535
+_LOOK_BYTES = 3 << 20
+_MOST_OUTSIDE = 0.25
+"""Share of samples beyond their digital range above which they are no samples of three bytes."""
+
 
 _ANNOTATION_LABELS = ("EDF ANNOTATIONS", "BDF ANNOTATIONS")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
@@ -148,24 +155,53 @@ def parse(path: Path) -> EdfFile:
     if (stated := fixed["header bytes"]) != str(data_offset):
         says = "header length {names!r}: {channels} channels make it {bytes} bytes"
         notes.append(note("header length", says, [stated], channels=num_channels, bytes=data_offset))
-    dtype = "<i3" if raw[0] == 0xFF else "<i2"
     record_s, duration_notes = _record_duration(path, fixed, channels)
-    signals, spans, record_bytes, channel_notes = _layout(path, channels, record_s, dtype)
     declared = _whole_number(path, fixed, "number of records")
+    width, width_notes = _sample_bytes(path, raw, channels, declared, slice(data_offset, size))
+    signals, spans, record_bytes, channel_notes = _layout(path, channels, record_s, f"<i{width}")
     num_records, size_notes = _count_records(path, declared, size - data_offset, record_bytes)
+    records = np.memmap(path, np.uint8, "r", data_offset, (num_records, record_bytes))
     return EdfFile(
         path=path,
-        format="BDF" if dtype == "<i3" else "EDF",
-        signals=signals,
+        format=_NAMES[width],
+        signals=tuple(with_sign(signal, records) for signal in signals),
         data_offset=data_offset,
         num_records=num_records,
         record_bytes=record_bytes,
         record_s=record_s,
-        notes=(*notes, *duration_notes, *size_notes, *channel_notes),
+        notes=(*notes, *duration_notes, *width_notes, *size_notes, *channel_notes),
         annotation_spans=spans,
         is_plus=fixed["reserved"][:4].upper() in ("EDF+", "BDF+"),
         has_gaps=fixed["reserved"][:5].upper() in ("EDF+D", "BDF+D"),
     )
+
+
+def _sample_bytes(
+    path: Path, magic: bytes, channels: list[dict[str, str]], declared: int, data: slice
+) -> tuple[int, tuple[Note, ...]]:
+    """Return (the bytes of a sample, notes), by the first bytes of a file or, where they are wrong, by all else."""
+    stated, other = (3, 2) if magic[0] == 0xFF else (2, 3)
+    num_samples = sum(_whole_number(path, fields, "samples per record") for fields in channels)
+    signals = [fields for fields in channels if not _is_annotation(fields)]
+    top = max(
+        (abs(_number(path, one, f"digital {end}")) for one in signals for end in ("minimum", "maximum")), default=0
+    )
+    # A range of 16 bits, with a sign or without, may be that of samples of 24, but not the other way round.
+    may_be_other = (top > _TOP_OF_16_BITS) == (other == 3)
+    length = data.stop - data.start
+    if not may_be_other or num_samples < 1 or length == declared * num_samples * stated:
+        return stated, ()
+    if other == 2:
+        block = np.fromfile(path, np.uint8, min(length, _LOOK_BYTES) // 3 * 3, offset=data.start)
+        is_other = block.size > 0 and np.mean(np.abs(decoded(block[None], "<i3")) > top) > _MOST_OUTSIDE
+    elif declared < 0:
+        is_other = length % (num_samples * other) == 0
+    else:
+        is_other = length == declared * num_samples * other
+    if not is_other:
+        return stated, ()
+    says = "its first bytes are those of {names}, not what follows: read with samples of {bytes} bytes"
+    return other, (note("first bytes", says, [_NAMES[stated]], bytes=other),)
 
 
 def _layout(

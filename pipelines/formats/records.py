@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +27,8 @@ from pipelines.recording import (
 
 MAX_RECORD_S = 1e6
 """Longer records, eleven days and more, are damaged headers."""
+
+_NUM_LOOKS = 100  # records that tell whether samples have a sign
 
 _TIME_JITTER_S = 1e-3  # record onsets are written with few decimals
 
@@ -75,8 +77,19 @@ class Signal:
     @property
     def lowest(self) -> float:
         """The digital minimum, at which and below which there is no sample; none where its type does not hold both."""
-        fits = self.dtype[-1] == "3" or "f" in self.dtype or max(self.digital_range) <= np.iinfo(self.dtype).max
-        return min(self.digital_range) if fits else -math.inf
+        return min(self.digital_range) if max(self.digital_range) <= self._top else -math.inf
+
+    @property
+    def unsigned(self) -> "Signal | None":
+        """The signal without a sign, None where its digital range is none of numbers that need all bits for that."""
+        fits = min(self.digital_range) < 0 or max(self.digital_range) <= self._top
+        return None if fits else replace(self, dtype=self.dtype.replace("i", "u"))
+
+    @property
+    def _top(self) -> float:
+        """The highest number that a sample can be."""
+        kind, width = self.dtype[1], int(self.dtype[2])
+        return math.inf if kind == "f" else 2.0 ** (8 * width - (kind == "i")) - 1
 
     def to_uv(self, digital: NDArray[Any], out: NDArray[np.float32]) -> None:
         """Write digital samples in µV (Kemp 1992), in the channel's own unit where none is known.
@@ -98,6 +111,34 @@ class Signal:
         samples += physical_min - digital_min * gain
         samples *= scale
         out[...] = samples
+
+
+def decoded(block: NDArray[np.uint8], dtype: str) -> NDArray[Any]:
+    """Return bytes (records × bytes) as numbers of a type, which may have three bytes; only those are copied."""
+    if dtype[-1] != "3":
+        return block.view(dtype)
+    # The three bytes go to the top of four, so that shifting down extends the sign where there is one.
+    padded = np.zeros((len(block), block.shape[1] // 3, 4), np.uint8)
+    padded[..., 1:] = block.reshape(len(block), -1, 3)
+    return padded.view(f"{dtype[:2]}4")[..., 0] >> 8
+
+
+def with_sign(signal: Signal, records: NDArray[np.uint8]) -> Signal:
+    """Return a signal whose samples have a sign or none, whichever its digital range and its bytes fit better.
+
+    The formats' numbers have one, and some devices write 0 to 65535 all the same. A signal that crosses the middle of
+    its range jumps across all of it where the sign is taken wrongly.
+    """
+    unsigned = signal.unsigned
+    if unsigned is None or not signal.num_samples:
+        return signal
+    looks = np.unique(np.linspace(0, len(records) - 1, _NUM_LOOKS).astype(np.int64))
+    stop = signal.byte_offset + signal.num_samples * int(signal.dtype[-1])
+    block = np.ascontiguousarray(records[looks, signal.byte_offset : stop])
+    signed_jumps, jumps = (
+        np.abs(np.diff(decoded(block, one.dtype).astype(np.float64))).sum() for one in (signal, unsigned)
+    )
+    return unsigned if jumps <= signed_jumps else signal
 
 
 @dataclass(frozen=True)
@@ -185,15 +226,8 @@ class RecordFile(ABC):
 
     def _digital(self, signal: Signal, span: slice) -> NDArray[Any]:
         """Return the samples of a channel as stored, records × samples; not copied, but for those of three bytes."""
-        width = int(signal.dtype[-1])
-        stop = signal.byte_offset + signal.num_samples * width
-        block = self.records[span, signal.byte_offset : stop]
-        if width != 3:
-            return block.view(signal.dtype)
-        # The three bytes go to the top of an int32, so that shifting down extends the sign.
-        padded = np.zeros((len(block), signal.num_samples, 4), np.uint8)
-        padded[..., 1:] = block.reshape(len(block), -1, 3)
-        return padded.view("<i4")[..., 0] >> 8
+        stop = signal.byte_offset + signal.num_samples * int(signal.dtype[-1])
+        return decoded(self.records[span, signal.byte_offset : stop], signal.dtype)
 
     def _stretches(self, record_onsets_s: NDArray[np.float64], signal: Signal) -> list[Segment]:
         """Return the stretches between jumps of the records' time."""
