@@ -39,6 +39,10 @@ class MissingError(DareError):
     """A file, a folder, a package or a part of a file that should be there and is not."""
 
 
+class UnfitError(MissingError):
+    """A recording whose channels leave open which signal is that of an electrode that the recipe requires."""
+
+
 class DamagedError(DareError):
     """Bytes that are not what was written, or not what their format requires."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from manifests import keyed
 from manifests.atomic_io import write_bytes
-from manifests.errors import DareError, LostError
+from manifests.errors import DareError, LostError, UnfitError
 from manifests.manifest import Outcome, Receipt, RecordingRow, StoreEntry, dump
 from manifests.notes import Note, note, prose, text
 from manifests.plan import Piece
@@ -79,9 +79,10 @@ def _process(piece: Piece, recipe: Recipe, source: Source, out: Path, task: Task
         row = row.model_copy(update={"sha256": source.sha256(piece.recording)})
         held = source.read(piece, recipe)
     except Exception as problem:
-        failed = _ended(row, "failed", prose(_reason(path, problem)))
-        store = archive.keep_failure(piece, failed.reason) if task.format != "webdataset" else None
-        return _Done(failed, store=store)
+        outcome: Outcome = "skipped" if isinstance(problem, UnfitError) else "failed"
+        ended = _ended(row, outcome, prose(_reason(path, problem)))
+        store = archive.keep_failure(piece, ended.reason) if task.format != "webdataset" else None
+        return _Done(ended, store=store)
     if task.format != "webdataset":
         store = archive.keep(out, piece, held, row.sha256, recipe)
     try:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from manifests.electrodes import LINKED_EARS, VOCABULARY, canonical, derivation
+from manifests.electrodes import LINKED_EARS, VOCABULARY, canonical, derivation, is_ten_ten, numbered_rows
 from manifests.errors import UsageError
 from manifests.notes import Note, note
 from manifests.recipe import Recipe
@@ -28,56 +28,104 @@ _MASK = "take it with --set missing=mask"
 class Choice:
     """Which channels of a file are read, one for each of the wanted electrodes that it has.
 
-    ``places`` are theirs among its ``channels``, ``sfreq`` is their rate, 0 where there are none. ``others`` are the
-    places of the channels that would be wanted electrodes as well.
+    ``places`` are theirs among its ``channels``, ``sfreq`` is the rate of most, 0 where there are none. ``repeats``
+    has, by such a place, those of the other channels on its electrode at its rate. ``others`` are the places of all
+    that would be wanted electrodes as well.
     """
 
     channels: Sequence[Channel]
     places: tuple[int, ...]
     sfreq: float
+    repeats: Mapping[int, tuple[int, ...]]
     others: tuple[int, ...]
 
     @property
     def unused(self) -> tuple[Note, ...]:
-        """A note on each channel that its fault keeps from being an electrode."""
+        """A note on each channel that its fault or its rate keeps from being an electrode."""
         faulty = (self.channels[place] for place in self.others if self.channels[place].fault)
-        return tuple(note("unused channel", _says_unused(one.fault), [one.label]) for one in faulty)
+        chosen = {self.channels[place].electrode for place in self.places}
+        left_out, repeats = "left out, as the EEG has {sfreq:g} Hz: {names} at {rate:g} Hz", set(self.repeated)
+        slow = [place for place in self.others if not self.channels[place].fault and place not in repeats]
+        trend = "channel {names!r} repeats an electrode at another rate: not read"
+        return (
+            *(note("unused channel", _says_unused(one.fault), [one.label]) for one in faulty),
+            *(
+                note("repeated channel at another rate", trend, [self.channels[place].label])
+                for place in slow
+                if self.channels[place].electrode in chosen
+            ),
+            *self._by_rate("other rate", left_out, [p for p in slow if self.channels[p].electrode not in chosen]),
+        )
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What there is to say of all the others, where the rate is possible."""
-        repeated: list[str] = []
+        """What there is to say of all the others, and of the rates of those that are read."""
+        brought = "brought to the {sfreq:g} Hz of the others: {names} at {rate:g} Hz"
+        return (*self.unused, *self._by_rate("brought to rate", brought, self.places))
+
+    @property
+    def repeated(self) -> tuple[int, ...]:
+        """The places of all repeats."""
+        return tuple(place for places in self.repeats.values() for place in places)
+
+    def _by_rate(self, kind: str, says: str, places: Sequence[int]) -> list[Note]:
+        """Return a note on the electrodes of each rate that is not that of most."""
         by_rate: defaultdict[float, list[str]] = defaultdict(list)
-        for one in (self.channels[place] for place in self.others if not self.channels[place].fault):
-            if one.sfreq == self.sfreq:
-                repeated.append(one.label)
-            else:
+        for one in (self.channels[place] for place in places):
+            if one.sfreq != self.sfreq:
                 by_rate[one.sfreq].append(one.electrode)
-        twice = "channel {names!r} repeats an electrode: the first one is read"
-        other = "left out, as the EEG has {sfreq:g} Hz: {names} at {rate:g} Hz"
-        return (
-            *self.unused,
-            *(note("repeated channel", twice, [label]) for label in repeated),
-            *(note("other rate", other, names, sfreq=self.sfreq, rate=rate) for rate, names in by_rate.items()),
-        )
+        return [note(kind, says, names, sfreq=self.sfreq, rate=rate) for rate, names in by_rate.items()]
 
 
-def choose(channels: Sequence[Channel], electrodes: Collection[str] | None) -> Choice:
+def choose(channels: Sequence[Channel], electrodes: Collection[str] | None, slowest_hz: float = 0.0) -> Choice:
     """Return which channels are read for these electrodes, by canonical name, or for all where None.
 
-    No channel is that has a fault. Of several rates that of the EEG is read: the highest among the wanted channels on
-    known electrodes. Of two channels on one electrode the first is read.
+    No channel is that has a fault, or is a contact of a row as `without_rows` says. The rate is that of most wanted
+    electrodes, of those with a known place on the scalp where there are any, and the higher one of two; of all
+    channels, none of them with a known place, it is the highest. Electrodes that only channels of other rates have are
+    read too, unless all are wanted or a channel is slower than ``slowest_hz`` and that rate.
     """
+    if electrodes is not None:
+        channels = without_rows(channels, electrodes)
     named = [place for place, one in enumerate(channels) if electrodes is None or one.electrode in electrodes]
     wanted = [place for place in named if not channels[place].fault]
     on_scalp = [place for place in wanted if channels[place].electrode.split("-")[0] in VOCABULARY]
-    sfreq = max((channels[place].sfreq for place in on_scalp or wanted), default=0.0)
-    first: dict[str, int] = {}
-    for place in wanted:
-        if channels[place].sfreq == sfreq:
-            first.setdefault(channels[place].electrode, place)
-    chosen = set(first.values())
-    return Choice(channels, tuple(first.values()), sfreq, tuple(place for place in named if place not in chosen))
+    rates = Counter(rate for _, rate in {(channels[at].electrode, channels[at].sfreq) for at in on_scalp or wanted})
+    counts_most = bool(on_scalp) or electrodes is not None
+    sfreq = max(rates, key=lambda rate: (counts_most * rates[rate], rate), default=0.0)
+    found: dict[str, list[int]] = {}
+    # Those of the rate of most come first, then the fastest.
+    for place in sorted(wanted, key=lambda place: (channels[place].sfreq != sfreq, -channels[place].sfreq)):
+        one = channels[place]
+        is_fit = one.sfreq == sfreq or (electrodes is not None and one.sfreq >= min(slowest_hz, sfreq))
+        places = found.setdefault(one.electrode, [])
+        if is_fit and (not places or channels[places[0]].sfreq == one.sfreq):
+            places.append(place)
+    repeats = {places[0]: tuple(places[1:]) for places in found.values() if len(places) > 1}
+    chosen = sorted(places[0] for places in found.values() if places)
+    return Choice(channels, tuple(chosen), sfreq, repeats, tuple(place for place in named if place not in set(chosen)))
+
+
+def slowest_hz(recipe: Recipe) -> float:
+    """Return the lowest rate that carries a recipe's band."""
+    return 2 * recipe.band_hz[1]
+
+
+def without_rows(channels: Sequence[Channel], electrodes: Collection[str]) -> Sequence[Channel]:
+    """Return the channels, those with a fault that are contacts of a row and called as electrodes are.
+
+    BioSemi's caps call them A1 to D32, depth electrodes A1 to A10 and C1 to C6. Where such names are wanted that no
+    electrode has, as B5, the file's names are meant, and nothing is marked.
+    """
+    rows = numbered_rows(channel.electrode for channel in channels)
+    if any(name in rows and not is_ten_ten(name) for name in electrodes):
+        return channels
+    return [
+        replace(one, fault=f"a contact of the row {rows[one.electrode]}, not the electrode of that name")
+        if one.electrode in rows and not one.fault
+        else one
+        for one in channels
+    ]
 
 
 def marked(channels: Sequence[Channel], unused: Mapping[str, str]) -> tuple[Channel, ...]:
@@ -112,7 +160,7 @@ class ChannelFit:
 
 def fit(channels: tuple[Channel, ...], recipe: Recipe) -> ChannelFit:
     """Return what the channels of a file are to a recipe."""
-    choice = choose(channels, recipe.needed)
+    choice = choose(channels, recipe.needed, slowest_hz(recipe))
     first = {channels[place].electrode: channels[place] for place in choice.places}
     made_of = {name: parts for name in recipe.electrodes if (parts := _parts(name, first))}
     labels = {name: " - ".join(part.label for part in parts) for name, parts in made_of.items()}

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-from manifests.errors import MissingError
+from manifests.errors import MissingError, UnfitError
 from manifests.notes import Note, note, text
 from manifests.recipe import Recipe
 from manifests.shard_format import quantise
-from pipelines.recording import Recording
+from pipelines.recording import AMBIGUOUS, Recording
 from pipelines.reference import Weights, montage
 from pipelines.windows import ConditionedSegment
 
@@ -72,7 +72,10 @@ def condition(
     try:
         mixed = montage(rows.keys() - faults.keys(), recipe, planned)
     except MissingError as problem:
-        raise MissingError(f"{problem} ({text(notes)})" if notes else str(problem)) from None
+        differing = [one for one in recording.notes if one.kind == AMBIGUOUS]
+        why = text([*differing, *notes])
+        kind = UnfitError if differing else MissingError
+        raise kind(f"{problem} ({why})" if why else str(problem)) from None
     present = np.array([row is not None for row in mixed.rows])
     segments, num_clipped = [], 0
     for segment in recording.segments:

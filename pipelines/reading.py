@@ -7,7 +7,7 @@ from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines.bad_spans import without_bad_spans
-from pipelines.channels import marked
+from pipelines.channels import marked, slowest_hz
 from pipelines.formats import readers
 from pipelines.montage import named
 from pipelines.recording import Header, RawFile, Recording
@@ -24,7 +24,8 @@ def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, sto
     What is marked as bad in it is in no segment. Raises DareError as `readers.read` does.
     """
     file = _opened(src, raw, recipe)
-    recording = readers.read_chosen(file, _told(file.header, raw), recipe.needed, start_s, stop_s)
+    told = _told(file.header, raw)
+    recording = readers.read_chosen(file, told, recipe.needed, start_s, stop_s, slowest_hz(recipe))
     return without_bad_spans(recording, corpora.of(recipe).is_label_event)
 
 

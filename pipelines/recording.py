@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.electrodes import split_reference
+from manifests.electrodes import other_kind, split_reference
 from manifests.errors import DamagedError
 from manifests.notes import Note, note
 
@@ -23,9 +23,13 @@ UV_PER_UNIT: dict[str, float] = {
 }
 """Voltage units, case folded: TUH and others write ``UV`` as well as ``uV``."""
 
+_NO_VOLTAGES = frozenset("% bpm 1/min degc °c mmhg l/min g m/s^2 m/s² ohm kohm lux".split())
 _MICRO_SIGNS = ("Âµ", "Î¼", "μ")  # UTF-8 micro sign and Greek mu read as latin-1, and Greek mu itself
 MARKED_BAD = "marked bad in its file"
 """The fault of a channel that somebody marked."""
+
+AMBIGUOUS = "ambiguous channels"
+"""The kind of a note on an electrode that is absent because several channels of it differ."""
 
 UNIT_UNKNOWN, SEGMENTS = "unit unknown", "segments"
 """Kinds of notes that are on the part of a file that was read, and not on the whole of it."""
@@ -122,10 +126,11 @@ class RawFile(Protocol):
         """
 
 
-def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Channel:
+def describe_channel(label: str, position: int, sfreq: float, unit: str, kind: str = "") -> Channel:
     """Return the channel at ``position`` of a file; where its label names no electrode it is ``CH4``, say.
 
-    BCI Competition 2a labels 17 of its electrodes ``EEG``, so only their position tells them apart.
+    BCI Competition 2a labels 17 of its electrodes ``EEG``, so only their position tells them apart. Where the unit or
+    the ``kind``, as a file has that beside the label, says that a channel is no EEG, it has a fault.
     """
     electrode, reference = split_reference(label)
     if electrode in ("", "EEG"):
@@ -133,7 +138,10 @@ def describe_channel(label: str, position: int, sfreq: float, unit: str) -> Chan
     folded = unit.strip().replace(" ", "")
     for sign in _MICRO_SIGNS:
         folded = folded.replace(sign, "µ")
-    return Channel(label, electrode, reference, sfreq, unit, UV_PER_UNIT.get(folded.lower(), float("nan")))
+    fault = f"{word} by its type" if (word := other_kind(kind)) else ""
+    if folded.lower() in _NO_VOLTAGES:
+        fault = f"in {unit.strip()}, which is no voltage"
+    return Channel(label, electrode, reference, sfreq, unit, UV_PER_UNIT.get(folded.lower(), float("nan")), fault)
 
 
 def require_rate(path: Path, sfreq: float) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from manifests.errors import DamagedError
 from manifests.notes import Note, note
 from pipelines.formats import Format, begins
-from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, decoded, unknown_count, with_sign
+from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, decoded, unknown_count, with_signs
 from pipelines.recording import Event, describe_channel
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
@@ -160,11 +160,10 @@ def parse(path: Path) -> EdfFile:
     width, width_notes = _sample_bytes(path, raw, channels, declared, slice(data_offset, size))
     signals, spans, record_bytes, channel_notes = _layout(path, channels, record_s, f"<i{width}")
     num_records, size_notes = _count_records(path, declared, size - data_offset, record_bytes)
-    records = np.memmap(path, np.uint8, "r", data_offset, (num_records, record_bytes))
     return EdfFile(
         path=path,
         format=_NAMES[width],
-        signals=tuple(with_sign(signal, records) for signal in signals),
+        signals=with_signs(path, signals, data_offset, (num_records, record_bytes)),
         data_offset=data_offset,
         num_records=num_records,
         record_bytes=record_bytes,

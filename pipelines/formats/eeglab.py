@@ -37,12 +37,13 @@ def parse(path: Path) -> SampledFile:
     data = fields.get("data")
     file, renamed = _companion(path, data) if isinstance(data, str) else (None, ())
     samples, notes = _samples(path, file or data, num_channels, pnts, num_epochs)
-    places = _structs(fields.get("chanlocs"))[:num_channels]
-    places += [{}] * (num_channels - len(places))
-    described = (describe_channel(_text(one.get("labels")), place, sfreq, "uV") for place, one in enumerate(places))
+    places = _structs(fields.get("chanlocs"))
+    if places and len(places) != num_channels:
+        raise DamagedError(
+            f"names {len(places)} channels and holds {num_channels}", path=path, remedy="mend its chanlocs in EEGLAB"
+        )
     channels = [
-        replace(channel, fault=MARKED_BAD) if _scalar(one.get("badchan")) == 1 else channel
-        for one, channel in zip(places, described, strict=True)
+        _channel(one, place, sfreq) for place, one in enumerate(places or [{} for _ in range(num_channels)])
     ]
     num_samples = samples.shape[1]
     events, cuts = _events(_structs(fields.get("event")), sfreq)
@@ -115,6 +116,12 @@ def _across_epochs(data: Matrix) -> Callable[[tuple[slice, ...]], NDArray[Any]]:
         return joined[:, span.start - first * pnts : span.stop - first * pnts]
 
     return read
+
+
+def _channel(place_of: Any, row: int, sfreq: float) -> Channel:
+    """Return a channel as ``chanlocs`` describes it."""
+    channel = describe_channel(_text(place_of.get("labels")), row, sfreq, "uV", _text(place_of.get("type")))
+    return replace(channel, fault=MARKED_BAD) if _scalar(place_of.get("badchan")) == 1 else channel
 
 
 def _companion(path: Path, name: str) -> tuple[Path, tuple[Note, ...]]:

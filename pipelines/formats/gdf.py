@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from manifests.errors import DamagedError, RefusedError
 from manifests.notes import Note, note
 from pipelines.formats import Format, begins
-from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, unknown_count, with_sign
+from pipelines.formats.records import MAX_RECORD_S, RecordFile, Signal, Timeline, unknown_count, with_signs
 from pipelines.recording import Event, describe_channel
 
 _BLOCK_BYTES = 256  # of the fixed header, and of the header of each channel
@@ -116,11 +116,10 @@ def parse(path: Path) -> GdfFile:
     record_s = _record_duration(path, fixed[244:252], version)
     signals, record_bytes, channel_notes = _layout(path, columns, record_s)
     num_records, size_notes = _count_records(path, fixed[236:244], size - data_offset, record_bytes)
-    records = np.memmap(path, np.uint8, "r", data_offset, (num_records, record_bytes))
     return GdfFile(
         path=path,
         format="GDF",
-        signals=tuple(with_sign(signal, records) for signal in signals),
+        signals=with_signs(path, signals, data_offset, (num_records, record_bytes)),
         data_offset=data_offset,
         num_records=num_records,
         record_bytes=record_bytes,

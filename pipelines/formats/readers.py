@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from manifests.errors import DareError, LostError, MissingError
+from pipelines import chosen
 from pipelines.channels import choose
 from pipelines.formats import arrays as bare
 from pipelines.formats import matlab, registry
@@ -65,19 +66,24 @@ def open_file(path: Path, arrays: Arrays | None = None) -> RawFile:
 
 
 def read_chosen(
-    file: RawFile, header: Header, electrodes: Collection[str] | None, start_s: float, stop_s: float
+    file: RawFile,
+    header: Header,
+    electrodes: Collection[str] | None,
+    start_s: float,
+    stop_s: float,
+    slowest_hz: float = 0.0,
 ) -> Recording:
     """Return what `read` does of an opened file, its channels by a ``header`` that may know more of them than its own.
 
-    Raises DareError where its rate is not possible, and where it is damaged.
+    Slower channels than ``slowest_hz`` and most others are not brought to the rate of these, but left out. Raises
+    DareError where its rate is not possible, and where it is damaged.
     """
-    choice = choose(header.channels, electrodes)
+    choice = choose(header.channels, electrodes, slowest_hz)
     if choice.places:
         require_rate(header.path, choice.sfreq)
     with _named(header.path):
-        recording = file.read(choice.places, start_s, stop_s)
-    names = tuple(header.channels[place].electrode for place in choice.places)
-    return replace(recording, electrodes=names, notes=(*header.notes, *choice.notes, *recording.notes))
+        recording = chosen.read(file, header.path, choice, start_s, stop_s)
+    return replace(recording, notes=(*header.notes, *recording.notes))
 
 
 @contextmanager

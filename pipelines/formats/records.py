@@ -75,6 +75,11 @@ class Signal:
         return note(kind, f"channel {{names!r}} left out: {why}", [self.channel.label])
 
     @property
+    def byte_stop(self) -> int:
+        """Where in each record its samples end."""
+        return self.byte_offset + self.num_samples * int(self.dtype[-1])
+
+    @property
     def lowest(self) -> float:
         """The digital minimum, at which and below which there is no sample; none where its type does not hold both."""
         return min(self.digital_range) if max(self.digital_range) <= self._top else -math.inf
@@ -123,18 +128,24 @@ def decoded(block: NDArray[np.uint8], dtype: str) -> NDArray[Any]:
     return padded.view(f"{dtype[:2]}4")[..., 0] >> 8
 
 
-def with_sign(signal: Signal, records: NDArray[np.uint8]) -> Signal:
-    """Return a signal whose samples have a sign or none, whichever its digital range and its bytes fit better.
+def with_signs(path: Path, signals: Sequence[Signal], data_offset: int, shape: tuple[int, int]) -> tuple[Signal, ...]:
+    """Return signals whose samples have a sign or none, whichever their digital range and their bytes fit better.
 
     The formats' numbers have one, and some devices write 0 to 65535 all the same. A signal that crosses the middle of
-    its range jumps across all of it where the sign is taken wrongly.
+    its range jumps across all of it where the sign is taken wrongly. ``shape`` is records × bytes.
     """
+    if not any(signal.unsigned for signal in signals):
+        return tuple(signals)
+    records = np.memmap(path, np.uint8, "r", data_offset, shape)
+    looks = records[np.unique(np.linspace(0, len(records) - 1, _NUM_LOOKS).astype(np.int64))]
+    return tuple(_with_sign(signal, looks) for signal in signals)
+
+
+def _with_sign(signal: Signal, looks: NDArray[np.uint8]) -> Signal:
     unsigned = signal.unsigned
-    if unsigned is None or not signal.num_samples:
+    if unsigned is None:
         return signal
-    looks = np.unique(np.linspace(0, len(records) - 1, _NUM_LOOKS).astype(np.int64))
-    stop = signal.byte_offset + signal.num_samples * int(signal.dtype[-1])
-    block = np.ascontiguousarray(records[looks, signal.byte_offset : stop])
+    block = np.ascontiguousarray(looks[:, signal.byte_offset : signal.byte_stop])
     signed_jumps, jumps = (
         np.abs(np.diff(decoded(block, one.dtype).astype(np.float64))).sum() for one in (signal, unsigned)
     )
@@ -226,8 +237,7 @@ class RecordFile(ABC):
 
     def _digital(self, signal: Signal, span: slice) -> NDArray[Any]:
         """Return the samples of a channel as stored, records × samples; not copied, but for those of three bytes."""
-        stop = signal.byte_offset + signal.num_samples * int(signal.dtype[-1])
-        return decoded(self.records[span, signal.byte_offset : stop], signal.dtype)
+        return decoded(self.records[span, signal.byte_offset : signal.byte_stop], signal.dtype)
 
     def _stretches(self, record_onsets_s: NDArray[np.float64], signal: Signal) -> list[Segment]:
         """Return the stretches between jumps of the records' time."""

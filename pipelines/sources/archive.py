@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests import records
-from manifests.errors import DamagedError, DareError, MissingError, RefusedError, UsageError
+from manifests.errors import DamagedError, DareError, MissingError, RefusedError, UnfitError, UsageError
 from manifests.manifest import RecordingRow, StoreEntry, load_rows, load_set
 from manifests.notes import Note, note
 from manifests.plan import Piece, Plan, PlannedRecording, ScannedRecording
@@ -81,7 +81,8 @@ class Archive:
                 "is not in the archive as a whole or in pieces like these", remedy="take it from its raw file"
             )
         if entry.failure:
-            raise MissingError(entry.failure)
+            was_skipped = _opened(self.folder).rows[piece.recording.path].outcome == "skipped"
+            raise (UnfitError if was_skipped else MissingError)(entry.failure)
         path, remedy = self.folder / entry.path, f"see dare verify {self.folder}, then make the archive again"
         try:
             is_whole = measure(path)[1] == entry.sha256

@@ -69,7 +69,8 @@ def _signal_uv(spans: list[tuple[int, int]], num_seconds: int, alpha_hz: float, 
     rows = dict(zip(_ELECTRODES, scalp_uv, strict=True))
     pairs = [pair.split("-") for pair in _DERIVATIONS]
     derived_uv = np.stack([rows[plus] - rows[minus] for plus, minus in pairs])
-    return derived_uv + mains_uv(len(pairs), num_samples, _SFREQ, _MAINS_HZ, rng)
+    derived_uv += mains_uv(len(pairs), num_samples, _SFREQ, _MAINS_HZ, rng)
+    return derived_uv[[_DERIVATIONS.index(name) for name in _DERIVATIONS]]
 
 
 def _preamble() -> str:

@@ -7,7 +7,16 @@ import edfio
 import mne
 import pytest
 
-from manifests.electrodes import PRETRAIN_58, TEN_TWENTY_19, VOCABULARY, canonical, ids, split_reference
+from manifests.electrodes import (
+    PRETRAIN_58,
+    TEN_TWENTY_19,
+    VOCABULARY,
+    canonical,
+    ids,
+    numbered_rows,
+    other_kind,
+    split_reference,
+)
 
 _PUBLISHED = """
     FP1 FPZ FP2 AF7 AF3 AF4 AF8 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4
@@ -35,6 +44,20 @@ SUCCESSORS = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
         ("EEG FP1-LE", "FP1", "LE"),
         ("  EEG  T3-REF ", "T7", "REF"),
         ("EEG:C3", "C3", ""),
+        ("EEG F3 - Ref", "F3", "REF"),
+        ("EEG F3 -LE", "F3", "LE"),
+        ("F3- AVG", "F3", "AVG"),
+        ("EEG F3 \u2013 Ref", "F3", "REF"),
+        ("EEG F3\x96Ref", "F3", "REF"),
+        ("Fp1-0", "FP1", ""),
+        ("T8-P8-1", "T8-P8", ""),
+        ("B-1", "B-1", ""),
+        ("ECG C3", "ECG C3", ""),
+        ("EOG F7 - Ref", "EOG F7", "REF"),
+        ("EMG:O2", "EMG:O2", ""),
+        ("EEG SEEG C3", "SEEG C3", ""),
+        ("RESP1 O2", "RESP1 O2", ""),
+        ("EOG horizontal", "EOG HORIZONTAL", ""),
         ("EEG-Fz", "FZ", ""),
         ("EEG-0", "EEG-0", ""),
         ("A1", "A1", ""),
@@ -67,6 +90,32 @@ def test_label_is_split_into_electrode_and_common_reference(label: str, name: st
 )
 def test_derivation_keeps_its_whole_name(label: str, name: str) -> None:
     assert split_reference(label) == (name, "")
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        ([f"A{number}" for number in range(1, 33)], {"A": 32}),
+        (["A1", "A2", "A3", "A4", "C1", "C2", "C3", "F3", "CZ"], {"A": 4, "C": 3}),
+        (["A'1", "A'2", "A'3", "A'4", "C'1", "C3"], {"A'": 4}),
+        ([f"C{number}" for number in range(1, 9)], {"C": 8}),
+        ([f"E{number}" for number in range(1, 129)] + ["C3"], {}),
+        (["A1", "A2", "M1", "M2", "T1", "T2", "X1", "X2", "X3", "X4", "V1", "V2", "V3", "V4", "V5", "V6"], {}),
+        (PUBLISHED_62, {}),
+    ],
+)
+def test_rows_of_contacts_go_on_where_the_ten_ten_system_ends(names: list[str], rows: dict[str, int]) -> None:
+    expected = {
+        f"{row}{number}": f"{row}1 to {row}{last}" for row, last in rows.items() for number in range(1, last + 1)
+    }
+    assert numbered_rows(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"), [("EOG", "EOG"), ("ecg1", "ECG1"), ("SpO2", "SPO2"), ("EEG", ""), ("C3", "")]
+)
+def test_kinds_that_are_no_eeg_are_known(told: str, kind: str) -> None:
+    assert other_kind(told) == kind
 
 
 def test_vocabulary_is_the_published_one_in_its_order() -> None:

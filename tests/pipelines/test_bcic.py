@@ -141,6 +141,18 @@ def test_file_with_its_channels_in_another_order_is_refused(tmp_path: Path) -> N
     assert row["reason"] == "names C3, which by the order of its channels is another; get the file again"
 
 
+def test_file_of_fewer_channels_than_the_montage_is_refused(tmp_path: Path) -> None:
+    noise_uv = 10 * np.random.default_rng(0).standard_normal((22, 5000))
+    tree = tmp_path / "raw"
+    for name, count in (("A01T", 21), ("A02T", 22)):
+        write_gdf(
+            tree / f"{name}.gdf", ["EEG"] * count, np.full(count, 100.0), noise_uv[:count], 250, [Event(100, 769)]
+        )
+    row = recordings(preprocess("bcic2a", tree, tmp_path / "out"))["A01T.gdf"]
+    assert (row["outcome"], row["windows"]) == ("failed", 0)
+    assert row["reason"].startswith("has 21 channels, fewer than the 22 electrodes")
+
+
 def test_names_of_a_file_come_before_those_of_the_montage(graz: Path) -> None:
     channels = readers.read_header(graz / "bcic2b" / "B0101T.gdf").channels
     assert named(channels, ("F1", "F2", "F3")) == channels

@@ -203,12 +203,15 @@ def test_channel_of_another_type_is_no_electrode_whatever_its_label(
     tmp_path: Path, shards: Callable[..., Path], kind: str, is_eeg: bool
 ) -> None:
     src = tmp_path / "eyes"
-    write_edf(src / REST, noise_uv(["EOG Fp1", *HEAD], 20, 128), 128)
-    other = shards(without(src, "Fp1" if is_eeg else "EOG Fp1"))
-    (src / BESIDE).write_text(f"name\ttype\tunits\nEOG Fp1\t{kind}\tuV\nFp1\tEEG\tuV\n")
+    write_edf(src / REST, noise_uv(["EEG Fp1", *HEAD], 20, 128), 128)
+    other = shards(without(src, "EEG Fp1"))
+    if is_eeg:
+        write_edf(src / REST, noise_uv(["EEG Fp1", *HEAD[1:]], 20, 128), 128)
+        other = shards(without(src))
+    (src / BESIDE).write_text(f"name\ttype\tunits\nEEG Fp1\t{kind}\tuV\nFp1\tEEG\tuV\n")
     folder = shards(src)
     assert_same_windows(folder, other)
-    told = f"EOG Fp1 is {kind.upper()} by channels.tsv: taken as absent"
+    told = f"EEG Fp1 is {kind.upper()} by channels.tsv: taken as absent"
     assert (told in recordings(folder)[REST]["reason"]) is not is_eeg
 
 

@@ -141,12 +141,12 @@ def test_bdf_extends_the_sign_of_24_bits(saved: Saved) -> None:
     assert read(path).data_uv[0].tolist() == values * 2
 
 
-def test_mixed_rates_are_never_resampled(saved: Saved) -> None:
+def test_of_all_channels_those_at_the_rate_of_the_eeg_are_read(saved: Saved) -> None:
     fast = EdfChannel("EMG chin", noise(1, per_record=400))
     slow = EdfChannel("EEG C4", noise(2, per_record=50))
     path = saved(edf_bytes([fast, EEG, slow, tals(*STEADY[:3], "+3||;+3.5|cue|;")], reserved="EDF+C"))
     assert_eeg(read(path))
-    assert read(path, {"CHIN"}).data_uv.shape == (1, 1600)
+    assert read(path, {"EMG CHIN"}).data_uv.shape == (1, 1600)
     alone = read(path, {"C4"})
     assert (alone.sfreq, alone.notes, alone.segments) == (50.0, (), (Segment(0, 200, 0.0),))
     np.testing.assert_allclose(alone.data_uv[0], np.concatenate(slow.records) * 0.1, atol=1e-3)
@@ -154,20 +154,6 @@ def test_mixed_rates_are_never_resampled(saved: Saved) -> None:
         EEG.label: 100
     }
     assert alone.events == read(path).events == (Event(3.5, 0.0, "cue"),)
-
-
-def test_of_wanted_channels_those_at_the_rate_of_the_eeg_are_read(saved: Saved) -> None:
-    faster = EdfChannel("EMG chin", noise(1, per_record=400))
-    slower = [EdfChannel("EEG C4", noise(2, per_record=50)), EdfChannel("TEMP", noise(3, per_record=1))]
-    recording = read(saved(edf_bytes([faster, *slower, EEG])), {"CHIN", "C3", "C4", "TEMP", "CZ"})
-    assert_eeg(recording)
-    assert [(note.kind, note.names, note.figures) for note in recording.notes] == [
-        ("other rate", ("CHIN",), {"sfreq": 100.0, "rate": 400.0}),
-        ("other rate", ("C4",), {"sfreq": 100.0, "rate": 50.0}),
-        ("other rate", ("TEMP",), {"sfreq": 100.0, "rate": 1.0}),
-    ]
-    assert "left out, as the EEG has 100 Hz: CHIN at 400 Hz" in text(recording.notes)
-    assert read(saved(edf_bytes([*slower, faster])), {"TEMP", "CHIN"}).electrodes == ("CHIN",)
 
 
 def test_duplicate_at_another_rate_does_not_hide_the_eeg(saved: Saved) -> None:
@@ -217,14 +203,6 @@ def test_decoding_takes_no_memory_to_speak_of_beside_the_result(saved: Saved) ->
     tracemalloc.stop()
     assert recording.data_uv.nbytes == 24_000_000
     assert peak - recording.data_uv.nbytes < 5_000_000
-
-
-def test_first_of_two_channels_of_one_electrode_is_read(saved: Saved) -> None:
-    twins = [EEG, EdfChannel("EEG T3", noise(1)), EdfChannel("C3", noise(2)), EdfChannel("T7", noise(3))]
-    recording = read(saved(edf_bytes(twins)))
-    assert recording.electrodes == ("C3", "T7")
-    np.testing.assert_allclose(recording.data_uv[1], np.concatenate(noise(1)) * 0.1, atol=1e-3)
-    assert [note.text[:20] for note in recording.notes] == ["channel 'C3' repeats", "channel 'T7' repeats"]
 
 
 def test_wanted_electrodes_come_in_the_order_of_the_file_and_absent_ones_do_not(saved: Saved) -> None:

@@ -14,8 +14,8 @@ from manifests import recipe as recipes
 from manifests.electrodes import TCP_22, TEN_TWENTY_19
 from manifests.errors import DareError
 from manifests.plan import ScannedRecording
+from pipelines import reading
 from pipelines.corpora import CORPORA
-from pipelines.formats import readers
 from pipelines.formats.registry import files_of
 from pipelines.scan import Tree, list_files, scan
 from tests.judges import noise_uv, write_edf
@@ -94,7 +94,7 @@ def test_channels_of_several_rates_are_planned_as_they_are_read(
     ]
     edfio.Edf(signals).write(path)
     (one,) = scanned(tmp_path).recordings
-    read = readers.read(path, recipes.load("tuab").needed)
+    read = reading.read(tmp_path, one.raw, recipes.load("tuab"))
     assert (one.outcome, one.sfreq) == ("", read.sfreq)
     assert set(one.channel_map) == set(read.electrodes)
 
