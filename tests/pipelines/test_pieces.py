@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import edfio
 import numpy as np
 import pytest
 
@@ -36,6 +37,33 @@ def test_pieces_together_are_the_whole(tmp_path: Path, settings: tuple[str, ...]
         # A sample that lies within 0.001 µV of the middle between two counts may be rounded either way.
         np.testing.assert_allclose(sample.data_uv, expected[key].data_uv, rtol=0, atol=QUANTUM_UV)
         assert np.mean(sample.data_uv != expected[key].data_uv) < 0.02
+    assert recordings(pieces) == recordings(whole)
+
+
+@pytest.mark.slow
+def test_pieces_of_several_rates_and_repeats_are_the_whole(tmp_path: Path) -> None:
+    rates = dict.fromkeys(LABELS, 500) | {"EEG T3": 200, "EEG Cz": 1000}
+    # Of the two repeats one is its first in all but the last second.
+    uv = {label: noise_uv([label], 173, rate)[label] for label, rate in rates.items()}
+    late = uv["EEG O1"].copy()
+    late[-500:] += 50
+    channels = [*uv.items(), ("Fp1", uv["EEG Fp1"]), ("O1", late)]
+    signals = [
+        edfio.EdfSignal(data, len(data) / 173, label=label, physical_dimension="uV", physical_range=(-500, 500))
+        for label, data in channels
+    ]
+    (tmp_path / "raw").mkdir()
+    edfio.Edf(signals).write(tmp_path / "raw" / "Subject91_1.edf")
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    preprocess_by_hand("eegmat", tmp_path / "raw", whole, purpose="pretrain")
+    in_pieces = {"piece_samples": len(LABELS) * 500 * 47, "piece_grid_s": 10.0}
+    preprocess_by_hand("eegmat", tmp_path / "raw", pieces, ("shard_mb=0.2",), purpose="pretrain", **in_pieces)
+    expected, found = samples(whole), samples(pieces)
+    assert sorted(found) == sorted(expected)
+    for key, sample in found.items():
+        np.testing.assert_allclose(sample.data_uv, expected[key].data_uv, rtol=0, atol=QUANTUM_UV)
+        absent = [name for name, row in zip(sample.fields["channels"], sample.data_uv, strict=True) if not row.any()]
+        assert absent == ["O1"]
     assert recordings(pieces) == recordings(whole)
 
 
