@@ -41,20 +41,19 @@ class Choice:
 
     @property
     def unused(self) -> tuple[Note, ...]:
-        """A note on each channel that its fault or its rate keeps from being an electrode."""
-        faulty = (self.channels[place] for place in self.others if self.channels[place].fault)
-        chosen = {self.channels[place].electrode for place in self.places}
-        left_out, repeats = "left out, as the EEG has {sfreq:g} Hz: {names} at {rate:g} Hz", set(self.repeated)
-        slow = [place for place in self.others if not self.channels[place].fault and place not in repeats]
+        """Notes on the channels that their fault or their rate keeps from being an electrode."""
+        faulty = [one for one in (self.channels[place] for place in self.others) if one.fault]
+        taken = {self.channels[place].electrode for place in self.places}
+        compared = {place for places in self.repeats.values() for place in places}
+        off_rate = [place for place in self.others if not self.channels[place].fault and place not in compared]
+        trends = [self.channels[place].label for place in off_rate if self.channels[place].electrode in taken]
+        alone = [place for place in off_rate if self.channels[place].electrode not in taken]
         trend = "channel {names!r} repeats an electrode at another rate: not read"
+        left_out = "left out, as the EEG has {sfreq:g} Hz: {names} at {rate:g} Hz"
         return (
             *(note("unused channel", _says_unused(one.fault), [one.label]) for one in faulty),
-            *(
-                note("repeated channel at another rate", trend, [self.channels[place].label])
-                for place in slow
-                if self.channels[place].electrode in chosen
-            ),
-            *self._by_rate("other rate", left_out, [p for p in slow if self.channels[p].electrode not in chosen]),
+            *(note("repeated channel at another rate", trend, [label]) for label in trends),
+            *self._by_rate("other rate", left_out, alone),
         )
 
     @property
@@ -62,11 +61,6 @@ class Choice:
         """What there is to say of all the others, and of the rates of those that are read."""
         brought = "brought to the {sfreq:g} Hz of the others: {names} at {rate:g} Hz"
         return (*self.unused, *self._by_rate("brought to rate", brought, self.places))
-
-    @property
-    def repeated(self) -> tuple[int, ...]:
-        """The places of all repeats."""
-        return tuple(place for places in self.repeats.values() for place in places)
 
     def _by_rate(self, kind: str, says: str, places: Sequence[int]) -> list[Note]:
         """Return a note on the electrodes of each rate that is not that of most."""
@@ -80,13 +74,13 @@ class Choice:
 def choose(channels: Sequence[Channel], electrodes: Collection[str] | None, slowest_hz: float = 0.0) -> Choice:
     """Return which channels are read for these electrodes, by canonical name, or for all where None.
 
-    No channel is that has a fault, or is a contact of a row as `without_rows` says. The rate is that of most wanted
+    No channel is that has a fault, or is a contact of a row as `_without_rows` says. The rate is that of most wanted
     electrodes, of those with a known place on the scalp where there are any, and the higher one of two; of all
     channels, none of them with a known place, it is the highest. Electrodes that only channels of other rates have are
     read too, unless all are wanted or a channel is slower than ``slowest_hz`` and that rate.
     """
     if electrodes is not None:
-        channels = without_rows(channels, electrodes)
+        channels = _without_rows(channels, electrodes)
     named = [place for place, one in enumerate(channels) if electrodes is None or one.electrode in electrodes]
     wanted = [place for place in named if not channels[place].fault]
     on_scalp = [place for place in wanted if channels[place].electrode.split("-")[0] in VOCABULARY]
@@ -111,8 +105,8 @@ def slowest_hz(recipe: Recipe) -> float:
     return 2 * recipe.band_hz[1]
 
 
-def without_rows(channels: Sequence[Channel], electrodes: Collection[str]) -> Sequence[Channel]:
-    """Return the channels, those with a fault that are contacts of a row and called as electrodes are.
+def _without_rows(channels: Sequence[Channel], electrodes: Collection[str]) -> Sequence[Channel]:
+    """Return the channels; contacts of numbered rows have a fault, as some are called what electrodes are.
 
     BioSemi's caps call them A1 to D32, depth electrodes A1 to A10 and C1 to C6. Where such names are wanted that no
     electrode has, as B5, the file's names are meant, and nothing is marked.
