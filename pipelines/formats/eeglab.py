@@ -15,7 +15,7 @@ from pipelines.formats import Format, matlab
 from pipelines.formats.companions import beside, require_own
 from pipelines.formats.matrix import Matrix, Value
 from pipelines.formats.sampled import SampledFile, in_blocks, stretches
-from pipelines.recording import MARKED_BAD, Event, describe_channel, require_rate
+from pipelines.recording import MARKED_BAD, Channel, Event, describe_channel, require_rate
 
 _FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "event"})
 _MEMBERS = _FIELDS | {"EEG", "labels", "badchan", "type", "latency", "duration"}

@@ -42,7 +42,8 @@ def write(path: Path, tasks: Sequence[Task] = (), marks: Sequence[Task] = (), se
 def of_its_own(path: Path) -> Path:
     """Name an EDF's patient after its path, as equal files under two names would be copies."""
     content = bytearray(path.read_bytes())
-    content[8:88] = f"X X X {path.parent.name}_{path.stem}".encode("ascii", "replace").replace(b"?", b"_")[:80].ljust(80)
+    patient = f"X X X {path.parent.name}_{path.stem}".encode("ascii", "replace").replace(b"?", b"_")
+    content[8:88] = patient[:80].ljust(80)
     path.write_bytes(content)
     return path
 
