@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import DamagedError, MissingError, RefusedError
 from pipelines.formats import Format, matlab
-from pipelines.formats.matrix import Matrix, Value, structs
+from pipelines.formats.matrix import Matrix, Value, digits, structs
 from pipelines.formats.sampled import SampledFile
 from pipelines.recording import Event, Segment, describe_channel, require_rate
 
@@ -208,7 +208,7 @@ def _events(path: Path, text: str, struct: dict[str, Any], arrays: Arrays) -> li
     if len(samples) != len(numbers) or not np.isfinite([*samples, *numbers]).all():
         raise DamagedError(f"{text} has {len(samples)} onsets of events and {len(numbers)} codes", path=path)
     onsets_s = ((samples - 1) / arrays.sfreq).tolist()
-    return [Event(onset_s, 0.0, f"{code:g}") for onset_s, code in zip(onsets_s, numbers.tolist(), strict=True)]
+    return [Event(onset_s, 0.0, digits(code)) for onset_s, code in zip(onsets_s, codes.whole().ravel(), strict=True)]
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import DamagedError, DareError, MissingError, RefusedError
 from manifests.notes import Note, note
-from pipelines.formats import Format, matlab
+from pipelines.formats import Format, matlab, matrix
 from pipelines.formats.companions import beside, require_own
 from pipelines.formats.matrix import Matrix, Value
 from pipelines.formats.sampled import SampledFile, in_blocks, stretches
@@ -20,6 +20,7 @@ from pipelines.recording import MARKED_BAD, Channel, Event, describe_channel, re
 _FIELDS = frozenset({"nbchan", "pnts", "trials", "srate", "data", "chanlocs", "event"})
 _MEMBERS = _FIELDS | {"EEG", "labels", "badchan", "type", "latency", "duration"}
 _MAX_COUNT = 1e12
+_BOUNDARY_CODE = "-99"  # what EEGLAB writes for "boundary" where all types are numbers
 
 
 def parse(path: Path) -> SampledFile:
@@ -46,7 +47,7 @@ def parse(path: Path) -> SampledFile:
         _channel(one, place, sfreq) for place, one in enumerate(places or [{} for _ in range(num_channels)])
     ]
     num_samples = samples.shape[1]
-    events, cuts = _events(_structs(fields.get("event")), sfreq)
+    events, cuts, lost = _events(fields.get("event"), sfreq)
     epochs = range(0, num_samples, pnts)
 
     def load(rows: list[int], start: int, stop: int) -> NDArray[np.float32]:
@@ -62,7 +63,7 @@ def parse(path: Path) -> SampledFile:
         num_samples=num_samples,
         segments=stretches({*epochs, *cuts}, num_samples, sfreq),
         events=events,
-        notes=(*notes, *renamed),
+        notes=(*notes, *renamed, *lost),
         load=load,
         num_records=len(epochs),
         files=(file,) if file else (),
@@ -172,30 +173,50 @@ def _mapped(file: Path, num_channels: int, pnts: int, num_epochs: int) -> tuple[
     return Matrix(mapped.shape, mapped.__getitem__), tuple(notes)
 
 
-def _events(structs: list[dict[str, Value]], sfreq: float) -> tuple[tuple[Event, ...], set[int]]:
-    """Return (events by onset, the samples that follow a boundary); latencies count samples from 1."""
+def _events(listed: Value, sfreq: float) -> tuple[tuple[Event, ...], set[int], list[Note]]:
+    """Return (events by onset, samples that follow a boundary, notes on events left out); latencies count from 1."""
     events, cuts = [], set()
+    structs = matrix.structs(listed)
+    lost = {"latency": 0, "type": 0}
     for one in structs:
-        latency, text = _scalar(one.get("latency")), _text(one.get("type"))
-        duration = _scalar(one.get("duration"))
+        latency, text = _scalar(_alone(one.get("latency"))), _text(_alone(one.get("type")))
+        duration = _scalar(_alone(one.get("duration")))
         if not math.isfinite(latency):
+            lost["latency"] += 1
             continue
-        if text.lower() == "boundary":
+        if not text:
+            lost["type"] += 1
+            continue
+        if text == _BOUNDARY_CODE or text.lower().startswith("boundary"):
             cuts.add(math.ceil(latency - 1))
         events.append(Event((latency - 1) / sfreq, duration / sfreq if math.isfinite(duration) else 0.0, text))
-    return tuple(sorted(events, key=lambda event: event.onset_s)), cuts
+    notes = [
+        note(f"events without {field}", f"{{count}} of {{total}} events have no {field} that can be read: not used",
+             count=count, total=len(structs))
+        for field, count in lost.items() if count
+    ]  # fmt: skip
+    return tuple(sorted(events, key=lambda event: event.onset_s)), cuts, notes
 
 
 def _structs(value: Value) -> list[dict[str, Value]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
+def _alone(value: Value) -> Value:
+    """Return what a cell or a struct holds that holds one thing alone, whatever it lies in; else the value itself."""
+    while isinstance(value, list) and len(value) == 1:
+        (value,) = value
+        if isinstance(value, dict) and len(value) == 1:
+            (value,) = value.values()
+    return value
+
+
 def _text(value: Value) -> str:
-    """Return a text, or a number as one: event types may be either."""
+    """Return a text, or a number as one with all its digits: event types may be either."""
     if isinstance(value, str):
         return value.strip()
-    number = _scalar(value)
-    return f"{number:g}" if math.isfinite(number) else ""
+    is_number = isinstance(value, Matrix) and math.isfinite(_scalar(value))
+    return matrix.digits(value.whole().ravel()[0]) if is_number else ""
 
 
 def _scalar(value: Value) -> float:

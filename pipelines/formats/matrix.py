@@ -45,6 +45,11 @@ def structs(value: Value) -> list[dict[str, Any]]:
     return [one for one in flat if isinstance(one, dict)]
 
 
+def digits(number: np.generic) -> str:
+    """Return a code as text with all its digits: a whole number without a point, others as short as is exact."""
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
 def require_room(path: Path, num_bytes: int, held: int) -> None:
     """Raise DareError where a file cannot hold so many bytes in those that it has for them, however deflated."""
     if num_bytes > _MAX_RATIO * held:

@@ -114,11 +114,11 @@ def test_structs_are_runs_with_events_of_their_own(tmp_path: Path, write: Writer
 
 
 @BOTH
-def test_one_struct_is_one_run(tmp_path: Path, write: Writer) -> None:
-    run = run_of(100, [11], [2])
+def test_one_struct_is_one_run_whose_codes_keep_all_their_digits(tmp_path: Path, write: Writer) -> None:
+    run = run_of(100, [11], [1114113])
     arrays = layout("data", "time channel", field="X", onsets="trial", codes="y")
     recording = read(write(tmp_path / "a.mat", {"data": run}), arrays=arrays)
-    assert recording.events == (Event(0.0, 0.5, "data"), Event(0.05, 0.0, "2"))
+    assert recording.events == (Event(0.0, 0.5, "data"), Event(0.05, 0.0, "1114113"))
 
 
 @BOTH

@@ -88,6 +88,62 @@ def test_every_epoch_is_a_segment(tmp_path: Path, write: Writer, beside: bool) -
 
 
 @pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("boundary", ["boundary", "Boundary ", -99.0, np.int16(-99), "-99"])
+def test_boundary_cuts_by_name_and_by_number(tmp_path: Path, write: Writer, boundary: Any) -> None:
+    path = write(tmp_path / "a.set", dataset(SIGNAL_UV, 1, [(1.0, 65.0, 0.0), (boundary, 200.5, 12.0)]))
+    assert read(path).segments == (Segment(0, 200, 0.0), Segment(200, 400, 1.5625))
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_number_that_begins_like_a_boundary_does_not_cut(tmp_path: Path, write: Writer) -> None:
+    path = write(tmp_path / "a.set", dataset(SIGNAL_UV, 1, [(-990.0, 65.0, 0.0)]))
+    assert read(path).segments == (Segment(0, 400, 0.0),)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (1114113.0, "1114113"), (np.int32(16777215), "16777215"), (np.uint64(2**63 + 1), str(2**63 + 1)),
+        (0.1234567, "0.1234567"), (np.float32(1.1), "1.1"), (-3.0, "-3"), (1e15, "1000000000000000"),
+    ],
+)  # fmt: skip
+def test_code_keeps_all_its_digits(tmp_path: Path, write: Writer, code: Any, text: str) -> None:
+    path = write(tmp_path / "a.set", dataset(SIGNAL_UV, 1, [(code, 65.0, 0.0), (code, 129.0, 0.0)]))
+    assert [event.text for event in read(path).events] == [text, text]
+
+
+@pytest.mark.parametrize("write", [as_struct, as_fields])
+def test_event_type_in_a_cell_or_a_struct_is_read_or_counted(tmp_path: Path, write: Writer) -> None:
+    events = [
+        (np.array(["go"], object), 65.0, 0.0),
+        (np.array([7.0], object), 129.0, 0.0),
+        ({"type": "stop"}, 193.0, 0.0),
+        (np.array(["go", "stop"], object), 257.0, 0.0),
+        ({"code": 3.0}, 300.0, 0.0),
+        (np.zeros((0, 0)), 310.0, 0.0),
+    ]
+    recording = read(write(tmp_path / "a.set", dataset(SIGNAL_UV, 1, events)))
+    assert recording.events == (Event(0.5, 0.0, "go"), Event(1.0, 0.0, "7"), Event(1.5, 0.0, "stop"))
+    assert [note.text for note in recording.notes] == ["3 of 6 events have no type that can be read: not used"]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_event_without_latency_is_counted(tmp_path: Path, write: Writer) -> None:
+    events = [("go", 65.0, 0.0), ("go", np.nan, 0.0), ("stop", np.zeros((0, 0)), 0.0), ("boundary", np.inf, 0.0)]
+    recording = read(write(tmp_path / "a.set", dataset(SIGNAL_UV, 1, events)))
+    assert recording.events == (Event(0.5, 0.0, "go"),)
+    assert [note.text for note in recording.notes] == ["3 of 4 events have no latency that can be read: not used"]
+
+
+@pytest.mark.parametrize("write", [as_struct, as_fields])
+def test_events_in_a_cell_of_structs_are_read(tmp_path: Path, write: Writer) -> None:
+    cells = np.array([{"type": "go", "latency": 65.0}, {"type": 9.0, "latency": 129.0}], object)
+    recording = read(write(tmp_path / "a.set", dataset(SIGNAL_UV) | {"event": cells}))
+    assert recording.events == (Event(0.5, 0.0, "go"), Event(1.0, 0.0, "9"))
+
+
+@pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("data", [SIGNAL_UV, EPOCHS_UV])
 def test_a_span_of_some_electrodes_is_that_part_of_the_whole(tmp_path: Path, write: Writer, data: Any) -> None:
     path = write(tmp_path / "a.set", dataset(data, 1 if data.ndim == 2 else 4))
