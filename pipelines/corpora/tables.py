@@ -1,8 +1,11 @@
 """Tables: what CSV and TSV files say of recordings and of events in them."""
 
+import codecs
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from manifests.errors import DamagedError, MissingError
@@ -27,14 +30,12 @@ def rows(
     An ``optional`` column that is not there is empty. The delimiter is the tab, semicolon or comma that the line of
     names has most of. Raises DareError where the table lacks a column, with the ``remedy``, or is no text.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    lines = text.splitlines()
-    head = lines[0] if lines else ""
+    # Lines end where CSV says: not within quotes, and not at what else Unicode takes for a line's end.
+    text = io.StringIO(_decoded(content), newline="")
+    head = text.readline()
+    text.seek(0)
     # Strict, as a quote that is never closed would swallow all lines after it.
-    reader = csv.reader(lines, delimiter=max(_DELIMITERS, key=head.count), strict=True)
+    reader = csv.reader(text, delimiter=max(_DELIMITERS, key=head.count), strict=True)
     try:
         names = [cell.strip() for cell in next(reader, [])]
         if lacking := [column for column in columns if column not in names]:
@@ -50,6 +51,17 @@ def rows(
     except csv.Error as problem:
         reason = f"line {reader.line_num} is no line of a table ({problem})"
         raise DamagedError(reason, path=name, remedy="mend it") from None
+
+
+def _decoded(content: bytes) -> str:
+    """Return the text of a table: UTF-8, UTF-16 where its mark says so, else what Windows or, last, anyone writes."""
+    encodings = ["utf-8-sig", "cp1252"]
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings.insert(0, "utf-16")
+    for encoding in encodings:
+        with suppress(UnicodeDecodeError):
+            return content.decode(encoding)
+    return content.decode("latin-1")
 
 
 def by_recording(found: list[Row], table: Table) -> dict[tuple[str, ...], list[Row]]:

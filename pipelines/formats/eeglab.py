@@ -215,8 +215,9 @@ def _text(value: Value) -> str:
     """Return a text, or a number as one with all its digits: event types may be either."""
     if isinstance(value, str):
         return value.strip()
-    is_number = isinstance(value, Matrix) and math.isfinite(_scalar(value))
-    return matrix.digits(value.whole().ravel()[0]) if is_number else ""
+    if not isinstance(value, Matrix) or not math.isfinite(_scalar(value)):
+        return ""
+    return matrix.digits(value.whole().ravel()[0])
 
 
 def _scalar(value: Value) -> float:

@@ -136,6 +136,35 @@ def test_table_of_events_beside_a_recording(src: Path, tmp_path: Path, form: str
     assert "1 of 4 events stand for no class" in recordings(folder)["S2/day1.edf"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("encoding", "remark", "line_end"),
+    [
+        ("cp1252", "wait\u2026 then \u20ac5", "\r\n"),
+        ("utf-8", "wait\u2028then\x85go\x0b\x0c\x1c", "\n"),
+        ("utf-8", '"says ""go"",\r\nwaits,\n\nand goes"', "\r\n"),
+        ("utf-8", "an old Macintosh", "\r"),
+        ("utf-16", "gr\u00fc\u00dfe", "\r\n"),
+        ("latin-1", "\x81 is nothing in Windows' code page", "\n"),
+    ],
+)
+def test_lines_of_a_table_end_where_csv_says(
+    src: Path, tmp_path: Path, encoding: str, remark: str, line_end: str
+) -> None:
+    lines = ["remark,onset,label", *(f"{remark},{at},{what}" for at, _, what in TASKS)]
+    for subject in ("S1", "S2", "S3", "S4"):
+        (src / subject / "day1.csv").write_bytes(line_end.join([*lines, ""]).encode(encoding))
+    folder = made(src, tmp_path, f'{BY_SUBJECT}labels = "events"', CLASSES)
+    assert starts(folder)["S2/day1.edf"] == [(4.0, "loud"), (14.0, "soft"), (24.0, "loud")]
+    assert recordings(folder)["S2/day1.edf"]["reason"] == ""
+
+
+def test_label_with_an_accent_is_read_in_the_code_page_of_windows(src: Path, tmp_path: Path) -> None:
+    for subject in ("S1", "S2", "S3", "S4"):
+        (src / subject / "day1.csv").write_bytes("onset,label\n4,\u201elaut\u201c\n14,\u017eut\n".encode("cp1252"))
+    layout = f'{BY_SUBJECT}labels = "events"\nclasses = {{"\u201elaut\u201c" = "loud", "\u017eut" = "soft"}}'
+    assert starts(made(src, tmp_path, layout, CLASSES))["S1/day1.edf"] == [(4.0, "loud"), (14.0, "soft")]
+
+
 def test_table_of_spans_elsewhere_by_subject_and_session_with_its_own_columns(src: Path, tmp_path: Path) -> None:
     for subject in ("S1", "S2", "S3", "S4"):
         content = table("\t", "begin,length,what", [*LINES[:3], (36.0, "n/a", "soft")])
