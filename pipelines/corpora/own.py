@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from manifests.errors import DamagedError, LostError, UsageError
@@ -15,7 +16,7 @@ from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
 from pipelines.windows import LabelledOnset, happened, within
 
-_NOT_AVAILABLE = ("", "n/a")
+_NOT_AVAILABLE = ("", "n/a", "na", "nan")
 
 
 class Own(Corpus):
@@ -51,7 +52,7 @@ class Own(Corpus):
             raise UsageError(
                 "its labels are in a table, which is found only below --src: preprocess its tree", path=raw.path
             )
-        events = self._events(raw, recording, labels) if from_table else recording.events
+        events, bad = self._events(raw, recording, labels) if from_table else (recording.events, [])
         found, lost = [], Counter[str]()
         short = f"{{count}} of {{total}} events are shorter than a window of {recipe.window_s:g} s: not used"
         for event in events:
@@ -65,7 +66,7 @@ class Own(Corpus):
             else:
                 found.append(LabelledOnset(event.onset_s, recipe.classes.index(name)))
         notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
-        return found, happened(*notes)
+        return found, [*bad, *happened(*notes)]
 
     def apply_tables(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the recordings with what tables say of each: label, split and subject, and in BIDS its channels.
@@ -150,33 +151,36 @@ class Own(Corpus):
         raw = raw.model_copy(update=stated)
         return self._labelled(raw, first[table.label]) if has_label and not raw.skip else raw
 
-    def _events(self, raw: RawRecording, recording: Recording, content: bytes) -> list[Event]:
-        """Return what the table of a recording's events holds about it, in seconds of true time.
+    def _events(self, raw: RawRecording, recording: Recording, content: bytes) -> tuple[Sequence[Event], list[Note]]:
+        """Return (what the table of a recording's events holds about it, in seconds of true time; notes on bad rows).
 
-        Raises DareError where the table lacks a column or a time is no number.
+        A row costs itself where its onset is no number, or its duration is one neither and not said to be unknown.
+        Raises DareError where the table lacks a column.
         """
         table, name = self._layout.events, raw.label_file
         timed = [table.onset, *[table.duration] * self._layout.spans]
         rows = tables.rows(name, content, [*tables.key_columns(table), table.label, *timed])
-        events = []
-        for row in tables.rows_of(raw, tables.by_recording(rows, table), table):
-            onset = _number(row, table.onset, name)
-            has_duration = self._layout.spans and row[table.duration] not in _NOT_AVAILABLE
-            duration = _number(row, table.duration, name) if has_duration else 0.0
+        events, bad = [], []
+        about = tables.rows_of(raw, tables.by_recording(rows, table), table)
+        for row in about:
+            has_duration = self._layout.spans and row[table.duration].lower() not in _NOT_AVAILABLE
+            onset, duration = _number(row[table.onset]), _number(row[table.duration]) if has_duration else 0.0
+            if not math.isfinite(onset + duration):
+                bad.append(row["line"])
+                continue
             if table.unit == "samples":
                 onset, duration = _true_s(onset, recording), duration / recording.sfreq
             events.append(Event(onset, duration, row[table.label]))
-        return events
+        says = "{count} of {total} rows have no number as onset or duration: not used, the first in line {names}"
+        return events, happened(note("bad rows", says, bad[:1], count=len(bad), total=len(about)))
 
 
-def _number(row: tables.Row, column: str, name: str) -> float:
+def _number(text: str) -> float:
+    """Return the number that a text is, with a decimal point or comma; NaN where it is none."""
     try:
-        number = float(row[column].replace(",", "."))
+        return float(text.replace(",", "."))
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise DamagedError(f"line {row['line']} has {row[column]!r} as {column}, which is no number", path=name)
-    return number
+        return math.nan
 
 
 def _true_s(sample: float, recording: Recording) -> float:

@@ -230,19 +230,47 @@ def test_missing_table_of_events_fails_its_recording_alone(src: Path, tmp_path: 
     ("content", "said"),
     [
         ("onset,class\n4,loud\n", "S1/day1.csv: has no column 'label' but onset, class"),
-        ("onset,label\n4,loud\nsoon,soft\n", "S1/day1.csv: line 3 has 'soon' as onset, which is no number"),
-        ("onset,label\nn/a,soft\n", "line 2 has 'n/a' as onset"),
-        ("onset,label\nnan,soft\n", "line 2 has 'nan' as onset"),
         ("", "S1/day1.csv: has no column 'label'"),
     ],
 )
-def test_faulty_table_of_events_fails_its_recording_by_line(src: Path, tmp_path: Path, content: str, said: str) -> None:
+def test_faulty_table_of_events_fails_its_recording(src: Path, tmp_path: Path, content: str, said: str) -> None:
     for subject in ("S1", "S2", "S3", "S4"):
         (src / subject / "day1.csv").write_text("onset,label\n4,loud\n")
     (src / "S1" / "day1.csv").write_text(content)
     row = recordings(made(src, tmp_path, BY_SUBJECT + 'labels = "events"', CLASSES))["S1/day1.edf"]
     assert row["outcome"] == "failed"
     assert said in row["reason"]
+
+
+@pytest.mark.parametrize("bad", ["soon", "n/a", "nan", "", "inf", "-inf", "1:30", "4 s"])
+def test_row_whose_onset_is_no_number_costs_itself(src: Path, tmp_path: Path, bad: str) -> None:
+    for subject in ("S1", "S2", "S3", "S4"):
+        (src / subject / "day1.csv").write_text(f"onset,label\n4,loud\n{bad},soft\n14,soft\n")
+    folder = made(src, tmp_path, BY_SUBJECT + 'labels = "events"', CLASSES)
+    assert starts(folder)["S1/day1.edf"] == [(4.0, "loud"), (14.0, "soft")]
+    assert_labels_fit_the_signal(folder)
+    said = "1 of 3 rows have no number as onset or duration: not used, the first in line 3"
+    assert recordings(folder)["S1/day1.edf"]["reason"] == said
+
+
+def test_row_whose_duration_is_no_number_costs_itself_and_one_that_is_unknown_nothing(
+    src: Path, tmp_path: Path
+) -> None:
+    lines = [(4.0, 4, "loud"), (8.0, "long", "loud"), (14.0, "NaN", "soft"), (16.0, "N/A", "soft"), (18.0, "", "soft")]
+    for subject in ("S1", "S2", "S3", "S4"):
+        (src / subject / "day1.csv").write_text(table(",", "onset,duration,label", lines))
+    folder = made(src, tmp_path, BY_SUBJECT + 'labels = "events"\nspans = true', CLASSES)
+    assert starts(folder)["S1/day1.edf"] == [(float(at), "loud" if at < 14 else "soft") for at in (4, 6, 14, 16, 18)]
+    assert "1 of 5 rows have no number" in recordings(folder)["S1/day1.edf"]["reason"]
+
+
+def test_table_of_nothing_but_bad_rows_leaves_its_recording_without_a_window(src: Path, tmp_path: Path) -> None:
+    for subject in ("S1", "S2", "S3", "S4"):
+        (src / subject / "day1.csv").write_text("onset,label\n4,loud\n")
+    (src / "S1" / "day1.csv").write_text("onset,label\n" + "later,loud\n" * 9)
+    row = recordings(made(src, tmp_path, BY_SUBJECT + 'labels = "events"', CLASSES))["S1/day1.edf"]
+    assert (row["outcome"], row["windows"]) == ("skipped", 0)
+    assert "9 of 9 rows have no number as onset or duration: not used, the first in line 2" in row["reason"]
 
 
 # --- one label a recording --------------------------------------------------------------------------------------------
