@@ -1,7 +1,8 @@
 """Layout: where the recordings of a corpus of one's own lie below --src, and where their labels are."""
 
 import re
-from functools import lru_cache
+import unicodedata
+from functools import lru_cache, partial
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -130,8 +131,12 @@ class Layout(Part):
         return self
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Return what the placeholders of ``files`` match in a path below --src, None where it is no recording."""
-        found = _compiled(self.files).fullmatch(path)
+        """Return what the placeholders of ``files`` match in a path below --src, None where it is no recording.
+
+        Accents that one of the two has composed and the other not are the same.
+        """
+        spelt = ((one(self.files), one(path)) for one in (str, partial(unicodedata.normalize, "NFC")))
+        found = next((match for files, name in spelt if (match := _compiled(files).fullmatch(name))), None)
         return found and found.groupdict()
 
     def class_of(self, text: str) -> str | None:

@@ -1,11 +1,12 @@
 """Own: a corpus of one's own, as the layout in its recipe describes it."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from manifests.errors import DamagedError, LostError, UsageError
+from manifests.errors import DamagedError, DareError, LostError, UsageError
 from manifests.layout import Layout, Recordings
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
@@ -28,7 +29,7 @@ class Own(Corpus):
 
     def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return the recordings by path, with the label that their name tells where labels are in names."""
-        there = set(paths)
+        there = {tables.composed(path): path for path in paths}
         return [self._source(path, found, there, recipe) for path in paths if (found := self._match(path)) is not None]
 
     def arrays(self, _raw: RawRecording) -> Arrays | None:
@@ -81,11 +82,14 @@ class Own(Corpus):
             )
         if self._layout.bids:
             recordings = bids.with_channels(recordings, src, paths)
+        if self.CLASSES and self._layout.labels == "events":
+            recordings = self._with_events_of_their_own(recordings, src)
         table = self._layout.recordings
         has_label = bool(self.CLASSES) and self._layout.labels == "recordings"
         if table is None or not (has_label or table.split or (table.path and table.subject)):
             return recordings
-        path = src / table.file
+        there = {tables.composed(path): path for path in paths}
+        path = src / there.get(tables.composed(table.file), table.file)
         try:
             content = path.read_bytes()
         except OSError as problem:
@@ -94,7 +98,29 @@ class Own(Corpus):
             ) from None
         columns = [*tables.key_columns(table), *[table.label] * has_label, *filter(None, [table.split])]
         grouped = tables.by_recording(tables.rows(str(path), content, columns), table)
-        return [self._told(raw, tables.rows_of(raw, grouped, table), table, has_label) for raw in recordings]
+        told = [self._told(raw, tables.rows_of(raw, grouped, table), table, has_label) for raw in recordings]
+        return tables.only_of_one(told, grouped, table, table.file) if table.path else told
+
+    def _with_events_of_their_own(self, recordings: list[RawRecording], src: Path) -> list[RawRecording]:
+        """Return the recordings, skipped where a table of events that several have does not tell them apart.
+
+        A table of one name, without a column that tells, and one that a BIDS tree inherits, are meant for all.
+        """
+        table, shared = self._layout.events, defaultdict[str, list[RawRecording]](list)
+        for raw in recordings:
+            shared[raw.label_file].append(raw)
+        checked: dict[str, RawRecording] = {}
+        for file, group in shared.items():
+            if not file or len(group) == 1:
+                continue
+            if columns := tables.key_columns(table):
+                # A table that cannot be read is told of where its recordings are.
+                with suppress(DareError, OSError):
+                    grouped = tables.by_recording(tables.rows(file, (src / file).read_bytes(), columns), table)
+                    checked |= {raw.path: raw for raw in tables.only_of_one(group, grouped, table, file)}
+            elif "{" in table.file and not self._layout.bids:
+                checked |= {raw.path: tables.ambiguous(raw, file, len(group)) for raw in group}
+        return [checked.get(raw.path, raw) for raw in recordings]
 
     def _match(self, path: str) -> dict[str, str] | None:
         """Return what a path says of a recording; None where it is none."""
@@ -102,7 +128,7 @@ class Own(Corpus):
         named = self._layout.match(path) if self._layout.files else {}
         return None if entities is None or named is None else entities | named
 
-    def _source(self, path: str, found: dict[str, str], there: set[str], recipe: Recipe) -> RawRecording:
+    def _source(self, path: str, found: dict[str, str], there: dict[str, str], recipe: Recipe) -> RawRecording:
         raw = RawRecording(
             path=path,
             subject=f"{recipe.namespace}:{found.get('subject', '')}",
@@ -117,8 +143,8 @@ class Own(Corpus):
             return raw
         stem = bids.stem(path) if self._layout.bids else path.rpartition(".")[0]
         file = self._layout.events.file_of(stem, found.get("subject", ""), raw.session)
-        if file in there:
-            return raw.model_copy(update={"label_file": file})
+        if found_file := there.get(tables.composed(file)):
+            return raw.model_copy(update={"label_file": found_file})
         lacking = note("no labels", "labels: there is no {names}", [file])
         return raw.model_copy(update={"skip" if self._layout.bids else "lacks": lacking})
 

@@ -3,13 +3,15 @@
 import codecs
 import csv
 import io
-from collections import defaultdict
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
 
 from manifests.errors import DamagedError, MissingError
 from manifests.layout import Table
+from manifests.notes import note
 from manifests.plan import RawRecording
 
 Row = dict[str, str]
@@ -74,13 +76,26 @@ def by_recording(found: list[Row], table: Table) -> dict[tuple[str, ...], list[R
 
 def rows_of(raw: RawRecording, grouped: dict[tuple[str, ...], list[Row]], table: Table) -> list[Row]:
     """Return the rows about one recording, by its path where the table has one, else by subject and session."""
-    if table.path:
-        path = PurePosixPath(raw.path)
-        keys = [(name,) for name in (str(path), str(path.with_suffix("")), path.name, path.stem)]
-    else:
-        session = (_bare(raw.session),) if table.session else ()
-        keys = [(_bare(raw.subject.partition(":")[2]), *session) if table.subject else ()]
-    return next((grouped[key] for key in keys if key in grouped), [])
+    return next((grouped[key] for key in _keys(raw, table) if key in grouped), [])
+
+
+def only_of_one(
+    recordings: list[RawRecording], grouped: dict[tuple[str, ...], list[Row]], table: Table, file: str
+) -> list[RawRecording]:
+    """Return the recordings, skipped where the rows of the table in a file that are about one may be about another."""
+    fitting = Counter(key for raw in recordings for key in set(_keys(raw, table)))
+
+    def checked(raw: RawRecording) -> RawRecording:
+        count = next((fitting[key] for key in _keys(raw, table) if key in grouped), 1)
+        return ambiguous(raw, file, count) if count > 1 else raw
+
+    return [checked(raw) for raw in recordings]
+
+
+def ambiguous(raw: RawRecording, file: str, count: int) -> RawRecording:
+    """Return a recording as skipped, as rows of a file fit so many recordings."""
+    says = "its rows in {names} fit {recordings} recordings alike: have a column of paths below --src tell these apart"
+    return raw.model_copy(update={"skip": note("ambiguous rows", says, [file], recordings=count)})
 
 
 def key_columns(table: Table) -> list[str]:
@@ -90,10 +105,24 @@ def key_columns(table: Table) -> list[str]:
 
 def _key(row: Row, table: Table) -> tuple[str, ...]:
     if table.path:
-        return (row[table.path].replace("\\", "/").removeprefix("./"),)
+        return (composed(row[table.path]).replace("\\", "/").removeprefix("./"),)
     return tuple(_bare(row[column]) for column in key_columns(table))
+
+
+def _keys(raw: RawRecording, table: Table) -> list[tuple[str, ...]]:
+    """Return by what a table may tell that a row is about a recording, the surest first."""
+    if table.path:
+        path = PurePosixPath(composed(raw.path))
+        return [(name,) for name in (str(path), str(path.with_suffix("")), path.name, path.stem)]
+    session = (_bare(raw.session),) if table.session else ()
+    return [(_bare(raw.subject.partition(":")[2]), *session) if table.subject else ()]
 
 
 def _bare(name: str) -> str:
     """Return a subject or session without the name of its BIDS entity."""
-    return name.removeprefix("sub-").removeprefix("ses-")
+    return composed(name).removeprefix("sub-").removeprefix("ses-")
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents composed: macOS takes them apart in file names, and nobody does in a table."""
+    return unicodedata.normalize("NFC", name)

@@ -58,6 +58,9 @@ def refusal(folder: Path, body: str) -> str:
             {"split": "eval", "subject": "S01", "session": "2", "label": "rest"},
         ),
         ("{subject}/{subject}.edf", "S01/S02.edf", None),
+        ("Stra\u00dfe \u00c4/{subject}.edf", "Stra\u00dfe A\u0308/S01.edf", {"subject": "S01"}),
+        ("Stra\u00dfe A\u0308/{subject}.edf", "Stra\u00dfe \u00c4/S01.edf", {"subject": "S01"}),
+        ("{subject}.edf", "Jose\u0301.edf", {"subject": "Jose\u0301"}),
         ("{subject}(1)+.edf", "S01(1)+.edf", {"subject": "S01"}),
     ],
 )

@@ -1,5 +1,6 @@
 """A corpus of one's own, from its tree and a recipe file to shards: where labels may be, and what is said of faults."""
 
+import unicodedata
 from pathlib import Path
 
 import mne
@@ -215,6 +216,58 @@ def test_one_table_of_events_for_all(src: Path, tmp_path: Path, key: str) -> Non
     assert recordings(folder)["S4/day1.edf"]["outcome"] == "skipped"
 
 
+AMBIGUOUS = "its rows in {} fit {} recordings alike: have a column of paths below --src tell these apart"
+
+
+@pytest.fixture
+def twice(src: Path) -> Path:
+    """The tree, with a second day of the first subject."""
+    write(src / "S1" / "day2.edf", TASKS, TASKS)
+    return src
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "file", "unclear"),
+    [
+        ("day1.edf", 'path = "who"', "all.csv", ("S1/day1", "S2/day1", "S3/day1", "S4/day1")),
+        ("day1", 'path = "who"', "all.csv", ("S1/day1", "S2/day1", "S3/day1", "S4/day1")),
+        ("S1", 'subject = "who"', "all.csv", ("S1/day1", "S1/day2")),
+        ("S1", 'file = "{subject}.csv"', "S1.csv", ("S1/day1", "S1/day2")),
+    ],
+)
+def test_rows_of_events_that_fit_several_recordings_are_of_none(
+    twice: Path, tmp_path: Path, name: str, columns: str, file: str, unclear: tuple[str, ...]
+) -> None:
+    own = [("S2/day1.edf", 4.0, "loud")] if "day" not in name and "path" in columns else []
+    lines = [(name, 4.0, "loud"), (name, 14.0, "soft"), ("S2", 4.0, "loud"), ("day2.edf", 24.0, "loud"), *own]
+    for table_file in {file, "S2.csv"}:
+        (twice / table_file).write_text(table(",", "who,onset,label", lines))
+    events = columns if "file" in columns else f'file = "all.csv", {columns}'
+    layout = f'{BY_SUBJECT}labels = "events"\nevents = {{{events}}}'
+    rows = recordings(made(twice, tmp_path, layout, CLASSES))
+    said = AMBIGUOUS.format(file, len(unclear))
+    assert [path for path, row in rows.items() if row["reason"] == said] == [f"{path}.edf" for path in unclear]
+    assert all(rows[f"{path}.edf"]["outcome"] == "skipped" for path in unclear)
+    assert sum(row["windows"] for row in rows.values()) > 0
+
+
+def test_row_with_a_whole_path_is_of_one_recording_whatever_others_are_called(twice: Path, tmp_path: Path) -> None:
+    lines = [("S1/day1.edf", 4.0, "loud"), ("S2/day1", 14.0, "soft"), ("day2.edf", 24.0, "loud")]
+    (twice / "all.csv").write_text(table(",", "file,onset,label", lines))
+    folder = made(
+        twice, tmp_path, f'{BY_SUBJECT}labels = "events"\nevents = {{file = "all.csv", path = "file"}}', CLASSES
+    )
+    assert starts(folder) == {
+        "S1/day1.edf": [(4.0, "loud")], "S2/day1.edf": [(14.0, "soft")], "S1/day2.edf": [(24.0, "loud")]
+    }  # fmt: skip
+
+
+def test_table_of_one_name_without_a_column_for_recordings_is_meant_for_all(src: Path, tmp_path: Path) -> None:
+    (src / "all.csv").write_text(table(",", "onset,label", [(4.0, "loud"), (14.0, "soft")]))
+    folder = made(src, tmp_path, f'{BY_SUBJECT}labels = "events"\nevents.file = "all.csv"', CLASSES)
+    assert starts(folder) == {f"S{number}/day1.edf": [(4.0, "loud"), (14.0, "soft")] for number in (1, 2, 3, 4)}
+
+
 def test_missing_table_of_events_fails_its_recording_alone(src: Path, tmp_path: Path) -> None:
     (src / "S1" / "day1.csv").write_text(table(",", "onset,label", [(4.0, "loud"), (14.0, "soft")]))
     folder = made(src, tmp_path, BY_SUBJECT + 'labels = "events"', CLASSES)
@@ -344,6 +397,44 @@ def test_label_of_a_session(parted: Path, tmp_path: Path) -> None:
     layout = """files = "{subject}_{session}.edf"\nlabels = "recordings"
         recordings = {file = "sessions.csv", subject = "subject", session = "session"}"""
     assert_labels_fit_the_signal(made(parted, tmp_path, layout, CLASSES))
+
+
+def test_row_of_recordings_that_fits_several_is_of_none(src: Path, tmp_path: Path) -> None:
+    lines = [("day1.edf", "loud"), ("S2/day1.edf", "soft"), ("S3/day1", "loud")]
+    (src / "days.csv").write_text(table(",", "file,label", lines))
+    layout = f'{BY_SUBJECT}labels = "recordings"\nrecordings = {{file = "days.csv", path = "file"}}'
+    folder = made(src, tmp_path, layout, CLASSES)
+    told = {path: {label for _, label in windows} for path, windows in starts(folder).items()}
+    assert told == {"S2/day1.edf": {"soft"}, "S3/day1.edf": {"loud"}}
+    rows = recordings(folder)
+    assert [rows[f"S{number}/day1.edf"]["reason"] for number in (1, 4)] == [AMBIGUOUS.format("days.csv", 4)] * 2
+
+
+@pytest.mark.parametrize("of_files", ["NFC", "NFD"])
+@pytest.mark.parametrize("of_tables", ["NFC", "NFD"])
+@pytest.mark.parametrize("labels_in", ["subjects", "paths", "events of all", "events of each"])
+def test_accents_are_the_same_however_they_are_composed(
+    tmp_path: Path, of_files: str, of_tables: str, labels_in: str
+) -> None:
+    names = {"Jos\u00e9": "loud", "Zo\u00eb": "soft", "\u00c5sa": "loud", "Ann": "soft"}
+    src, lines = tmp_path / "raw", []
+    for name, what in names.items():
+        on_disk, told = (unicodedata.normalize(form, name) for form in (of_files, of_tables))
+        write(src / on_disk / "rest.edf", [(0.0, 40.0, what)])
+        lines.append((told if labels_in == "subjects" else f"{told}/rest.edf", what, 4.0))
+        (src / f"{told}.csv").write_text(table(",", "label,onset", [(what, 4.0)]))
+    listed = unicodedata.normalize(of_tables, "\u00dcbersicht.csv")
+    (src / unicodedata.normalize(of_files, listed)).write_text(table(",", "who,label,onset", lines))
+    if labels_in.startswith("events"):
+        where = f'file = "{listed}", path = "who"' if labels_in == "events of all" else 'file = "{subject}.csv"'
+        layout = f'files = "{{subject}}/*.edf"\nlabels = "events"\nevents = {{{where}}}'
+    else:
+        column = "subject" if labels_in == "subjects" else "path"
+        layout = f"""files = "{{subject}}/*.edf"\nlabels = "recordings"
+            recordings = {{file = "{listed}", {column} = "who"}}"""
+    folder = made(src, tmp_path, layout, CLASSES)
+    assert len(starts(folder)) == 4
+    assert_labels_fit_the_signal(folder)
 
 
 RECORDINGS = 'files = "{subject}_*.edf"\nlabels = "recordings"\nrecordings = {file = "list.csv", subject = "who"}'
