@@ -23,6 +23,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 FACTS = frozenset({"licence", "citation", "probe_electrodes", "unlinkable"})
 """Fields that tell of the corpus and change no shard, so that they may be put right without making a set anew."""
 
+_FOR_SETS_MADE_ANEW = frozenset({"events"})
+"""Fields whose default may change: a set whose recipe lacks one keeps what that means, unless it is stated."""
+
 _NETWORK_WINDOWS: Fields = {
     "classes": [],
     "sfreq_hz": 256,
@@ -46,6 +49,12 @@ def _with_options(fields: Fields) -> Fields:
     rest = {name: value for name, value in fields.items() if name not in moved}
     options = {name: value for name, value in moved.items() if value != _NOW_OPTIONS[name]}
     return merged(rest, {"options": options})
+
+
+def _without_events(fields: Fields) -> Fields:
+    """Return fields without the ``events`` of a layout, which the second schema stated and nobody read."""
+    unread = {"events"} if fields.get("layout") else set()
+    return {name: value for name, value in fields.items() if name not in unread}
 
 
 def _fact(field: str, none: Any) -> Any:
@@ -88,8 +97,8 @@ class Recipe(Record):
     """
 
     KIND: ClassVar = "recipe"
-    SCHEMA: ClassVar = 2
-    UPGRADES: ClassVar = {1: _with_options}
+    SCHEMA: ClassVar = 3
+    UPGRADES: ClassVar = {1: _with_options, 2: _without_events}
 
     corpus: str = Field(pattern=r"^[a-z0-9]+$", max_length=24)
     purpose: Purpose
@@ -107,7 +116,7 @@ class Recipe(Record):
     stride_s: Positive
     offset_s: float = 0.0
     edges: Literal["drop", "pad", "wrap"] = "drop"
-    events: Literal["rows", "deduplicated", "merged"] = "rows"
+    events: Literal["rows", "deduplicated", "merged"] = added("rows", absent="rows")
     reject_uv: Annotated[float, Field(ge=0)] = 0.0
     balance: bool = False
     valid_share: Share = 0.1
@@ -135,6 +144,8 @@ class Recipe(Record):
         shipped = _shipped(str(fields.get("corpus")))
         facts = {name: shipped[name] for name in FACTS & shipped.keys()}
         following = {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)}
+        if fields.get("layout"):
+            following["events"] = "deduplicated"
         return facts | following | _with_options(fields)
 
     @model_validator(mode="before")
@@ -159,6 +170,8 @@ class Recipe(Record):
         spans = [self.window_s * self.sfreq_hz, self.stride_s * self.sfreq_hz]
         if any(abs(span - round(span)) > 1e-6 or round(span) < 1 for span in spans):
             raise ValueError("window_s and stride_s must be whole numbers of samples at sfreq_hz")
+        if self.layout and self.events == "merged":
+            raise ValueError("events of a layout are deduplicated or rows, not merged")
         if self.layout and self.classes:
             if self.layout.labels == "none":
                 raise ValueError("classes are named, but layout.labels does not say where labels are")
@@ -203,13 +216,17 @@ def names() -> list[str]:
 
 
 def load(
-    corpus: str, purpose: Purpose | None = None, settings: tuple[str, ...] = (), file: Path | str | None = None
+    corpus: str,
+    purpose: Purpose | None = None,
+    settings: tuple[str, ...] = (),
+    file: Path | str | None = None,
+    there: Recipe | None = None,
 ) -> Recipe:
     """Return the recipe of a corpus, for pretraining where it says so or, unasked, has no classes.
 
     ``settings`` are ``key=value`` texts that replace one field each, ``preset=NAME`` first replacing all that the
-    recipe's preset of that name holds; ``file`` is read instead of the recipe that comes with the package.
-    Raises DareError naming the field, the reason and the choices.
+    recipe's preset of that name holds; ``file`` is read instead of the recipe that comes with the package. ``there`` is
+    that of a set which is to be finished or to grow. Raises DareError naming the field, the reason and the choices.
     """
     tables = _read(corpus, Path(file) if file else None)
     presets = tables.pop("preset", {})
@@ -232,8 +249,10 @@ def load(
                 raise UsageError(f"no preset {preset!r}", path=corpus, remedy=f"there is {choice}")
             tables |= _with_options(presets[preset])
         overrides = merged(overrides, fields)
+    fields = merged(tables, overrides) | {"purpose": purpose}
+    kept = {} if there is None else {name: getattr(there, name) for name in _FOR_SETS_MADE_ANEW & there.lacked}
     try:
-        return Recipe(**merged(tables, overrides), purpose=purpose)
+        return Recipe(**kept | fields).lacking(kept.keys() - fields.keys())
     except ValidationError as problem:
         first = problem.errors()[0]
         is_no_field = first["type"] == "extra_forbidden" and len(first["loc"]) == 1

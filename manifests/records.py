@@ -7,7 +7,7 @@ nobody knows, is refused in a line that names the version that wrote it.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -134,6 +134,12 @@ class Part(BaseModel):
         """Return a copy that states what this lacked, for a record that is made of it anew."""
         copy = self.model_copy()
         copy.__pydantic_fields_set__.update(self.schema_of().known)
+        return copy
+
+    def lacking(self, names: Collection[str]) -> Self:
+        """Return a copy that lacks these fields as one does that older code wrote."""
+        copy = self.model_copy()
+        copy.__pydantic_fields_set__.difference_update(names)
         return copy
 
     @classmethod

@@ -70,6 +70,15 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
         marker.turn(ADOPTING)
 
 
+def recipe_there(folder: Path) -> Recipe | None:
+    """Return the recipe that the set in a folder was planned by, None where there is no set.
+
+    Raises DareError where its plan is damaged.
+    """
+    text = _read(folder / "plan.json") if folder.is_dir() else None
+    return _parsed(folder / "plan.json", text).recipe if text else None
+
+
 def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
     """Raise DareError where one of these shards, still to be made, was planned by code that would make other bytes."""
     for shard in shards:

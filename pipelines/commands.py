@@ -75,6 +75,7 @@ def preprocess(
     from manifests import manifest
     from manifests import recipe as recipes
     from pipelines import corpora, run
+    from pipelines.adopt_plan import recipe_there
     from pipelines.doctor import page, scan_quality
     from pipelines.plan import SetOptions
     from pipelines.sources import open_source
@@ -84,7 +85,10 @@ def preprocess(
         raise click.UsageError("--append and --overwrite: one keeps what is there, the other does not; give one")
     if html and not dry_run:
         raise click.UsageError(f"--html {html}: goes with --dry-run")
-    recipe = corpora.settled(recipes.load(corpus, purpose, settings, file))
+    recipe = recipes.load(corpus, purpose, settings, file)
+    if recipe.layout and not overwrite and (there := recipe_there(out / recipe.set_name)):
+        recipe = recipes.load(corpus, purpose, settings, file, there)
+    recipe = corpora.settled(recipe)
     source = open_source(src)
     if dry_run:
         source.raw_folder("--dry-run")

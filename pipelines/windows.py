@@ -99,6 +99,30 @@ def at_cues(
     return windows, notes, num_beyond
 
 
+def deduplicated(cues: list[LabelledOnset], recipe: Recipe) -> tuple[list[LabelledOnset], list[Note]]:
+    """Return (one cue of those of one label at one onset, none where labels differ; notes on the others).
+
+    Onsets are one that lie less than a sample of the windows apart, as rounding leaves them.
+    """
+    by_onset = sorted(range(len(cues)), key=lambda place: cues[place].onset_s)
+    moments: list[list[int]] = []
+    for place in by_onset:
+        since_s = cues[place].onset_s - cues[moments[-1][0]].onset_s if moments else math.inf
+        if since_s < 1 / recipe.sfreq_hz - _TINY_S:
+            moments[-1].append(place)
+        else:
+            moments.append([place])
+    agreeing = [moment for moment in moments if len({cues[place].label for place in moment}) == 1]
+    kept = {min(moment) for moment in agreeing}
+    num_agreeing = sum(map(len, agreeing))
+    repeated = "{count} of {total} labels repeat one at the same onset: one window for both"
+    contradicting = "{count} of {total} labels contradict another at the same onset: dropped"
+    return [cue for place, cue in enumerate(cues) if place in kept], happened(
+        note("repeated labels", repeated, count=num_agreeing - len(kept), total=len(cues)),
+        note("contradicting labels", contradicting, count=len(cues) - num_agreeing, total=len(cues)),
+    )
+
+
 def happened(*notes: Note) -> list[Note]:
     """Return the notes whose ``count`` of events is not 0."""
     return [one for one in notes if one.figures["count"]]

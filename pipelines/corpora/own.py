@@ -15,7 +15,7 @@ from pipelines.corpora import bids, tables
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
-from pipelines.windows import LabelledOnset, happened, within
+from pipelines.windows import LabelledOnset, deduplicated, happened, within
 
 _NOT_AVAILABLE = ("", "n/a", "na", "nan")
 
@@ -67,7 +67,8 @@ class Own(Corpus):
             else:
                 found.append(LabelledOnset(event.onset_s, recipe.classes.index(name)))
         notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
-        return found, [*bad, *happened(*notes)]
+        cues, doubles = deduplicated(found, recipe) if recipe.events == "deduplicated" else (found, [])
+        return cues, [*bad, *happened(*notes), *doubles]
 
     def apply_tables(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the recordings with what tables say of each: label, split and subject, and in BIDS its channels.

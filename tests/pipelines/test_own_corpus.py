@@ -1,5 +1,6 @@
 """A corpus of one's own, from its tree and a recipe file to shards: where labels may be, and what is said of faults."""
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines import corpora, synth
 from pipelines.recording import Recording, Segment
-from tests.commands import dare, manifest, preprocess, recordings
+from tests.commands import dare, manifest, preprocess, recordings, unusable
 from tests.judges import samples
 from tests.pipelines.own_trees import (
     ELECTRODES,
@@ -106,6 +107,74 @@ def test_corpus_we_know_gives_the_same_windows_through_a_layout(tmp_path: Path) 
     for one, other in zip(ours.values(), theirs.values(), strict=True):
         assert (one.start_s, one.label_name) == (other.start_s, other.label_name)
         np.testing.assert_array_equal(one.counts, other.counts)
+
+
+# --- labels at one onset ----------------------------------------------------------------------------------------------
+
+DOUBLES = [
+    (4.0, 8.0, "T1"), (4.0, 8.0, "loud"), (14.0, 8.0, "T2"), (24.0, 8.0, "T1"), (24.003, 8.0, "T2"), (30.0, 0.0, "T1"),
+    (30.0, 0.0, "elsewhere"), (36.0, 0.0, "T2"), (36.0, 0.0, "T2"), (36.0, 0.0, "T2"),
+]  # fmt: skip
+SAID_OF_DOUBLES = (
+    "3 of 9 labels repeat one at the same onset: one window for both",
+    "2 of 9 labels contradict another at the same onset: dropped",
+)
+
+
+@pytest.mark.parametrize("form", ["annotations", "table"])
+def test_labels_at_one_onset_are_one_window_or_none(tmp_path: Path, form: str) -> None:
+    for subject in ("S1", "S2"):
+        file = write(tmp_path / "raw" / subject / "day1.edf", TASKS, DOUBLES if form == "annotations" else ())
+        file.with_suffix(".csv").write_text(table(",", "onset,duration,label", DOUBLES))
+    layout = f'labels = "{"annotations" if form == "annotations" else "events"}"'
+    layout = f'{BY_SUBJECT}{layout}\nclasses = {{T1 = "loud", loud = "loud", T2 = "soft"}}'
+    folder = made(tmp_path / "raw", tmp_path, layout, CLASSES)
+    assert starts(folder)["S1/day1.edf"] == [(4.0, "loud"), (14.0, "soft"), (30.0, "loud"), (36.0, "soft")]
+    row = recordings(folder)["S1/day1.edf"]
+    assert all(said in row["reason"] for said in SAID_OF_DOUBLES)
+    assert manifest(folder)["choices"]["events"] == {"recordings": 2, "windows": 10}
+    (tmp_path / "rows").mkdir()
+    every = made(tmp_path / "raw", tmp_path / "rows", layout, CLASSES + 'events = "rows"\n')
+    assert len(starts(every)["S1/day1.edf"]) == 9
+
+
+def test_spans_that_overlap_lose_the_windows_that_have_two_labels(src: Path, tmp_path: Path) -> None:
+    write(src / "S1" / "day1.edf", TASKS, [(4.0, 8.0, "loud"), (10.0, 6.0, "soft"), (4.0, 4.0, "loud")])
+    folder = made(src, tmp_path, BY_SUBJECT + 'labels = "annotations"\nspans = true', CLASSES, "--subjects", "S1")
+    assert starts(folder)["S1/day1.edf"] == [
+        (4.0, "loud"), (6.0, "loud"), (8.0, "loud"), (12.0, "soft"), (14.0, "soft")
+    ]  # fmt: skip
+
+
+def test_events_of_a_layout_are_not_merged(src: Path, tmp_path: Path) -> None:
+    layout = BY_SUBJECT + 'labels = "annotations"'
+    assert "deduplicated or rows, not merged" in refused(src, tmp_path, layout, CLASSES + 'events = "merged"\n')
+
+
+def test_set_made_before_keeps_every_row_and_grows_so(tmp_path: Path) -> None:
+    src, classes = tmp_path / "raw", 'labels = "annotations"\nclasses = {T1 = "loud", T2 = "soft"}'
+    for subject in ("S1", "S2", "S3"):
+        write(src / subject / "day1.edf", TASKS, [(4.0, 0.0, "T1"), (4.0, 0.0, "T1"), (14.0, 0.0, "T2")])
+    file = recipe(tmp_path, BY_SUBJECT + classes, CLASSES)
+    command = ("preprocess", "mine", "--src", src, "--out", tmp_path / "out", "--workers", 1, "--recipe", file)
+    assert dare(*command, "--subjects", "S1,S2", "--set", "events=rows").status == 0
+    plan = tmp_path / "out" / "mine" / "plan.json"
+    old = json.loads(plan.read_text())
+    old["recipe"] |= {"schema_version": 2, "events": "deduplicated"}  # which that version did not read
+    plan.write_text(json.dumps(old))
+    for _ in range(2):
+        assert dare(*command, "--subjects", "S1,S2").status == 0
+    for _ in range(2):
+        answer = dare(*command, "--append")
+        assert answer.status == 0, answer.err
+    folder = tmp_path / "out" / "mine"
+    assert {path: len(windows) for path, windows in starts(folder).items()} == {
+        f"S{number}/day1.edf": 3 for number in (1, 2, 3)
+    }
+    other = dare(*command, "--set", "events=deduplicated")
+    unusable(other, "holds shards of another plan (recipe: events rows, now deduplicated)")
+    assert dare(*command, "--overwrite").status == 0
+    assert len(starts(folder)["S1/day1.edf"]) == 2
 
 
 # --- labels in tables of events ---------------------------------------------------------------------------------------

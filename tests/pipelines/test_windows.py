@@ -15,6 +15,7 @@ from pipelines.windows import (
     at_cues,
     by_overlap,
     count_on_a_grid,
+    deduplicated,
     on_a_grid,
     quiet,
     thin,
@@ -150,3 +151,30 @@ def test_window_has_the_label_that_covers_most_of_it(drawn: list[tuple[int, int,
             covered[label] += max(0, min(start + length, first + 10) - max(start, first))
         assert covered[cue.label] == max(covered.values())
         assert (cue.label == 0) == (not any(covered.values()))
+
+
+# --- labels at one onset ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2))))
+def test_one_cue_is_left_of_those_that_agree_and_none_of_those_that_do_not(told: list[tuple[int, int]]) -> None:
+    cues = [LabelledOnset(second / 4, label) for second, label in told]
+    kept, notes = deduplicated(cues, recipe())
+    labels = {cue.onset_s: {one.label for one in cues if one.onset_s == cue.onset_s} for cue in cues}
+    assert sorted((cue.onset_s, cue.label) for cue in kept) == sorted(
+        (onset_s, next(iter(those))) for onset_s, those in labels.items() if len(those) == 1
+    )
+    assert sum(note.figures["count"] for note in notes) + len(kept) == len(cues)
+    assert [cue for cue in dict.fromkeys(cues) if cue in kept] == kept
+
+
+@pytest.mark.parametrize(("apart_samples", "num_kept"), [(0.0, 1), (0.5, 1), (0.98, 1), (1.0, 2), (1.5, 2)])
+@pytest.mark.parametrize("at_s", [0.0, 10.0, 7 / 3, 86_399.995])
+def test_onsets_less_than_a_sample_apart_are_one(at_s: float, apart_samples: float, num_kept: int) -> None:
+    cues = [LabelledOnset(at_s, 0), LabelledOnset(at_s + apart_samples / SFREQ_HZ, 0)]
+    assert len(deduplicated(cues, recipe())[0]) == num_kept
+
+
+def test_cues_that_agree_stay_as_they_are_in_the_order_they_came() -> None:
+    cues = [LabelledOnset(onset_s, label) for onset_s, label in ((9.0, 1), (2.0, 0), (5.5, 1))]
+    assert deduplicated(cues, recipe()) == (cues, [])
