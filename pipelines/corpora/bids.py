@@ -18,6 +18,9 @@ _PATH = re.compile(
 )
 _SUFFIX = re.compile(r"_eeg\.\w+$")
 
+Tables = Mapping[PurePosixPath, list[PurePosixPath]]
+"""Tables of one kind by the folder that they lie in."""
+
 
 def match(path: str) -> dict[str, str] | None:
     """Return subject, session and, as label, the task of a recording; None for any other path below the tree's root.
@@ -38,29 +41,35 @@ def with_channels(recordings: list[RawRecording], src: Path, paths: list[str]) -
 
     Raises DareError where such a table cannot be read or names no channels.
     """
-    there: defaultdict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
-    for path in paths:
-        if path.endswith("_channels.tsv"):
-            there[PurePosixPath(path).parent].append(PurePosixPath(path))
+    there = tables_of(paths, "_channels.tsv")
     unused = cache(lambda table: _unused(src / table))  # a table higher up is that of many recordings
-    found = [None if raw.skip else _inherited(PurePosixPath(raw.path), there) for raw in recordings]
+    found = ["" if raw.skip else inherited(raw.path, there) for raw in recordings]
     return [
         one.model_copy(update={"unused": unused(table)}) if table else one
         for one, table in zip(recordings, found, strict=True)
     ]
 
 
-def _inherited(path: PurePosixPath, there: Mapping[PurePosixPath, list[PurePosixPath]]) -> PurePosixPath | None:
-    """Return the table that holds for a recording by the inheritance principle, None where there is none.
+def tables_of(paths: list[str], suffix: str) -> Tables:
+    """Return the tables of one kind, ``_events.tsv``, among all paths below the tree's root."""
+    there: defaultdict[PurePosixPath, list[PurePosixPath]] = defaultdict(list)
+    for path in paths:
+        if path.endswith(suffix):
+            there[PurePosixPath(path).parent].append(PurePosixPath(path))
+    return there
+
+
+def inherited(path: str, there: Tables) -> str:
+    """Return the table that holds for a recording by the inheritance principle, "" where there is none.
 
     It is the nearest, beside the recording or in a folder above, whose every entity the recording has.
     """
-    entities = set(path.name.split("_"))
-    for folder in path.parents:
+    entities = set(PurePosixPath(path).name.split("_"))
+    for folder in PurePosixPath(path).parents:
         fitting = [table for table in there.get(folder, []) if entities.issuperset(table.name.split("_")[:-1])]
         if fitting:
-            return max(fitting, key=lambda table: table.name.count("_"))
-    return None
+            return str(max(fitting, key=lambda table: table.name.count("_")))
+    return ""
 
 
 def _unused(path: Path) -> dict[str, str]:

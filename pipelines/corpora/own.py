@@ -30,7 +30,12 @@ class Own(Corpus):
     def find(self, paths: list[str], recipe: Recipe) -> list[RawRecording]:
         """Return the recordings by path, with the label that their name tells where labels are in names."""
         there = {tables.composed(path): path for path in paths}
-        return [self._source(path, found, there, recipe) for path in paths if (found := self._match(path)) is not None]
+        inherited = bids.tables_of(paths, self._layout.events.file.removeprefix("{path}")) if self._layout.bids else {}
+        return [
+            self._source(path, found, there, inherited, recipe)
+            for path in paths
+            if (found := self._match(path)) is not None
+        ]
 
     def arrays(self, _raw: RawRecording) -> Arrays | None:
         """Return how a file of bare arrays holds its signal, as the layout says."""
@@ -129,7 +134,9 @@ class Own(Corpus):
         named = self._layout.match(path) if self._layout.files else {}
         return None if entities is None or named is None else entities | named
 
-    def _source(self, path: str, found: dict[str, str], there: dict[str, str], recipe: Recipe) -> RawRecording:
+    def _source(
+        self, path: str, found: dict[str, str], there: dict[str, str], inherited: bids.Tables, recipe: Recipe
+    ) -> RawRecording:
         raw = RawRecording(
             path=path,
             subject=f"{recipe.namespace}:{found.get('subject', '')}",
@@ -144,8 +151,8 @@ class Own(Corpus):
             return raw
         stem = bids.stem(path) if self._layout.bids else path.rpartition(".")[0]
         file = self._layout.events.file_of(stem, found.get("subject", ""), raw.session)
-        if found_file := there.get(tables.composed(file)):
-            return raw.model_copy(update={"label_file": found_file})
+        if label_file := there.get(tables.composed(file)) or bids.inherited(path, inherited):
+            return raw.model_copy(update={"label_file": label_file})
         lacking = note("no labels", "labels: there is no {names}", [file])
         return raw.model_copy(update={"skip" if self._layout.bids else "lacks": lacking})
 
