@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from manifests.records import Part
+from manifests.records import Part, added
 
 PLACEHOLDERS = ("subject", "session", "label", "split")
 _TOKEN = re.compile(r"(?P<name>\{\w+\})|(?P<folders>\*\*/)|(?P<any>\*)|[^{*]+|.", re.DOTALL)
@@ -85,18 +85,21 @@ class Layout(Part):
     task is the label where that is in the name, ``files`` may narrow them down, and channels that a ``channels.tsv``
     marks bad or no EEG are absent.
 
-    ``labels`` says where labels are: in the ``name``, in ``annotations`` of the file, in a table of ``events``, in a
-    table of ``recordings``, or nowhere (``none``). ``classes`` says which class a text stands for, in which ``*`` is
-    any text; without it a text is the name of its class. What stands for none is counted and not used. An event gives
-    a window at its onset, or with ``spans`` as many as fit into its duration, where it has one. ``test`` holds what
-    ``{split}`` or the column ``split`` says of test recordings. ``arrays`` is needed for MAT files.
+    ``labels`` says where labels are: in the ``name``, in ``annotations`` of the file, in the codes of its
+    ``trigger`` channel, in a table of ``events``, in a table of ``recordings``, or nowhere (``none``). ``trigger``
+    names that channel, "" where it is called Status, STI or trigger. ``classes`` says which class a text stands
+    for, in which ``*`` is any text; without it a text is the name of its class. What stands for none is counted and
+    not used. An event gives a window at its onset, or with ``spans`` as many as fit into its duration, where it has
+    one. ``test`` holds what ``{split}`` or the column ``split`` says of test recordings. ``arrays`` is needed for
+    MAT files.
     """
 
     files: str = ""
     bids: bool = False
-    labels: Literal["none", "name", "annotations", "events", "recordings"] = "none"
+    labels: Literal["none", "name", "annotations", "trigger", "events", "recordings"] = "none"
     classes: dict[str, str] = Field(default_factory=dict)
     spans: bool = False
+    trigger: str = added("", absent="")
     events: Events = Field(default_factory=Events)
     recordings: Recordings | None = None
     test: tuple[str, ...] = ()

@@ -296,13 +296,14 @@ def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:
 
 
 def commonest(rows: list[RecordingRow]) -> str:
-    """Return the reason for which most recordings were not used, and how many they are."""
+    """Return how many recordings were not used for the commonest reason, and that, or all reasons that all share."""
     counts = outcomes(rows)
     reasons = {reason: n for outcome in ("failed", "skipped") for reason, n in counts[outcome].items()}
     if not reasons:
         return "nothing was planned"
-    reason = max(reasons, key=lambda one: reasons[one])
-    return f"{reasons[reason]} of {len(rows)}: {reason}"
+    most = max(reasons.values())
+    named = [reason for reason, count in reasons.items() if count == most]
+    return f"{most} of {len(rows)}: {'; '.join(named if most == len(rows) else named[:1])}"
 
 
 def split_entry(receipts: list[Receipt], window_h: float) -> SplitEntry:

@@ -9,7 +9,7 @@ import numpy as np
 from manifests import recipe as recipes
 from manifests.errors import DareError, MissingError
 from pipelines.corpora import CORPORA
-from pipelines.formats import readers
+from pipelines.formats import readers, triggers
 from pipelines.scan import list_files
 
 
@@ -43,10 +43,11 @@ def _recording(path: Path) -> dict[str, Any]:
     sd_uv = dict(zip(read.electrodes, spread_uv, strict=True))
     for channel in facts["channels"]:
         channel["sd_uv"] = sd_uv.get(channel["electrode"])
+    told = read.notes if read.events else (*read.notes, *triggers.noticed(readers.open_file(path)))
     return facts | {
         "segments": [{"onset_s": s.onset_s, "duration_s": (s.stop - s.start) / read.sfreq} for s in read.segments],
         "events": dict(sorted(Counter(event.text for event in read.events).items())),
-        "notes": sorted({one.text for one in read.notes}),
+        "notes": sorted({one.text for one in told}),
     }
 
 

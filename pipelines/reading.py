@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+from manifests.layout import Layout
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines.bad_spans import without_bad_spans
 from pipelines.channels import marked, slowest_hz
-from pipelines.formats import readers
+from pipelines.formats import readers, triggers
 from pipelines.montage import named
 from pipelines.recording import Header, RawFile, Recording
 
@@ -26,7 +27,22 @@ def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, sto
     file = _opened(src, raw, recipe)
     told = _told(file.header, raw)
     recording = readers.read_chosen(file, told, recipe.needed, start_s, stop_s, slowest_hz(recipe))
-    return without_bad_spans(recording, corpora.of(recipe).is_label_event)
+    recording = without_bad_spans(recording, corpora.of(recipe).is_label_event)
+    return _with_triggers(recording, file, recipe.layout, recipe) if recipe.layout and recipe.classes else recording
+
+
+def _with_triggers(recording: Recording, file: RawFile, layout: Layout, recipe: Recipe) -> Recording:
+    """Return a recording, its events the triggers where these are labels, with a note on them where there is no other.
+
+    Raises DareError where labels are in a channel of triggers and there is none.
+    """
+    if layout.labels == "trigger":
+        events, notes = triggers.read(file, layout.trigger)
+        return replace(recording, events=events, notes=(*recording.notes, *notes))
+    is_label = corpora.of(recipe).is_label_event
+    if layout.labels == "annotations" and not any(is_label(event.text) for event in recording.events):
+        return replace(recording, notes=(*recording.notes, *triggers.noticed(file)))
+    return recording
 
 
 def _opened(src: Path, raw: RawRecording, recipe: Recipe) -> RawFile:

@@ -46,13 +46,13 @@ class Own(Corpus):
         return Arrays(**fields, labels=stated.channels, sfreq=stated.sfreq_hz)
 
     def is_label_event(self, text: str) -> bool:
-        """Return whether an annotation stands for a class, where annotations are what labels are in."""
-        return self._layout.labels == "annotations" and self._layout.class_of(text) in self.CLASSES
+        """Return whether an annotation, or a trigger, stands for a class, where that is what labels are in."""
+        return self._layout.labels in ("annotations", "trigger") and self._layout.class_of(text) in self.CLASSES
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
-        """Return a cue for each event of a class, or several within its span; events are annotations or rows."""
+        """Return a cue for each annotation, trigger or row of a class, or several within its span."""
         from_table = self._layout.labels == "events"
         if from_table and not raw.label_file:
             raise UsageError(

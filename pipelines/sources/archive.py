@@ -203,6 +203,13 @@ def _refuse_other_signal(made: Recipe, recipe: Recipe, src: Path) -> None:
                 path=src,
                 remedy=f"--set {name}={_as_setting(theirs)}, or start from the raw recordings",
             )
+    theirs, ours = (one.layout.labels if one.layout else "" for one in (made, recipe))
+    if theirs != ours and "trigger" in (theirs, ours):
+        raise RefusedError(
+            f"keeps the events of labels = {theirs!r}, the recipe has {ours!r}",
+            path=src,
+            remedy=f"--set layout.labels={theirs}, or start from the raw recordings",
+        )
 
 
 def _as_setting(value: object) -> str:
