@@ -21,6 +21,10 @@ SHORTEST = f'corpus = "mine"\nelectrodes = {list(ELECTRODES)}\nnotch_hz = 0\nsfr
 Task = tuple[float, float, str]
 """Onset and duration in seconds, and what is done: ``loud`` or anything else, which is soft."""
 
+TASKS: list[Task] = [(4.0, 8.0, "loud"), (14.0, 8.0, "soft"), (24.0, 8.0, "loud")]
+CLASSES = 'classes = ["soft", "loud"]\nwindow_s = 2\n'
+BY_SUBJECT = 'files = "{subject}/{session}.edf"\n'
+
 
 def signal_uv(tasks: Sequence[Task], seconds: int, sfreq: int = SFREQ) -> NDArray[np.float64]:
     """Return (3, T): a 10 Hz rhythm, loud while a task says so."""
@@ -46,6 +50,20 @@ def of_its_own(path: Path) -> Path:
     content[8:88] = patient[:80].ljust(80)
     path.write_bytes(content)
     return path
+
+
+def write_subjects(folder: Path) -> Path:
+    """Write four subjects with a recording each, tasks annotated by other names, and papers that are no recordings."""
+    for subject in ("S1", "S2", "S3", "S4"):
+        marks = [(onset_s, duration_s, {"loud": "T1", "soft": "T2"}[what]) for onset_s, duration_s, what in TASKS]
+        write(folder / subject / "day1.edf", TASKS, [*marks, (36.0, 0.0, "Jane Doe coughs")])
+    (folder / "README.txt").write_text("papers")
+    return folder
+
+
+def table(delimiter: str, names: str, lines: Sequence[tuple[object, ...]]) -> str:
+    """Return a table of these columns, named with commas between, and lines."""
+    return "\n".join([names.replace(",", delimiter), *(delimiter.join(map(str, line)) for line in lines), ""])
 
 
 def write_as(suffix: str, path: Path, tasks: Sequence[Task], seconds: int = 40) -> Path:

@@ -86,60 +86,6 @@ def test_recording_without_events_is_skipped_and_raw_signal_elsewhere_is_none(sr
     assert rest["reason"] == "labels: there is no sub-01/ses-pre/eeg/sub-01_ses-pre_task-rest_events.tsv"
 
 
-@pytest.mark.parametrize(
-    ("tables", "onset_s"),
-    [
-        ({"task-listen_events.tsv": 4.0}, 4.0),
-        ({"task-listen_events.tsv": 4.0, "sub-01/sub-01_events.tsv": 6.0}, 6.0),
-        ({"sub-01/sub-01_events.tsv": 6.0, "sub-01/ses-pre/sub-01_ses-pre_run-1_events.tsv": 8.0}, 8.0),
-        ({"sub-01/ses-pre/eeg/sub-01_ses-pre_events.tsv": 6.0, "task-listen_run-1_events.tsv": 8.0}, 6.0),
-        (
-            {
-                "sub-01/ses-pre/eeg/sub-01_ses-pre_events.tsv": 6.0,
-                "sub-01/ses-pre/eeg/sub-01_ses-pre_task-listen_run-1_events.tsv": 8.0,
-            },
-            8.0,
-        ),
-        (
-            {"task-rest_events.tsv": 4.0, "sub-02/sub-02_events.tsv": 4.0, "derivatives/task-listen_events.tsv": 4.0},
-            None,
-        ),
-        ({"task-listen_run-2_events.tsv": 4.0}, None),
-    ],
-)
-def test_events_are_inherited_from_the_nearest_table(
-    src: Path, tmp_path: Path, tables: dict[str, float], onset_s: float | None
-) -> None:
-    for table in src.rglob("*_events.tsv"):
-        if "sub-01" in str(table):
-            table.unlink()
-    for path, at_s in tables.items():
-        (src / path).write_text(f"onset\tduration\ttrial_type\n{at_s}\t1\tloud\n")
-    folder = made(src, tmp_path, 'bids = true\nfiles = "**/*_task-listen_*"\nlabels = "events"', CLASSES)
-    path = "sub-01/ses-pre/eeg/sub-01_ses-pre_task-listen_run-1_eeg.edf"
-    assert starts(folder).get(path, []) == ([] if onset_s is None else [(onset_s, "loud")])
-    assert ("labels: there is no " in recordings(folder)[path]["reason"]) == (onset_s is None)
-    assert [at for at, _ in starts(folder)["sub-02/ses-pre/eeg/sub-02_ses-pre_task-listen_run-1_eeg.vhdr"]] == [
-        4,
-        14,
-        24,
-    ]
-
-
-def test_inherited_events_are_kept_by_an_archive(src: Path, tmp_path: Path) -> None:
-    for table in src.rglob("*_events.tsv"):
-        table.unlink()
-    (src / "task-listen_events.tsv").write_text(EVENTS)
-    layout = 'bids = true\nlabels = "events"'
-    from_raw = made(src, tmp_path, layout, CLASSES)
-    for name in ("archive", "cut"):
-        (tmp_path / name).mkdir()
-    archive = made(src, tmp_path / "archive", layout, CLASSES, "--format", "zarr")
-    shutil.rmtree(src)
-    assert starts(made(archive, tmp_path / "cut", layout, CLASSES)) == starts(from_raw)
-    assert len(starts(from_raw)) == 6
-
-
 def test_group_of_a_participant_is_the_label_of_all_recordings(src: Path, tmp_path: Path) -> None:
     folder = made(src, tmp_path, 'bids = true\nlabels = "recordings"\nrecordings.label = "group"', CLASSES)
     told = {(path[:6], label) for path, windows in starts(folder).items() for _, label in windows}
