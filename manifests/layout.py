@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -138,17 +138,25 @@ class Layout(Part):
 
         Accents that one of the two has composed and the other not are the same.
         """
-        spelt = ((one(self.files), one(path)) for one in (str, partial(unicodedata.normalize, "NFC")))
+        spelt = ((one(self.files), one(path)) for one in (str, _composed))
         found = next((match for files, name in spelt if (match := _compiled(files).fullmatch(name))), None)
         return found and found.groupdict()
 
     def class_of(self, text: str) -> str | None:
-        """Return the class that a label's text stands for, None where ``classes`` does not say."""
+        """Return the class that a label's text stands for, None where ``classes`` does not say.
+
+        Accents that one of the two has composed and the other not are the same.
+        """
         if not self.classes:
-            return text
+            return _composed(text)
         if text in self.classes:
             return self.classes[text]
-        return next((name for wild, name in self.classes.items() if _compiled_text(wild).fullmatch(text)), None)
+        texts = ((_composed(wild), name) for wild, name in self.classes.items())
+        return next((name for wild, name in texts if _compiled_text(wild).fullmatch(_composed(text))), None)
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _refuse_strange(field: str, pattern: str, known: tuple[str, ...]) -> None:

@@ -99,6 +99,9 @@ def test_stars_match_within_a_folder_and_double_ones_across(folders: list[str], 
         ({"Stimulus/S  1": "left"}, "Stimulus/S  1", "left"),
         ({"[a-z]": "left"}, "b", None),
         ({"(a": "left"}, "(a", "left"),
+        ({"M\u00fcde": "left"}, "Mu\u0308de", "left"),
+        ({"Mu\u0308*": "left"}, "M\u00fcde", "left"),
+        ({}, "Mu\u0308de", "M\u00fcde"),
     ],
 )
 def test_text_stands_for_a_class(classes: dict[str, str], text: str, name: str | None) -> None:
