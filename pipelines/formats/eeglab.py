@@ -177,6 +177,8 @@ def _events(listed: Value, sfreq: float) -> tuple[tuple[Event, ...], set[int], l
     """Return (events by onset, samples that follow a boundary, notes on events left out); latencies count from 1."""
     events, cuts = [], set()
     structs = matrix.structs(listed)
+    if isinstance(listed, Matrix) and all(listed.shape):
+        structs = [{}] * listed.shape[0]  # the first versions had a matrix with a row an event
     lost = {"latency": 0, "type": 0}
     for one in structs:
         latency, text = _scalar(_alone(one.get("latency"))), _text(_alone(one.get("type")))

@@ -1,5 +1,6 @@
 """MAT files: version 5 by SciPy, and 7.3, which is HDF5 after 512 bytes of its own, byte for byte as MATLAB has it."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import h5py
 import numpy as np
 from scipy.io import savemat
 
+_ITEMS = itertools.count()
 _HEAD = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512, b"\0")
 
 
@@ -58,7 +60,7 @@ def _put(group: h5py.Group, name: str, value: Any) -> h5py.Dataset | h5py.Group:
 
 def _references(group: h5py.Group, name: str, values: list[Any]) -> h5py.Dataset:
     pool = group.file.require_group("#refs#")
-    pointers = [_put(pool, f"{len(pool)}", value).ref for value in values]
+    pointers = [_put(pool, str(next(_ITEMS)), value).ref for value in values]
     return group.create_dataset(name, data=np.array(pointers, h5py.ref_dtype)[:, None], dtype=h5py.ref_dtype)
 
 

@@ -113,19 +113,30 @@ def test_code_keeps_all_its_digits(tmp_path: Path, write: Writer, code: Any, tex
     assert [event.text for event in read(path).events] == [text, text]
 
 
-@pytest.mark.parametrize("write", [as_struct, as_fields])
+def cell(write: Writer, *values: Any) -> Any:
+    return list(values) if write in (as_hdf_struct, save_hdf) else np.array([*values, None], object)[:-1]
+
+
+@pytest.mark.parametrize("write", WRITERS)
 def test_event_type_in_a_cell_or_a_struct_is_read_or_counted(tmp_path: Path, write: Writer) -> None:
     events = [
-        (np.array(["go"], object), 65.0, 0.0),
-        (np.array([7.0], object), 129.0, 0.0),
+        (cell(write, "go"), 65.0, 0.0),
+        (cell(write, 7.0), 129.0, 0.0),
         ({"type": "stop"}, 193.0, 0.0),
-        (np.array(["go", "stop"], object), 257.0, 0.0),
+        (cell(write, "go", "stop"), 257.0, 0.0),
         ({"code": 3.0}, 300.0, 0.0),
         (np.zeros((0, 0)), 310.0, 0.0),
     ]
     recording = read(write(tmp_path / "a.set", dataset(SIGNAL_UV, 1, events)))
     assert recording.events == (Event(0.5, 0.0, "go"), Event(1.0, 0.0, "7"), Event(1.5, 0.0, "stop"))
     assert [note.text for note in recording.notes] == ["3 of 6 events have no type that can be read: not used"]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_events_that_are_numbers_and_no_structs_are_counted(tmp_path: Path, write: Writer) -> None:
+    recording = read(write(tmp_path / "a.set", dataset(SIGNAL_UV) | {"event": np.arange(6.0).reshape(3, 2)}))
+    assert recording.events == ()
+    assert [note.text for note in recording.notes] == ["3 of 3 events have no latency that can be read: not used"]
 
 
 @pytest.mark.parametrize("write", WRITERS)
