@@ -2,7 +2,7 @@
 
     python benchmarks/plan.py [--recordings N ...]
 
-Each size is simulated in a process of its own: headers as TUEG has them, planned for pretraining, settled, cut into
+Each size is simulated in a process of its own: headers as TUEG has them, planned for pretraining, adopted, cut into
 tasks, every task given the receipt that its build would have left, and folded into a manifest. Times are of the
 processor, so that other work on the machine counts little.
 """
@@ -18,13 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from manifests import manifest
+import numpy as np
+
+from manifests import keyed, manifest
 from manifests import recipe as recipes
 from manifests.atomic_io import write_bytes
 from manifests.manifest import ChannelSums, Receipt
 from manifests.notes import prose
 from manifests.plan import RawRecording, ScannedRecording
 from manifests.recipe import Recipe
+from manifests.shard_format import Index
 from pipelines import plan as planning
 from pipelines import run
 from pipelines.adopt_plan import adopt_plan
@@ -73,11 +76,12 @@ def simulate(count: int) -> dict[str, float]:
         folder = Path(scratch) / "set"
         tree, source = simulated_tree(count, recipe), RawTree(Path(scratch))
         with mark_run(folder) as marker:
-            plan = timed("plan and settle", lambda: adopt_plan(marker, tree, recipe, source, SetOptions()))
-            timed("settle again", lambda: adopt_plan(marker, tree, recipe, source, SetOptions()))
+            plan = timed("plan and adopt", lambda: adopt_plan(marker, tree, recipe, source, SetOptions()))
+            timed("adopt again", lambda: adopt_plan(marker, tree, recipe, source, SetOptions()))
         tasks = timed("tasks", lambda: planning.tasks(plan))
         for task in tasks:
             write_bytes(folder / f"{task.shard}.json", manifest.dump(simulated_receipt(task, recipe)))
+            write_bytes(folder / f"{task.shard}.idx.npz", simulated_index(task, recipe))
         timed("fold", lambda: run.fold(folder, plan, recipe))
         told["shards"] = len(tasks)
         told["plan.json, MB"] = (folder / "plan.json").stat().st_size / 1e6
@@ -108,6 +112,25 @@ def simulated_tree(count: int, recipe: Recipe) -> Tree:
             )
         )
     return Tree(recordings, "2.0.1", 0, count)
+
+
+def simulated_index(task: Task, recipe: Recipe) -> bytes:
+    """Return the index of a shard that holds ten windows of each recording, no two alike."""
+    raw = [piece.recording.raw for piece in task.pieces]
+    owners = np.repeat(np.arange(len(raw), dtype=np.int32), 10)
+    keys = [keyed.key(one.path, window) & 0xFFFFFFFF for one in raw for window in range(10)]
+    return Index(
+        offset=np.arange(len(owners) + 1),
+        recording=owners,
+        window=np.tile(np.arange(10, dtype=np.int32), len(raw)),
+        start_s=np.zeros(len(owners)),
+        label=np.full(len(owners), -1, np.int32),
+        scale=np.ones((len(owners), len(recipe.electrodes)), np.float32),
+        crc32=np.array(keys, np.uint32),
+        recordings=np.array([one.path for one in raw]),
+        subjects=np.array([one.subject for one in raw]),
+        shape=np.array([len(recipe.electrodes), recipe.window_samples]),
+    ).to_bytes()
 
 
 def simulated_receipt(task: Task, recipe: Recipe) -> Receipt:

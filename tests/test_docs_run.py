@@ -100,7 +100,7 @@ def _write_mat(root: Path) -> None:
     root.mkdir()
     rows = [(person, day) for person in ("p1", "p2", "p3", "p4") for day in (1, 2)]
     for person, day in rows:
-        savemat(root / f"{person}_day{day}.mat", {"eeg": signal_uv([], 40).T})
+        savemat(root / f"{person}_day{day}.mat", {"eeg": signal_uv([], 40).T, "whose": f"{person} {day}"})
     table = "".join(f"{person}_day{day}.mat,{person},{('water', 'coffee')[day - 1]}\n" for person, day in rows)
     (root / "days.csv").write_text(f"file,person,drug\n{table}")
 

@@ -43,9 +43,7 @@ def parse(path: Path) -> SampledFile:
         raise DamagedError(
             f"names {len(places)} channels and holds {num_channels}", path=path, remedy="mend its chanlocs in EEGLAB"
         )
-    channels = [
-        _channel(one, place, sfreq) for place, one in enumerate(places or [{} for _ in range(num_channels)])
-    ]
+    channels = [_channel(one, place, sfreq) for place, one in enumerate(places or [{} for _ in range(num_channels)])]
     num_samples = samples.shape[1]
     events, cuts, lost = _events(fields.get("event"), sfreq)
     epochs = range(0, num_samples, pnts)

@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from pipelines.synth.edf_writer import Annotation, Channel, write_edf_plus
 from tests.commands import dare, preprocess
-from tests.judges import Sample, samples
+from tests.judges import Sample, of_its_own, samples
 
 SFREQ = 128
 ELECTRODES = ("C3", "CZ", "C4")
@@ -43,15 +43,6 @@ def write(path: Path, tasks: Sequence[Task] = (), marks: Sequence[Task] = (), se
     return of_its_own(path)
 
 
-def of_its_own(path: Path) -> Path:
-    """Name an EDF's patient after its path, as equal files under two names would be copies."""
-    content = bytearray(path.read_bytes())
-    patient = f"X X X {path.parent.name}_{path.stem}".encode("ascii", "replace").replace(b"?", b"_")
-    content[8:88] = patient[:80].ljust(80)
-    path.write_bytes(content)
-    return path
-
-
 def write_subjects(folder: Path) -> Path:
     """Write four subjects with a recording each, tasks annotated by other names, and papers that are no recordings."""
     for subject in ("S1", "S2", "S3", "S4"):
@@ -75,6 +66,7 @@ def write_as(suffix: str, path: Path, tasks: Sequence[Task], seconds: int = 40) 
         return write(file, tasks, tasks, seconds)
     if suffix == ".fif":
         info = mne.create_info(list(ELECTRODES), SFREQ, "eeg")
+        info["description"] = str(file)
         raw = mne.io.RawArray(data_uv / 1e6, info, verbose="error")
         onsets, durations, texts = zip(*tasks, strict=True)
         raw.set_annotations(mne.Annotations(onsets, durations, texts)).save(file, verbose="error")

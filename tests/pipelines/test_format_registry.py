@@ -25,7 +25,7 @@ from pipelines.recording import describe_channel
 
 
 def parse(path):
-    *labels, sfreq = path.read_text().split()[1:]
+    *labels, sfreq = path.read_text().splitlines()[0].split()[1:]
     stored = np.memmap(path.with_suffix(".toydata"), "<f4", "r").reshape(-1, len(labels)).T
     return SampledFile(
         path=path,
@@ -66,7 +66,7 @@ def dare(house: Path, *arguments: object) -> str:
 
 def save(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("TOY Cz C3 C4 128\n")
+    path.write_text(f"TOY Cz C3 C4 128\n{path}\n")  # no two alike, as equal files would be copies
     path.with_suffix(".toydata").write_bytes(SIGNAL_UV.T.tobytes())
     return path
 

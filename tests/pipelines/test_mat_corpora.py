@@ -271,7 +271,7 @@ def m3cv_tree(folder: Path, header: str = "EpochID,SubjectID,Session,Task,Usage"
         (folder / f"{part}_Info.csv").write_text("\n".join([header, *(f"{row},7,{part}" for row in rows)]) + "\n")
         for row in rows:
             epoch = np.concatenate([np.tile(wave, (64, 1)), np.arange(1000)[None]])
-            savemat(folder / part / f"{row.split(',')[0]}.mat", {"epoch_data": epoch})
+            savemat(folder / part / f"{row.split(',')[0]}.mat", {"epoch_data": epoch, "whose": row})
     return folder
 
 
