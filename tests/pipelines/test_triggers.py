@@ -16,6 +16,7 @@ from pipelines.formats import triggers
 from pipelines.formats.readers import open_file
 from pipelines.recording import Event
 from tests.commands import contents, dare, recordings, unusable
+from tests.judges import of_its_own
 from tests.pipelines.conftest import assert_refused
 from tests.pipelines.own_trees import (
     ELECTRODES,
@@ -65,7 +66,7 @@ def bdf(path: Path, words: Words, label: str = "Status", width: int = 3, more: t
                 for name, row in zip(ELECTRODES, eeg, strict=True)]  # fmt: skip
     stored = EdfChannel(label, signed.reshape(-1, SFREQ), b"Boolean", at_ends, at_ends)
     path.write_bytes(edf_bytes([*channels, stored, *more], width, **f))
-    return path
+    return of_its_own(path)
 
 
 def fif(path: Path, words: Words, label: str = "STI 014", kind: str = "stim") -> Path:
