@@ -14,7 +14,7 @@ from pipelines.scan import Tree
 from pipelines.sides import apart_from_old
 from pipelines.windows import count_on_a_grid
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Version of the code that turns raw bytes into shard bytes; raised by every change that alters a shard."""
 
 

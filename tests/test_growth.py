@@ -73,7 +73,7 @@ class Later:
                     )
                 )
         if code_version:
-            self._edit("pipelines/plan.py", "\nCODE_VERSION = 3\n", f"\nCODE_VERSION = {code_version}\n")
+            self._edit("pipelines/plan.py", "\nCODE_VERSION = 4\n", f"\nCODE_VERSION = {code_version}\n")
 
     def __call__(self, *commands: Sequence[object]) -> list[Answer]:
         """Run commands in one process and return their answers."""
@@ -107,7 +107,7 @@ def _in_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fields_are_added_and_old_sets_are_verified_finished_grown_and_cut(tmp_path: Path) -> None:
-    later = Later(tmp_path / "later", FIELDS)
+    later = Later(tmp_path / "later", FIELDS, code_version=3)  # the one that made them, so that they can be finished
     before = {folder: contents(Path(folder)) for folder in COMMANDS}
     grown = ("shards/physionetmi", "shards/bcic2b")
     later.well(
@@ -155,7 +155,7 @@ def test_field_whose_absence_means_other_than_todays_default_is_a_choice(tmp_pat
 
 
 def test_raised_code_version_leaves_old_sets_to_be_verified_grown_and_trained_on(tmp_path: Path) -> None:
-    later = Later(tmp_path / "later", [], code_version=4)
+    later = Later(tmp_path / "later", [], code_version=5)
     folder, few = "shards/fists-pretrain", ("--size", "nano", "--steps", 2, "--global-batch", 4, "--micro-batch", 4)
     before = tars(folder)
     later.well(
@@ -167,11 +167,11 @@ def test_raised_code_version_leaves_old_sets_to_be_verified_grown_and_trained_on
     )
     assert before.items() < tars(folder).items()
     num_new = len(tars(folder)) - len(before)
-    assert manifest(Path(folder))["code_versions"] == {"3": len(before), "4": num_new}
+    assert manifest(Path(folder))["code_versions"] == {"3": len(before), "5": num_new}
 
 
 def test_unfinished_set_is_left_to_the_code_that_began_it_where_todays_makes_other_bytes(tmp_path: Path) -> None:
-    later = Later(tmp_path / "later", [], code_version=4)
+    later = Later(tmp_path / "later", [], code_version=5)
     before = contents(Path(UNFINISHED))
     command = without(COMMANDS[UNFINISHED], "--part")
     refused, grown, anew = later(command, [*without(command, "--subjects"), "--append"], [*command, "--overwrite"])
@@ -181,4 +181,4 @@ def test_unfinished_set_is_left_to_the_code_that_began_it_where_todays_makes_oth
         assert "--overwrite" in answer.complaint
     assert anew.status == 0, anew.err
     assert before != contents(Path(UNFINISHED))
-    assert set(manifest(Path(UNFINISHED))["code_versions"]) == {"4"}
+    assert set(manifest(Path(UNFINISHED))["code_versions"]) == {"5"}

@@ -129,10 +129,13 @@ def test_set_grows(folder: str) -> None:
         assert set(entry["subjects"]) <= set(manifest(Path(folder))["splits"][split]["subjects"])
 
 
-def test_unfinished_set_is_finished_and_grows() -> None:
+def test_unfinished_set_is_left_to_its_code_or_made_anew_and_grows() -> None:
     before, command = shards(UNFINISHED), COMMANDS[UNFINISHED]
-    well(*without(command, "--part"))
-    assert before.items() < shards(UNFINISHED).items()
+    answer = dare(*without(command, "--part"))
+    assert answer.status == 2
+    assert "was planned by code version 3" in answer.complaint
+    assert shards(UNFINISHED) == before
+    well(*without(command, "--part"), "--overwrite")
     assert well("verify", UNFINISHED) == f"{UNFINISHED}: whole\n"
     well(*elsewhere(command, "anew"))
     assert tars(UNFINISHED) == tars("anew/tuab")
