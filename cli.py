@@ -19,6 +19,7 @@ COMMANDS = {
     "merge": "manifests",
     "inspect": "pipelines",
     "verify": "manifests",
+    "drop": "pipelines",
     "pretrain": "dare_eeg",
     "export": "dare_eeg",
     "probe": "dare_eeg",

@@ -12,7 +12,7 @@ from manifests.atomic_io import canonical_json, read_json, sha256_bytes, unreada
 from manifests.errors import DamagedError, RefusedError
 from manifests.notes import Note, counted, from_prose, one_line
 from manifests.recipe import Recipe
-from manifests.records import Fields, Part, Record
+from manifests.records import Fields, Part, Record, added
 
 ORDER_VERSION = 1
 """Version of the training order over a set; raised when the same plan would give another order."""
@@ -142,7 +142,8 @@ class Manifest(Record):
     """What a shard set holds, written last and only from receipts.
 
     ``recordings`` counts those that ended ok, skipped and failed; ``outcomes`` counts them by outcome and by what their
-    notes say, ``code_versions`` how many shards with windows each code version made.
+    notes say, ``code_versions`` how many shards with windows each code version made. ``withdrawn`` is
+    the plan's.
     """
 
     KIND: ClassVar = "manifest"
@@ -172,6 +173,7 @@ class Manifest(Record):
     notes: list[str]
     format: Format = "webdataset"
     stores: tuple[StoreEntry, ...] = ()
+    withdrawn: tuple[str, ...] = added((), absent=())
 
 
 class MergedSource(Part):
@@ -278,6 +280,8 @@ def text(folder: Path, manifest: Manifest) -> str:
     for choice, changed in manifest.choices.items():
         value = getattr(manifest.recipe, choice, "as it was then")
         lines.append(f"  {choice} {value}: changes {changed['windows']} windows of {changed['recordings']} recordings")
+    if manifest.withdrawn:
+        lines.append(f"  dropped: {len(manifest.withdrawn)} subjects who withdrew consent")
     return "\n".join(map(one_line, [*lines, *(f"  {note}" for note in manifest.notes)]))
 
 

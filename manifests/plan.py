@@ -148,6 +148,11 @@ def identity(recipe_sha256: str, code_version: int, format: Format, pieces: list
     return sha256_bytes(canonical_json([recipe_sha256, code_version, format, pieces]))
 
 
+def withdrawal(subject: str) -> str:
+    """Return by what a set remembers, without the id, that a subject (namespace:id) withdrew consent: its sha256."""
+    return sha256_bytes(subject.encode(errors="surrogateescape"))
+
+
 def _from_1(fields: Fields) -> Fields:
     """Give every recording its scanned facts in a table of their own, and every shard its identity and code version."""
     rows = {row["path"]: row for row in fields["recordings"]}
@@ -176,7 +181,10 @@ _SHARD = re.compile(rf"({'|'.join(SPLITS)})/\d{{6,}}")
 
 
 class Plan(Record):
-    """What plan.json holds; ``whole`` says whether it plans all of the corpus that was found."""
+    """What plan.json holds; ``whole`` says whether it plans all of the corpus that was found.
+
+    ``withdrawn`` has the `withdrawal` of each subject that was dropped, of whom no recording is planned again.
+    """
 
     KIND: ClassVar = "plan"
     SCHEMA: ClassVar = 2
@@ -191,6 +199,7 @@ class Plan(Record):
     recordings: list[PlannedRecording] = Field(min_length=1)
     shards: dict[str, PlannedShard]
     notes: list[str]
+    withdrawn: tuple[str, ...] = added((), absent=())
 
     @model_validator(mode="after")
     def _shards_are_of_its_recordings(self) -> "Plan":

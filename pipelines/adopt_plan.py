@@ -3,7 +3,8 @@
 import json
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from manifests import records
@@ -33,22 +34,23 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
     place, and the old plan's shards are removed. Of several runs that start in one folder at once, one writes the plan
     and the others follow it. Raises DareError where no recording can be used, where the folder holds the set of another
     plan (naming what differs), another run is building in it, shards still to be made were planned by other code, or
-    the folder is no set, which is never emptied.
+    the folder is no set, which is never emptied. Subjects whom the plan there knows as withdrawn are in none that
+    follows it.
     """
-    wanted = planning.make(tree, recipe, options)
-    if not wanted.shards:
-        reason = f"no recording can be used ({commonest(planning.verdicts(wanted))})"
-        raise RefusedError(reason, path=source.folder, remedy="--dry-run says why of each")
+    wanted = _wanted(tree, recipe, source, options)
     wanted_text = planning.dump(wanted)
     path = marker.folder / "plan.json"
     while True:
-        text = _there(marker)
+        text = text_there(marker)
         if text is None:
             create(path, wanted_text)
             continue
         plan = wanted
         if text != wanted_text:
-            plan = _parsed(path, text)
+            plan = parsed(path, text)
+            if plan.withdrawn != wanted.withdrawn:
+                wanted = _wanted(tree.without(plan.withdrawn), recipe, source, options)
+                wanted_text = planning.dump(wanted)
             difference = _difference(plan, wanted)
             if difference and not (options.overwrite or options.append):
                 raise RefusedError(
@@ -60,7 +62,11 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
             if not options.overwrite:
                 refuse_other_code(others, plan, marker.folder)
             if difference or others:
-                new = _grown(marker.folder, plan, wanted, tree, source, options) if options.append else wanted
+                new = (
+                    _grown(marker.folder, plan, wanted, tree.without(plan.withdrawn), source, options)
+                    if options.append
+                    else wanted
+                )
                 if planning.dump(new) != planning.dump(plan):
                     _replace(marker, text, new, keep=options.append)
                     continue
@@ -79,6 +85,18 @@ def recipe_there(folder: Path) -> Recipe | None:
     return _parsed(folder / "plan.json", text).recipe if text else None
 
 
+def _wanted(tree: Tree, recipe: Recipe, source: Source, options: SetOptions) -> Plan:
+    """Return the plan of a tree; DareError where no recording of it can be used."""
+    if not tree.recordings:
+        remedy = "name another --src or --out"
+        raise RefusedError("every recording is of a subject who withdrew consent", path=source.folder, remedy=remedy)
+    wanted = planning.make(tree, recipe, options)
+    if not wanted.shards:
+        reason = f"no recording can be used ({commonest(planning.verdicts(wanted))})"
+        raise RefusedError(reason, path=source.folder, remedy="--dry-run says why of each")
+    return wanted
+
+
 def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
     """Raise DareError where one of these shards, still to be made, was planned by code that would make other bytes."""
     for shard in shards:
@@ -92,7 +110,7 @@ def refuse_other_code(shards: Iterable[str], plan: Plan, folder: Path) -> None:
             )
 
 
-def _there(marker: RunMarker) -> bytes | None:
+def text_there(marker: RunMarker) -> bytes | None:
     """Return the text of the plan in the folder, None where the folder is empty.
 
     A plan that a run is replacing is waited for; where that run has died, the old plan is put back. Raises DareError
@@ -126,7 +144,8 @@ def _of_other_code(plan: Plan, folder: Path) -> list[str]:
     return [name for name in others if not (folder / f"{name}.json").exists()]
 
 
-def _parsed(path: Path, text: bytes) -> Plan:
+def parsed(path: Path, text: bytes) -> Plan:
+    """Return the plan that a text is; DareError where it is none."""
     remedy = "choose another --out or remove the folder"
     try:
         stored = json.loads(text)
@@ -145,33 +164,49 @@ def _read(path: Path) -> bytes | None:
 def _replace(marker: RunMarker, text: bytes, new: Plan, keep: bool) -> None:
     """Put ``new`` in the place of the plan of this text, and remove its shards unless they are to be kept.
 
-    First the old plan is renamed: only one of several runs succeeds, and a run that is about to build by the old plan
-    no longer finds it and starts over. Then the marks of runs that already build are looked for. In this order one of
-    two runs always notices the other. Where this run is killed in between, the next one puts the old plan back, and
-    whatever shards were removed count as still to be made.
+    Where this run is killed in between, the next one puts the old plan back, and whatever shards were removed count as
+    still to be made.
+    """
+    with plan_taken(marker, text) as taken:
+        if taken:
+            (marker.folder / "manifest.json").unlink(missing_ok=True)
+            if not keep:
+                _clear(marker.folder)
+            write_bytes(marker.folder / "plan.json", planning.dump(new))
+            taken.unlink()
+
+
+@contextmanager
+def plan_taken(marker: RunMarker, text: bytes) -> Iterator[Path | None]:
+    """Take the plan of this text out of its place, and yield where it is: None where another run was quicker.
+
+    First the plan is renamed: only one of several runs succeeds, and a run that is about to build by it no longer finds
+    it and starts over. Then the marks of runs that already build are looked for; DareError where there is one. In this
+    order one of two runs always notices the other. What lies there when the block ends goes back in its place; where
+    this run is killed, the next one does that.
     """
     folder = marker.folder
     path, withdrawn = folder / "plan.json", folder / f"{_WITHDRAWN}{marker.owner}"
     try:
         path.rename(withdrawn)
     except FileNotFoundError:
+        yield None
         return
     # What dead runs left is removed only now: before the rename it could have been the folder's only plan.
     for stale in folder.glob(f"{_WITHDRAWN}*"):
         if stale != withdrawn and stale.name.removeprefix(_WITHDRAWN) not in marker.others():
             stale.unlink(missing_ok=True)
     try:
-        if withdrawn.read_bytes() != text:
-            return
-        if busy := marker.others(BUILDING):
-            raise RefusedError(
-                f"another run is at work in it ({words(busy[0])})", path=folder, remedy="wait for its end, or end it"
-            )
-        (folder / "manifest.json").unlink(missing_ok=True)
-        if not keep:
-            _clear(folder)
-        write_bytes(path, planning.dump(new))
-        withdrawn.unlink()
+        if withdrawn.read_bytes() == text:
+            if busy := marker.others(BUILDING):
+                raise RefusedError(
+                    f"another run is at work in it ({words(busy[0])})",
+                    path=folder,
+                    remedy="wait for its end, or end it",
+                )
+            yield withdrawn
+        else:
+            yield None
     finally:
         _put_back(withdrawn)
 

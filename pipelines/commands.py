@@ -1,4 +1,4 @@
-"""Commands: ``dare synth``, ``preprocess``, ``inspect``: each parses, calls one function, prints."""
+"""Commands: ``dare synth``, ``preprocess``, ``inspect``, ``drop``: each parses, calls one function, prints."""
 
 import json
 import os
@@ -122,6 +122,8 @@ def preprocess(
             click.echo(
                 f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone"
             )
+        if num_left := len(tree.recordings) - len(tree.without(whole.withdrawn).recordings):
+            click.echo(f"  {num_left} recordings below {src} are of subjects who withdrew consent: left alone")
     return SOME_FAILED if strict and whole.recordings["failed"] else OK
 
 
@@ -143,6 +145,29 @@ def inspect(path: Path, as_json: bool) -> None:
 
     facts = raw.tree(path) if path.is_dir() else raw.recording(path)
     click.echo(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else raw.text(facts))
+
+
+@click.command()
+@click.argument("path", metavar="SET", type=FOLDER)
+@click.option("--subject", "subjects", multiple=True, required=True, metavar="ID",
+              help="Who withdrew consent: namespace:id, or the id alone.")  # fmt: skip
+@click.option("--merged", multiple=True, type=FOLDER, metavar="DIR",
+              help="A merged set elsewhere than beside SET, to be told where it is made of SET.")  # fmt: skip
+@click.option("--runs", type=FOLDER, help="Folder whose encoders are looked through.  [default: runs]")
+@click.option("--dry-run", is_flag=True, help="Say what would leave and what else holds it; change nothing.")
+def drop(path: Path, subjects: tuple[str, ...], merged: tuple[Path, ...], runs: Path | None, dry_run: bool) -> None:
+    """Take subjects who withdrew consent out of SET, and name the sets and encoders that hold them too."""
+    from manifests import holders
+    from pipelines import drop as dropping
+
+    if runs and not runs.is_dir():
+        raise click.UsageError(f"--runs {runs}: no such folder")
+    left = dropping.drop(path, subjects, dry_run, progress("drop", "shards"))
+    click.echo(left.text(path, dry_run))
+    for line in holders.sets_beside(path, left.subjects, merged) + holders.encoders(
+        runs or Path("runs"), left.subjects
+    ):
+        click.echo(f"  {line}")
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -104,6 +104,7 @@ def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = Non
         recordings=[*before, *recordings],
         shards=shards,
         notes=list(dict.fromkeys([*(old.notes if old else []), *notes, *balance_notes])),
+        withdrawn=tree.withdrawn,
     )
 
 

@@ -29,7 +29,7 @@ from manifests.manifest import (
     split_entry,
 )
 from manifests.notes import text
-from manifests.plan import Plan
+from manifests.plan import Plan, withdrawal
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines import plan as planning
@@ -71,7 +71,7 @@ def preprocess(
         if options.retry_failed:
             _withdraw_failed(mine, plan, folder)
         done = {task.shard for task in tasks if (folder / f"{task.shard}.json").exists()}
-        todo = [task for task in mine if task.shard not in done or not _done(task, folder, source)]
+        todo = [task for task in mine if task.shard not in done or not _done(task, plan, folder, source)]
         for receipt in built(todo, recipe, source.folder.resolve(), folder.resolve(), workers):
             done.add(receipt.shard)
             progress(len(done), len(tasks))
@@ -79,12 +79,12 @@ def preprocess(
         if not _all_done(tasks, folder):
             return None
         # Written anew, perhaps by newer code, the manifest would be another than sets and runs refer to.
-        manifest = (None if todo else _folded(folder)) or fold(folder, plan, recipe)
+        manifest = (None if todo else folded(folder)) or fold(folder, plan, recipe)
     remove_abandoned(folder)
     return manifest
 
 
-def _folded(folder: Path) -> Manifest | None:
+def folded(folder: Path) -> Manifest | None:
     """Return the manifest that a folder has, None where it has none of this plan and these recordings."""
     try:
         manifest = load_set(folder)
@@ -96,7 +96,7 @@ def _folded(folder: Path) -> Manifest | None:
 
 def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
     """Write recordings.jsonl and, last, manifest.json, from the receipts of all planned shards."""
-    receipts = [_own_receipt(task, folder) for task in planning.tasks(plan)]
+    receipts = [_own_receipt(task, plan, folder) for task in planning.tasks(plan)]
     rows = _whole([row for receipt in receipts for row in receipt.recordings] + planning.verdicts(plan))
     if not any(row.windows for row in rows):
         reason = f"no recording gave a window ({commonest(rows)})"
@@ -139,6 +139,7 @@ def fold(folder: Path, plan: Plan, recipe: Recipe) -> Manifest:
         format=plan.format,
         code_versions=_code_versions(plan, receipts),
         stores=tuple(sorted((one for r in receipts for one in r.stores), key=lambda one: (one.recording, one.piece))),
+        withdrawn=plan.withdrawn,
     )
     write_bytes(folder / "manifest.json", dump(manifest))
     return manifest
@@ -197,12 +198,12 @@ def _against_published(plan: Plan, splits: dict[str, SplitEntry], recipe: Recipe
     return notes
 
 
-def _done(task: Task, folder: Path, source: Source) -> bool:
+def _done(task: Task, plan: Plan, folder: Path, source: Source) -> bool:
     """Return whether a shard has its receipt, and its recordings are those that it was made of."""
     path = folder / f"{task.shard}.json"
     if not path.exists():
         return False
-    receipt, written_ns = _own_receipt(task, folder), path.stat().st_mtime_ns
+    receipt, written_ns = _own_receipt(task, plan, folder), path.stat().st_mtime_ns
     for row in receipt.recordings:
         if not source.is_as_read(row, written_ns):
             raw = source.folder / row.path
@@ -212,10 +213,14 @@ def _done(task: Task, folder: Path, source: Source) -> bool:
     return True
 
 
-def _own_receipt(task: Task, folder: Path) -> Receipt:
+def _own_receipt(task: Task, plan: Plan, folder: Path) -> Receipt:
     path = folder / f"{task.shard}.json"
     receipt = load_receipt(path)
     if receipt.identity != task.identity:
+        if any(withdrawal(row.subject) in plan.withdrawn for row in receipt.recordings):
+            raise RefusedError(
+                "still holds a subject who is being dropped", path=path, remedy="run the same dare drop again"
+            )
         raise RefusedError("receipt of another plan", path=path, remedy=f"remove {folder} and make the set again")
     return receipt
 

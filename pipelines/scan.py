@@ -12,7 +12,7 @@ from typing import Literal
 from manifests.atomic_io import sha256_file
 from manifests.errors import DareError, LostError, MissingError, UsageError
 from manifests.notes import Note, note, prose
-from manifests.plan import RawRecording, ScannedRecording
+from manifests.plan import RawRecording, ScannedRecording, withdrawal
 from manifests.recipe import Recipe
 from pipelines import channels, corpora, reading
 from pipelines.channels import ChannelFit
@@ -32,7 +32,8 @@ class Tree:
     """All that a scan found: the corpus's recordings in order, its release, and how many other raw files lie there.
 
     ``num_found`` counts the corpus's recordings before any were chosen among them. ``channels`` are those of each
-    recording's header, by path; recordings of equal headers share one tuple.
+    recording's header, by path; recordings of equal headers share one tuple. ``withdrawn`` has the `withdrawal` of each
+    subject whose recordings were taken out.
     """
 
     recordings: list[ScannedRecording]
@@ -40,6 +41,15 @@ class Tree:
     num_others: int
     num_found: int = 0
     channels: Mapping[str, tuple[Channel, ...]] = field(default_factory=dict)
+    withdrawn: tuple[str, ...] = ()
+
+    def without(self, withdrawn: tuple[str, ...]) -> "Tree":
+        """Return the tree without the recordings of subjects who withdrew consent, as if they had not been found."""
+        gone = {one.raw.subject for one in self.recordings} if withdrawn else set()
+        gone = {subject for subject in gone if withdrawal(subject) in withdrawn}
+        kept = [one for one in self.recordings if one.raw.subject not in gone]
+        num_found = self.num_found - len(self.recordings) + len(kept)
+        return replace(self, recordings=kept, num_found=num_found, withdrawn=withdrawn)
 
     def only(self, subjects: set[str], limit: int | None) -> "Tree":
         """Return the tree with these subjects (by id, all where empty) and its first ``limit`` recordings.

@@ -27,7 +27,7 @@ from manifests.shard_format import (
 from manifests.store import StoreIndex
 from pipelines.windows import Window
 
-_SYNC_BYTES = 1 << 20
+SYNC_BYTES = 1 << 20
 """Bytes of a shard that are written before the system is asked to start putting them on the disk."""
 
 
@@ -114,14 +114,14 @@ def write(path: Path, windows: list[tuple[RecordingWindows, Window]], recipe: Re
             put(tar_header(f"{key}.json", len(sidecar)) + sidecar + bytes(-len(sidecar) % member_size(0)))
             starts.append(starts[-1] + len(member) + member_size(len(sidecar)))
             crcs.append(crc32(counts.data))
-            _add(sums, counts, one.scale)
-            if starts[-1] - begun >= _SYNC_BYTES:
+            add_window(sums, counts, one.scale)
+            if starts[-1] - begun >= SYNC_BYTES:
                 begun = begin_sync(stream, begun)
         put(bytes(tar_size(starts[-1]) - starts[-1]))
     offset = np.array([*(np.array(starts[:-1]) + payload_offset()), tar_size(starts[-1])], np.int64)
     index = Index(**_columns(windows, crcs, recipe), offset=offset).to_bytes()
     write_bytes(path.with_suffix(".idx.npz"), index)
-    return Written(tar_size(starts[-1]), digest.hexdigest(), sha256_bytes(index), _by_electrode(sums, recipe))
+    return Written(tar_size(starts[-1]), digest.hexdigest(), sha256_bytes(index), sums_by_electrode(sums, recipe))
 
 
 def write_index(
@@ -132,7 +132,7 @@ def write_index(
     for one, window in windows:
         counts = np.ascontiguousarray(window.counts)
         crcs.append(crc32(counts.data))
-        _add(sums, counts, one.scale)
+        add_window(sums, counts, one.scale)
     stores = sorted({store for store, _ in places})
     numbers = {store: number for number, store in enumerate(stores)}
     index = StoreIndex(
@@ -142,7 +142,7 @@ def write_index(
         stores=np.array(stores, np.str_),
     ).to_bytes()
     write_bytes(path, index)
-    return Written(len(index), sha256_bytes(index), sha256_bytes(index), _by_electrode(sums, recipe))
+    return Written(len(index), sha256_bytes(index), sha256_bytes(index), sums_by_electrode(sums, recipe))
 
 
 def _columns(
@@ -165,7 +165,7 @@ def _columns(
     }
 
 
-def _add(sums: NDArray[np.float64], counts: NDArray[np.int16], scale: NDArray[np.float32]) -> None:
+def add_window(sums: NDArray[np.float64], counts: NDArray[np.int16], scale: NDArray[np.float32]) -> None:
     """Add a window to the number, sum and sum of squares (µV) of each electrode's samples."""
     data = counts.astype(np.float32)
     sums[0] += (scale > 0) * counts.shape[1]
@@ -173,7 +173,8 @@ def _add(sums: NDArray[np.float64], counts: NDArray[np.int16], scale: NDArray[np
     sums[2] += np.vecdot(data, data) * scale.astype(np.float64) ** 2
 
 
-def _by_electrode(sums: NDArray[np.float64], recipe: Recipe) -> dict[str, ChannelSums]:
+def sums_by_electrode(sums: NDArray[np.float64], recipe: Recipe) -> dict[str, ChannelSums]:
+    """Return the sums, 3 × electrodes, by name of those that any window has."""
     return {
         name: ChannelSums(samples=int(num_samples), total=float(total), squares=float(squares))
         for name, num_samples, total, squares in zip(recipe.electrodes, *sums, strict=True)
