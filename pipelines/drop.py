@@ -17,7 +17,7 @@ from pipelines import plan as planning
 from pipelines import rewrite
 from pipelines.adopt_plan import parsed, plan_taken, text_there
 from pipelines.run import fold, folded
-from pipelines.run_marker import mark_run, remove_abandoned
+from pipelines.run_marker import RunMarker, mark_run, remove_abandoned
 
 _NOBODY = "a dropped subject"
 """What stands in a note of the plan where a dropped subject was named."""
@@ -74,22 +74,28 @@ def drop(folder: Path, ids: Collection[str], is_dry: bool, progress: Callable[[i
         if text is None:
             raise MissingError("holds no shard set", path=folder)
         leaving = _leaving(folder, parsed(folder / "plan.json", text), ids)
-        if is_dry or leaving.is_done:
+        if is_dry:
             return leaving
-        with plan_taken(marker, text) as taken:
-            if taken is None:
-                raise LostError("another run changed it meanwhile", path=folder, remedy="run the same command again")
-            # Where this run is killed from here on, the new plan is what is put back.
-            partial = folder / partial_name("plan.json")
-            partial.write_bytes(planning.dump(leaving.plan))
-            sync(partial)
-            partial.replace(taken)
-            sync(folder)
-            _take_out(folder, leaving, progress)
-        if leaving.is_finished:
+        if not leaving.is_done:
+            _put_plan(marker, text, leaving, progress)
+        if not leaving.is_done and leaving.is_finished:
             fold(folder, leaving.plan, leaving.plan.recipe)
     remove_abandoned(folder)
     return leaving
+
+
+def _put_plan(marker: RunMarker, text: bytes, leaving: Leaving, progress: Callable[[int, int], None]) -> None:
+    """Put the plan without the subjects in the place of that of this text, and make the files of the set its own."""
+    folder = marker.folder
+    with plan_taken(marker, text) as taken:
+        if taken is None:
+            raise LostError("another run changed it meanwhile", path=folder, remedy="run the same command again")
+        partial = folder / partial_name("plan.json")
+        partial.write_bytes(planning.dump(leaving.plan))
+        sync(partial)
+        partial.replace(taken)  # from here on it is the new plan that goes back, be this run killed or not
+        sync(folder)
+        _take_out(folder, leaving, progress)
 
 
 def _refuse_merged(folder: Path, ids: Collection[str]) -> None:

@@ -20,6 +20,8 @@ from tests.judges import members, samples
 
 pytestmark = pytest.mark.slow
 
+Copy = Callable[..., Path]
+
 RELEASE = Path(__file__).parents[1] / "data" / "release_0_1_0"
 SMALL = ("--set", "electrodes=C3,CZ,C4", "--set", "sfreq_hz=100", "--set", "band_hz=0.5,40", "--set", "shard_mb=0.02")
 FORMATS = ("webdataset", "zarr", "both")
@@ -40,7 +42,7 @@ def made(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 @pytest.fixture
-def copy(made: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+def copy(made: dict[str, Path], tmp_path: Path) -> Copy:
     """Copy the set of a format into a folder of the test's own."""
     return lambda one="webdataset": shutil.copytree(made[one], tmp_path / "shards" / "tuab")
 
@@ -89,7 +91,7 @@ def assert_nowhere(folder: Path, subject: str) -> None:
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 @pytest.mark.parametrize("one", FORMATS)
 def test_subject_leaves_and_the_others_keep_their_bytes(
-    copy: Callable[[str], Path], raw: Path, one: str, split: str
+    made: dict[str, Path], copy: Copy, one: str, split: str
 ) -> None:
     folder = copy(one)
     subject = subject_of(folder, split)
@@ -111,16 +113,135 @@ def test_subject_leaves_and_the_others_keep_their_bytes(
     assert bool(stores) == (one != "webdataset")
     if one != "zarr":
         for tar in folder.rglob("*.tar"):
-            kept = [content for _, content in members(tar)]
-            assert b"".join(kept) in b"".join(kept) and kept == _without(before[tar.relative_to(folder).as_posix()], subject)
+            assert in_tar(tar) == in_tar(made[one] / tar.relative_to(folder), but=subject)
 
 
-def _without(tar: bytes, subject: str) -> list[bytes]:
-    """Return the members of a tar but for those of a subject, by tarfile."""
-    import io
-    import tarfile
-
-    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-        found = [archive.extractfile(info).read() for info in archive]  # type: ignore[union-attr]
+def in_tar(tar: Path, but: str = "") -> list[tuple[str, bytes]]:
+    """Return the members of a tar in order, but for those of a subject, by tarfile."""
+    found = [(info.name, content) for info, content in members(tar)]
     pairs = zip(found[::2], found[1::2], strict=True)
-    return [part for pair in pairs if json.loads(pair[1])["subject"] != subject for part in pair]
+    return [part for pair in pairs if json.loads(pair[1][1])["subject"] != but for part in pair]
+
+
+@pytest.mark.parametrize("one", FORMATS)
+def test_set_says_what_one_made_without_the_subject_says(copy: Copy, raw: Path, tmp_path: Path, one: str) -> None:
+    folder = copy(one)
+    subject = subject_of(folder, "train")
+    drop(folder, "--subject", subject)
+    anew = preprocess("tuab", without(raw, tmp_path / "raw", subject), tmp_path / "anew", *SMALL, "--format", one)
+    mine, theirs = manifest(folder), manifest(anew)
+    for split, entry in theirs["splits"].items():
+        for field in ("subjects", "recordings", "samples", "hours", "labels"):
+            assert mine["splits"][split][field] == entry[field], field
+    for electrode, figures in theirs["signal"].items():
+        assert mine["signal"][electrode] == pytest.approx(figures, abs=1e-3)
+    assert [{**store, "sha256": ""} for store in mine["stores"]] == [
+        {**store, "sha256": ""} for store in theirs["stores"]
+    ]
+    for field in ("recordings", "outcomes", "choices", "electrodes", "format"):
+        assert mine[field] == theirs[field], field
+    assert recordings(folder) == recordings(anew)
+    assert windows(folder) == windows(anew)
+    for receipt in receipts(folder):
+        assert receipt["samples"] == sum(row["windows"] for row in receipt["recordings"])
+
+
+def without(raw: Path, copy: Path, subject: str) -> Path:
+    """Copy a raw tree without the recordings of a subject."""
+    return shutil.copytree(raw, copy, ignore=lambda _, names: [one for one in names if subject[4:] in one])
+
+
+def test_same_command_finds_the_set_done(copy: Copy, raw: Path, tmp_path: Path) -> None:
+    folder = copy()
+    subject = subject_of(folder, "train")
+    drop(folder, "--subject", subject)
+    before = contents(folder)
+    command = ("preprocess", "tuab", "--workers", 1, "--out", folder.parent, *SMALL, "--src")
+    fewer = dare(*command, without(raw, tmp_path / "fewer", subject))
+    assert (fewer.status, "left alone" in fewer.out) == (0, False)
+    for more in ((), ("--append",), ("--retry-failed",), ("--overwrite",)):
+        answer = dare(*command, raw, *more)
+        assert answer.status == 0, answer.err
+        assert "dropped: 1 subjects who withdrew consent" in answer.out
+        assert f"1 recordings below {raw} are of subjects who withdrew consent: left alone" in answer.out
+        assert contents(folder) == before
+    assert "consent was withdrawn before" in drop(folder, "--subject", subject.partition(":")[2])
+    assert contents(folder) == before
+    unusable(
+        dare(*command, raw, "--subjects", subject.partition(":")[2]), "every recording is of a subject who withdrew"
+    )
+
+
+def test_what_is_appended_later_does_not_bring_the_subject_back(copy: Copy, raw: Path, tmp_path: Path) -> None:
+    folder = copy()
+    subject = subject_of(folder, "train")
+    drop(folder, "--subject", subject)
+    kept = {name: content for name, content in contents(folder).items() if "/" in name}
+    grown = shutil.copytree(raw, tmp_path / "grown")
+    for path in list(grown.rglob("*_t000.edf")):
+        if path.name[:8] == subject[4:]:
+            shutil.copy(path, path.with_name(path.name.replace("_s001_", "_s002_")))
+    command = ("preprocess", "tuab", "--workers", 1, "--out", folder.parent, *SMALL, "--src", grown, "--append")
+    answer = dare(*command)
+    assert answer.status == 0, answer.err
+    assert f"2 recordings below {grown} are of subjects who withdrew consent: left alone" in answer.out
+    assert {name: content for name, content in contents(folder).items() if "/" in name} == kept
+    other = next(path for path in sorted(grown.rglob("*_t000.edf")) if path.name[:8] != subject[4:])
+    shutil.copy(other, other.with_name(other.name.replace("_s001_", "_s002_")))
+    assert dare(*command).status == 0
+    assert kept.items() < contents(folder).items()
+    assert_whole(folder)
+    assert_nowhere(folder, subject)
+
+
+def test_overwrite_keeps_the_subject_out(copy: Copy, raw: Path) -> None:
+    folder = copy()
+    subject = subject_of(folder, "train")
+    drop(folder, "--subject", subject)
+    more = ("--set", "window_s=4", "--set", "stride_s=4", "--overwrite")
+    preprocess("tuab", raw, folder.parent, *SMALL, *more)
+    assert_whole(folder)
+    assert_nowhere(folder, subject)
+
+
+class Killed(BaseException):
+    """What ends a run from outside."""
+
+
+@pytest.mark.parametrize("one", FORMATS)
+def test_killed_at_any_change_of_the_folder_the_same_command_ends_it(
+    copy: Copy, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch, one: str
+) -> None:
+    """Let a number of files be renamed or removed, and none after that, as by a process that is no more."""
+    folder = copy(one)
+    subject = subject_of(folder, "train")
+    drop(folder, "--subject", subject)
+    whole = contents(folder)
+    changes = {name: getattr(os, name) for name in ("replace", "rename", "unlink", "rmdir")}
+    ended = 0
+    for allowed in itertools.count():
+        shutil.rmtree(folder)
+        shutil.copytree(made[one], folder)
+        left = itertools.count(allowed, -1)
+
+        def dying(change: Callable[..., None], left: Any) -> Callable[..., None]:
+            def act(*arguments: Any, **options: Any) -> None:
+                if next(left) <= 0:
+                    raise Killed
+                change(*arguments, **options)
+
+            return act
+
+        with monkeypatch.context() as patch:
+            for name, change in changes.items():
+                patch.setattr(os, name, dying(change, left))
+            try:
+                dare("drop", folder, "--subject", subject)
+            except BaseException:
+                ended += 1
+            else:
+                break
+        drop(folder, "--subject", subject)
+        assert contents(folder) == whole
+        assert_whole(folder)
+    assert ended > 10
