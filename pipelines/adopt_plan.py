@@ -82,7 +82,7 @@ def recipe_there(folder: Path) -> Recipe | None:
     Raises DareError where its plan is damaged.
     """
     text = _read(folder / "plan.json") if folder.is_dir() else None
-    return _parsed(folder / "plan.json", text).recipe if text else None
+    return parsed(folder / "plan.json", text).recipe if text else None
 
 
 def _wanted(tree: Tree, recipe: Recipe, source: Source, options: SetOptions) -> Plan:
