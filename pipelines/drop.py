@@ -11,7 +11,7 @@ from pathlib import Path
 from manifests.atomic_io import canonical_json, partial_name, sha256_bytes, sync
 from manifests.errors import LostError, MissingError, RefusedError, UsageError
 from manifests.manifest import SPLITS, Merged, Receipt, load, load_receipt, load_set
-from manifests.plan import Plan, PlannedShard, withdrawal
+from manifests.plan import Plan, PlannedRecording, PlannedShard, withdrawal
 from manifests.store import path_of
 from pipelines import plan as planning
 from pipelines import rewrite
@@ -20,7 +20,7 @@ from pipelines.run import fold, folded
 from pipelines.run_marker import RunMarker, mark_run, remove_abandoned
 
 _NOBODY = "a dropped subject"
-"""What stands in a note of the plan where a dropped subject was named."""
+"""What stands in a note of the plan where a dropped subject, or a recording of one, was named."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def _refuse_merged(folder: Path, ids: Collection[str]) -> None:
     if not (folder / "manifest.json").exists() or not isinstance(merged := load(folder), Merged):
         return
     places = [folder / source.path for source in merged.sources]
-    holding = [str(place) for place in places if _holds(place, ids)]
+    holding = ", ".join(str(place) for place in places if _holds(place, ids)) or "none"
     raise RefusedError(
-        f"is merged of other sets and holds no window itself; these hold {', '.join(ids)}: {', '.join(holding) or '-'}",
+        f"is merged of other sets and holds no window itself; these hold {', '.join(ids)}: {holding}",
         path=folder,
         remedy="drop from each of them, then merge again",
     )
@@ -180,17 +180,27 @@ def _without(plan: Plan, subjects: Collection[str]) -> Plan:
     if withdrawn == plan.withdrawn:
         return plan
     of = {one.path: one.raw.subject for one in plan.recordings if one.raw.subject in subjects}
-    recordings = [one for one in plan.recordings if one.path not in of]
-    if not recordings:
-        raise RefusedError("nobody else is in the set", path=f"--subject {next(iter(subjects))}", remedy="remove it")
-    named = re.compile("|".join(rf"(?<![\w-]){re.escape(subject)}(?![\w-])" for subject in subjects))
+    named = re.compile(rf"(?<![\w/.-])({'|'.join(map(re.escape, [*subjects, *of]))})(?![\w/-])")
     update = {
-        "recordings": recordings,
+        "recordings": [_not_naming(one, named) for one in plan.recordings if one.path not in of],
         "shards": {name: _shard_without(shard, of) for name, shard in plan.shards.items()},
         "notes": [named.sub(_NOBODY, note) for note in plan.notes],
         "withdrawn": withdrawn,
     }
     return plan.model_copy(update=update)
+
+
+def _not_naming(one: PlannedRecording, named: re.Pattern[str]) -> PlannedRecording:
+    """Return a recording whose notes do not name what a pattern finds, as one whose bytes are those of another may."""
+    notes = [
+        note.model_copy(
+            update={"says": named.sub(_NOBODY, note.says), "names": tuple(named.sub(_NOBODY, n) for n in note.names)}
+        )
+        for note in one.scanned.notes
+    ]
+    if notes == list(one.scanned.notes):
+        return one
+    return one.model_copy(update={"scanned": one.scanned.model_copy(update={"notes": tuple(notes)})})
 
 
 def _shard_without(shard: PlannedShard, of: dict[str, str]) -> PlannedShard:

@@ -208,40 +208,44 @@ class Killed(BaseException):
     """What ends a run from outside."""
 
 
+def killed_after(allowed: int, monkeypatch: pytest.MonkeyPatch, *command: object) -> bool:
+    """Run a command that may rename and remove so many files, and none after that; return whether that ended it."""
+    left = itertools.count(allowed, -1)
+
+    def dying(change: Callable[..., None]) -> Callable[..., None]:
+        def act(*arguments: Any, **options: Any) -> None:
+            if next(left) <= 0:
+                raise Killed
+            change(*arguments, **options)
+
+        return act
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "rename", "unlink", "rmdir"):
+            patch.setattr(os, name, dying(getattr(os, name)))
+        try:
+            dare(*command)
+        except BaseException:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("one", FORMATS)
 def test_killed_at_any_change_of_the_folder_the_same_command_ends_it(
     copy: Copy, made: dict[str, Path], raw: Path, monkeypatch: pytest.MonkeyPatch, one: str
 ) -> None:
-    """Let a number of files be renamed or removed, and none after that, as by a process that is no more."""
     command = ("preprocess", "tuab", "--workers", 1, "--src", raw, *SMALL, "--format", one, "--out")
     folder = copy(one)
     subject = subject_of(folder, "train")
     drop(folder, "--subject", subject)
     whole = contents(folder)
-    changes = {name: getattr(os, name) for name in ("replace", "rename", "unlink", "rmdir")}
     ended, refused = 0, 0
     for allowed in itertools.count():
         shutil.rmtree(folder)
         shutil.copytree(made[one], folder)
-        left = itertools.count(allowed, -1)
-
-        def dying(change: Callable[..., None], left: Any) -> Callable[..., None]:
-            def act(*arguments: Any, **options: Any) -> None:
-                if next(left) <= 0:
-                    raise Killed
-                change(*arguments, **options)
-
-            return act
-
-        with monkeypatch.context() as patch:
-            for name, change in changes.items():
-                patch.setattr(os, name, dying(change, left))
-            try:
-                dare("drop", folder, "--subject", subject)
-            except BaseException:
-                ended += 1
-            else:
-                break
+        if not killed_after(allowed, monkeypatch, "drop", folder, "--subject", subject):
+            break
+        ended += 1
         if one == "both" and (between := dare(*command, folder.parent)).status:
             assert "still holds a subject who is being dropped; run the same dare drop again" in between.complaint
             refused += 1
@@ -250,6 +254,30 @@ def test_killed_at_any_change_of_the_folder_the_same_command_ends_it(
     assert_whole(folder)
     assert ended > 10
     assert (refused > 5) == (one == "both")
+
+
+def test_another_subject_may_be_dropped_where_the_first_dropping_was_killed(
+    copy: Copy, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copy()
+    shared = next(one for one in receipts(folder) if len({row["subject"] for row in one["recordings"]}) > 1)
+    one, other, *_ = sorted({row["subject"] for row in shared["recordings"]})
+    for subject in (one, other):
+        drop(folder, "--subject", subject)
+    both = contents(folder)
+    for allowed in range(3, 40, 3):
+        shutil.rmtree(folder)
+        shutil.copytree(made["webdataset"], folder)
+        drop_began = killed_after(allowed, monkeypatch, "drop", folder, "--subject", one)
+        for subject in (other, one):
+            drop(folder, "--subject", subject)
+        assert_whole(folder)
+        assert tars(folder) == {name: content for name, content in both.items() if name.endswith(".tar")}
+    assert not drop_began
+
+
+def tars(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents(folder).items() if name.endswith(".tar")}
 
 
 @pytest.mark.parametrize("one", FORMATS)
@@ -320,6 +348,19 @@ def test_last_subject_is_not_dropped_but_the_folder_named(copy: Copy) -> None:
     words = [word for subject in everybody for word in ("--subject", subject)]
     unusable(dare("drop", folder, *words), "remove")
     assert contents(folder) == before
+
+
+def test_raw_file_that_changed_before_is_still_noticed(raw: Path, tmp_path: Path) -> None:
+    src = shutil.copytree(raw, tmp_path / "raw")
+    folder = preprocess("tuab", src, tmp_path, *SMALL)
+    shared = next(one for one in receipts(folder) if len({row["subject"] for row in one["recordings"]}) > 1)
+    first, *_, last = shared["recordings"]
+    with (src / last["path"]).open("r+b") as stream:
+        stream.seek(last["bytes"] // 2)  # between its ends, of which the plan knows
+        stream.write(b"other")
+    drop(folder, "--subject", first["subject"])
+    answer = dare("preprocess", "tuab", "--workers", 1, "--src", src, "--out", tmp_path, *SMALL)
+    unusable(answer, src / last["path"], "has changed since")
 
 
 @pytest.mark.parametrize(("one", "damaged"), [("webdataset", ".tar"), ("both", ".idx.npz"), ("zarr", "/c/0/0")])
@@ -419,6 +460,23 @@ def test_encoders_trained_on_the_subject_are_named(copy: Copy, tmp_path: Path, m
     unusable(dare("drop", folder, "--subject", subject, "--runs", tmp_path / "none"), "--runs", "no such folder")
 
 
+def test_notes_do_not_name_the_subject_any_more(raw: Path, tmp_path: Path) -> None:
+    folder = preprocess("tuab", raw, tmp_path, *SMALL, "--set", "valid_share=0.0001", "--format", "both")
+    plan = json.loads((folder / "plan.json").read_text())
+    (subject,) = manifest(folder)["splits"]["valid"]["subjects"]
+    assert plan["notes"] == [f"the hash left valid empty: it took {subject}, the smallest"]
+    mine = next(one["scanned"]["raw"]["path"] for one in plan["recordings"] if one["split"] == "valid")
+    # As a version may write that finds two recordings of the same bytes.
+    same = {"kind": "same", "says": "same bytes as {names}", "figures": {}, "names": [mine]}
+    other = next(one for one in plan["recordings"] if one["split"] == "train")
+    other["scanned"]["notes"] = [same, same | {"says": f"same bytes as {mine}", "names": []}]
+    (folder / "plan.json").write_text(json.dumps(plan))
+    drop(folder, "--subject", subject)
+    assert_nowhere(folder, subject)
+    assert manifest(folder)["notes"][0] == "the hash left valid empty: it took a dropped subject, the smallest"
+    assert_whole(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "person"), [("tuab", "tuh:aaaaaaaq"), ("tuab-pretrain", "aaaaaaar"), ("unfinished/tuab", "aaaaaaaq")]
 )
@@ -433,5 +491,13 @@ def test_set_of_the_first_release_is_dropped_from(
     if name == "tuab-pretrain":
         assert "  shards/merged: is merged of it; merge again\n" in told
         assert f"  shards/tuab: holds {subject} too; drop it there as well\n" in told
+        before = contents(folder)
+        people = ("--subjects", "aaaaaaaq,aaaaaaar,aaaaaaas")
+        words = ("preprocess", "tuab", "--src", "raw/tuab", "--out", "shards", "--workers", 1, "--for", "pretrain")
+        assert "1 recordings below raw/tuab are of subjects who withdrew consent" in dare(*words, *people).out
+        assert contents(folder) == before
+        assert dare(*words, "--append").status == 0
+        assert before.keys() < contents(folder).keys()
+        assert_nowhere(folder, subject)
     if name != "unfinished/tuab":
         assert_whole(folder)
