@@ -86,8 +86,15 @@ class PlannedRecording(Part):
         """Its path below --src."""
         return self.scanned.raw.path
 
+    def has_other_files(self, now: "PlannedRecording") -> bool:
+        """Return whether the recording's files, or what its tree says of it, have changed between two plans of it."""
+        scanned = any(getattr(self.scanned, name) != getattr(now.scanned, name) for name in _OF_FILES)
+        return scanned or any(
+            getattr(self.raw, name) != getattr(now.raw, name) for name in self.raw.model_fields_set - _NOT_COMPARED
+        )
+
     def differs(self, now: "PlannedRecording") -> bool:
-        """Return whether the recording has changed between two plans of it.
+        """Return whether two plans say other things of the recording, if by the same code then because it has changed.
 
         What depends on the other recordings of the tree is not compared, nor are fields that the older code lacked.
         """
@@ -104,6 +111,8 @@ class PlannedRecording(Part):
 BY_OTHERS = frozenset({"same bytes", "same run", "subject of the test"})
 """Kinds of notes on recordings that are left out because of other recordings of the tree."""
 
+
+_OF_FILES = ("bytes", "fingerprint", "label_sha256")
 
 _NOT_COMPARED = {"raw", "scanned", "skip", "lacks", "notes", "slug", "split", "max_windows"}
 """Fields that are not compared: parts with fields of their own, fields that are never written, notes, which each

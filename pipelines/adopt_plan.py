@@ -240,7 +240,7 @@ def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, source: Source, op
         raise RefusedError(f"cannot be appended to: made with another {other}", path=folder, remedy=remedy)
     now = {one.path: one for one in wanted.recordings}
     gone = [one.path for one in old.recordings if one.path not in now and not source.holds(one.path)]
-    others = {one.path for one in old.recordings if one.path in now and one.differs(now[one.path])}
+    others, read_otherwise = _changed(old, wanted)
     mended = {one.path for one in old.recordings if one.scanned.outcome and one.path in others}
     changed = [one.path for one in old.recordings if not one.scanned.outcome and one.path in others]
     for paths, what in ((gone, "vanished"), (changed, "changed")):
@@ -257,7 +257,27 @@ def _grown(folder: Path, old: Plan, wanted: Plan, tree: Tree, source: Source, op
         raise RefusedError(f"cannot be appended to: {_some(unbalanced)} {of}", path=folder, remedy=remedy)
     if not now.keys() - known:
         return old
-    return planning.make(tree, wanted.recipe, options, old.model_copy(update={"recordings": kept}))
+    kept_plan = old.model_copy(update={"recordings": kept, "notes": [*old.notes, *_read_otherwise(read_otherwise)]})
+    return planning.make(tree, wanted.recipe, options, kept_plan)
+
+
+def _changed(old: Plan, new: Plan) -> tuple[set[str], set[str]]:
+    """Return the recordings of two plans that have changed, and those that today's code alone sees otherwise.
+
+    What shards of older code hold stays as that code read it, so of theirs only the files are compared.
+    """
+    now = {one.path: one for one in new.recordings}
+    older = {path for shard in old.shards.values() if shard.code_version != CODE_VERSION for path, _ in shard.pieces}
+    differing = [one for one in old.recordings if one.path in now and one.differs(now[one.path])]
+    changed = {one.path for one in differing if one.path not in older or one.has_other_files(now[one.path])}
+    return changed, {one.path for one in differing} - changed
+
+
+def _read_otherwise(paths: set[str]) -> list[str]:
+    """Return a note on recordings of older shards that this code would read otherwise."""
+    if not paths:
+        return []
+    return [f"{_some(sorted(paths))} of older shards are read otherwise today; --overwrite makes them so"]
 
 
 def _difference(old: Plan, new: Plan) -> str:
@@ -266,7 +286,7 @@ def _difference(old: Plan, new: Plan) -> str:
         return other
     before = {one.path: one for one in old.recordings}
     after = {one.path: one for one in new.recordings}
-    changed = [path for path in after if path in before and before[path].differs(after[path])]
+    changed = sorted(_changed(old, new)[0])
     more, fewer = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
     said = [(more, "new"), (fewer, "gone"), (changed, "changed")]
     return ", ".join(f"{_some(paths)} {what}" for paths, what in said if paths)

@@ -1,5 +1,6 @@
 """A set that grows: new recordings become new shards, the old ones stay byte for byte what they were."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -173,6 +174,32 @@ def test_recording_that_vanished_or_changed_is_named(
     with pytest.raises(DareError, match=f"cannot be appended to: 1 recordings .*{victim.name}.* {harm} since"):
         grown(paths[6:8])
     assert contents(tmp_path / "out") == before
+
+
+def test_shards_of_older_code_stay_as_it_read_them(
+    raw: Path, tmp_path: Path, grown: Callable[..., dict[str, Any]]
+) -> None:
+    first, *others = paths_of(raw)
+    grown([first, *others[:4]], append=False)
+    folder = tmp_path / "out"
+    stored = json.loads((folder / "plan.json").read_text())
+    for shard in stored["shards"].values():
+        shard["code_version"] -= 1
+    read_otherwise = stored["recordings"][0]["scanned"]
+    read_otherwise["channel_map"].pop("CZ")
+    (folder / "plan.json").write_text(json.dumps(stored))
+    before = {name: content for name, content in contents(folder).items() if "/" in name}
+    grown([], append=False)
+    assert before.items() <= contents(folder).items(), "the same command finds it done"
+    grown(others[4:6])
+    assert before.items() < contents(folder).items()
+    path = read_otherwise["raw"]["path"]
+    note = f"1 recordings ({path}) of older shards are read otherwise today; --overwrite makes them so"
+    assert note in manifest(folder)["notes"]
+    with (tmp_path / "raw" / path).open("r+b") as file:
+        file.write(b"1")
+    with pytest.raises(DareError, match="changed"):
+        grown(others[6:7])
 
 
 def test_other_recipe_cannot_be_appended(raw: Path, grown: Callable[..., dict[str, Any]]) -> None:
