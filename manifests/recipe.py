@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 FACTS = frozenset({"licence", "citation", "probe_electrodes", "unlinkable"})
 """Fields that tell of the corpus and change no shard, so that they may be put right without making a set anew."""
 
-_FOR_SETS_MADE_ANEW = frozenset({"events"})
+_FOR_SETS_MADE_ANEW = frozenset({"events", "split", "split_by"})
 """Fields whose default may change: a set whose recipe lacks one keeps what that means, unless it is stated."""
 
 _NETWORK_WINDOWS: Fields = {
@@ -122,6 +122,7 @@ class Recipe(Record):
     valid_share: Share = 0.1
     split_seed: int = 0
     protocol: EvaluationProtocol = "kfold"
+    split: Literal["hash", "rank"] = added("hash", absent="hash")
     split_by: Literal["subject", "session"] = added("subject", absent=_split_by)
     quantum_uv: Positive = 2.0**-5
     shard_mb: Positive = 256.0
@@ -145,7 +146,7 @@ class Recipe(Record):
         facts = {name: shipped[name] for name in FACTS & shipped.keys()}
         following = {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)}
         if fields.get("layout"):
-            following["events"] = "deduplicated"
+            following |= {"events": "deduplicated", "split": "rank"}
         return facts | following | _with_options(fields)
 
     @model_validator(mode="before")

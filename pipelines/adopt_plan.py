@@ -297,8 +297,7 @@ def _otherwise(old: Plan, new: Plan) -> str:
     if old.format != new.format:
         return f"format {old.format}, now {new.format}"
     theirs, ours = old.recipe, new.recipe
-    is_tested = any(one.raw.test for plan in (old, new) for one in plan.recordings)
-    fields = [name for name in theirs.differences(ours) if is_tested or name != "split_by"]
+    fields = theirs.differences(ours)
     changes = ", ".join(
         f"{name} {_listed(getattr(theirs, name))}, now {_listed(getattr(ours, name))}" for name in fields
     )

@@ -173,7 +173,10 @@ def _splits(
     """Return the split of each recording by path, and notes; ``sides`` are those of subjects that have one."""
     subjects = {one.raw.subject for one in recordings if not one.raw.test and not one.outcome}
     hashes = {subject: keyed.share(subject, recipe.split_seed) for subject in sorted(subjects - sides.keys())}
-    valid = {subject for subject, share in hashes.items() if share < recipe.valid_share}
+    if recipe.split == "rank":
+        valid = _of_rank(hashes, sides, recipe.valid_share)
+    else:
+        valid = {subject for subject, share in hashes.items() if share < recipe.valid_share}
     notes = []
     if recipe.valid_share and hashes and len(hashes | sides) > 1 and not valid and "valid" not in sides.values():
         valid = {min(hashes, key=lambda subject: hashes[subject])}
@@ -189,6 +192,17 @@ def _splits(
         return sides.get(one.raw.subject, "valid" if one.raw.subject in valid else "train")
 
     return {one.path: split(one) for one in recordings}, notes
+
+
+def _of_rank(hashes: dict[str, float], sides: dict[str, Split], share: float) -> set[str]:
+    """Return the subjects with the smallest hashes, as many as bring valid nearest to its share of all subjects.
+
+    It is one at least where there are two subjects or more, and never all of them.
+    """
+    total = len(hashes) + len(sides)
+    wanted = min(max(1, round(share * total)), total - 1) if share else 0
+    missing = max(0, wanted - sum(side == "valid" for side in sides.values()))
+    return set(sorted(hashes, key=lambda subject: hashes[subject])[:missing])
 
 
 def _balance(recordings: list[ScannedRecording], recipe: Recipe) -> tuple[dict[str, int], list[str]]:

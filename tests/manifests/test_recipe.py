@@ -52,6 +52,7 @@ CHANGES = {
     "valid_share": 0.3,
     "split_seed": 1,
     "protocol": "loso",
+    "split": "rank",
     "split_by": "session",
     "quantum_uv": 0.125,
     "shard_mb": 1,

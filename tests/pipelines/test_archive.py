@@ -322,7 +322,8 @@ OTHER_VALUES = {
     "band_hz": (1.0, 30.0), "notch_hz": 50.0, "quantum_uv": 0.125, "namespace": "other", "corpus": "tuev",
     "purpose": "pretrain", "classes": (), "window_s": 4.0, "stride_s": 2.0, "offset_s": 1.0, "edges": "pad",
     "events": "merged", "reject_uv": 90.0, "balance": True, "valid_share": 0.5, "split_seed": 3,
-    "protocol": "loso", "split_by": "session", "shard_mb": 1.0, "options": {"runs": [4]}, "layout": None,
+    "protocol": "loso", "split": "rank", "split_by": "session", "shard_mb": 1.0, "options": {"runs": [4]},
+    "layout": None,
 }  # fmt: skip
 
 

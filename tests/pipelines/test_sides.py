@@ -162,6 +162,24 @@ def test_a_set_does_not_grow_across_its_sides(tmp_path: Path) -> None:
     assert manifest(out)["recordings"]["ok"] == 3
 
 
+@pytest.mark.parametrize(("count", "share", "wanted"), [(4, 0.3, 1), (10, 0.3, 3), (3, 0.1, 1), (2, 0.9, 1), (5, 0, 0)])
+def test_few_subjects_are_dealt_as_asked(tmp_path: Path, count: int, share: float, wanted: int) -> None:
+    people(tmp_path / "raw", count)
+    out = made(tmp_path, recipe(tmp_path, "{subject}.edf"), "--set", f"valid_share={share}")
+    splits = manifest(out)["splits"]
+    assert (len(splits["valid"]["subjects"]), len(splits["train"]["subjects"])) == (wanted, count - wanted)
+
+
+def test_a_set_that_grows_keeps_its_subjects_and_its_share(tmp_path: Path) -> None:
+    people(tmp_path / "raw", 4)
+    file = recipe(tmp_path, "{subject}.edf")
+    before = {split: entry["subjects"] for split, entry in manifest(made(tmp_path, file))["splits"].items()}
+    people(tmp_path / "raw", 10)
+    after = manifest(made(tmp_path, file, "--append"))["splits"]
+    assert all(set(subjects) <= set(after[split]["subjects"]) for split, subjects in before.items())
+    assert len(after["valid"]["subjects"]) == 3
+
+
 def test_a_part_that_failures_emptied_is_told(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     tables = {}
