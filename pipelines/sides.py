@@ -23,10 +23,10 @@ _PREFERRED = (".edf", ".vhdr", ".set", ".bdf")
 def apart(tree: Tree, recipe: Recipe, src: Path | None) -> Tree:
     """Return the tree without what would put a signal or a subject on two sides: skipped, and after which one.
 
-    Of recordings that are equal in every byte the official test's stays, else the one with the shortest path; those of
-    unequal size or ends are not read. Of one run in several formats, in corpora of one's own, one stays. Where the
-    official split is by subject, the other recordings of a subject of the test part are left out. ``src`` is None where
-    there are no raw files to compare.
+    Of recordings that are equal in every byte, their file of labels too, the official test's stays, else the one with
+    the shortest path; those of unequal size or ends are not read. Of one run in several formats, in corpora of one's
+    own, one stays. Where the official split is by subject, the other recordings of a subject of the test part are left
+    out. ``src`` is None where there are no raw files to compare.
     """
     recordings = tree.recordings
     if src is not None:
@@ -63,8 +63,9 @@ def apart_from_old(
     return found
 
 
-def _content(one: ScannedRecording) -> tuple[int, str]:
-    return one.bytes, one.fingerprint
+def _content(one: ScannedRecording) -> tuple[int, str, str]:
+    """Return what equal recordings have in common; labels of their own make two of one signal, which the fold tells."""
+    return one.bytes, one.fingerprint, one.label_sha256
 
 
 def _by_preference(one: ScannedRecording) -> tuple[bool, int, str]:

@@ -137,6 +137,20 @@ def test_flat_windows_are_nobodys(tmp_path: Path) -> None:
     assert notes(out, "share a signal") == []
 
 
+def test_one_signal_with_other_labels_is_kept_and_told(tmp_path: Path) -> None:
+    for number, onset_s in enumerate((2.0, 3.0, 4.0)):
+        path = tmp_path / "raw" / f"sub-0{number}" / "eeg" / f"sub-0{number}_task-x_eeg.edf"
+        person(path, seed=1)
+        rows = "".join(f"{onset_s + 12 * n}\t8\t{what}\n" for n, what in enumerate(("loud", "soft", "loud")))
+        path.with_name(f"sub-0{number}_task-x_events.tsv").write_text(f"onset\tduration\ttrial_type\n{rows}")
+    file = tmp_path / "mine.toml"
+    layout = '[layout]\nbids = true\nlabels = "events"\nspans = true\n'
+    file.write_text(f'{SHORTEST}classes = ["loud", "soft"]\nwindow_s = 1\n{layout}')
+    out = preprocess("mine", tmp_path / "raw", tmp_path, "--recipe", file)
+    assert left_out(out) == {}
+    assert notes(out, "share a signal")
+
+
 # --- sides ------------------------------------------------------------------------------------------------------------
 
 
