@@ -19,9 +19,6 @@ VOCABULARY: tuple[str, ...] = tuple(
 PRETRAIN_58: tuple[str, ...] = tuple(name for name in VOCABULARY if name not in {"AF7", "AF8", "PO5", "PO6"})
 """The 58 electrodes of the published pretraining, in the order of its tensors."""
 
-TEN_TWENTY_19: tuple[str, ...] = tuple("FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2".split())
-"""The 19 scalp electrodes of the international 10-20 system (Jasper 1958), front to back."""
-
 ALIASES: dict[str, str] = {
     "T3": "T7",
     "T4": "T8",

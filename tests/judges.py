@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from manifests.electrodes import canonical
 
+TEN_TWENTY_19: tuple[str, ...] = tuple("FP1 FP2 F7 F3 FZ F4 F8 T7 C3 CZ C4 T8 P7 P3 PZ P4 P8 O1 O2".split())
+"""The electrodes of the 10-20 system."""
+
 
 class Sample(NamedTuple):
     """A window as its two members in the tar tell of it."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dare_eeg.encoders.weights import (
     OURS,
+    WAY_OUT,
     Coverage,
     cover,
     metadata_of,
@@ -34,7 +35,7 @@ def read_network(path: Path, size: Size | None = None) -> tuple[dict[str, Tensor
     Raises DamagedError, in one line that lists the tensors that differ, for a file that is not exactly a network, of
     that size where one is given.
     """
-    stored = read_torch(path)
+    stored = read_torch(path, WAY_OUT)
     if not isinstance(stored.get("state_dict"), dict):
         remedy = "give a published Lightning .ckpt that is whole"
         raise DamagedError("a checkpoint without 'state_dict'", path=path, remedy=remedy)
@@ -50,7 +51,7 @@ def read_classifier(path: Path) -> tuple[Adapter, Encoder, FinetuneHead, Coverag
 
     Electrodes go by number, since the file names none. Raises DamagedError as `read_network` does.
     """
-    stored = read_torch(path)
+    stored = read_torch(path, WAY_OUT)
     model = stored.get("model")
     if not isinstance(model, dict) or "classifier.layer2.weight" not in model:
         remedy = "give a published fine-tuned .pth"

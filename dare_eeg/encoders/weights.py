@@ -13,7 +13,6 @@ from torch import Tensor
 
 from dare_eeg.network.constants import PATCH, SFREQ
 from dare_eeg.network.model import Encoder, Size, infer_size
-from dare_eeg.running.torch_file import WAY_OUT as _WAY_OUT
 from dare_eeg.running.torch_file import read_torch
 from manifests import records
 from manifests.atomic_io import write_bytes
@@ -26,6 +25,10 @@ ENCODER_FILE = "encoder.safetensors"
 
 OURS = "dare_eeg"
 """Where a Lightning checkpoint that we wrote keeps what the encoder was trained on."""
+
+
+WAY_OUT = "give a run, an encoder.safetensors or a published .ckpt or .pth that is whole"
+"""What to do about a file that is no encoder."""
 
 
 class Provenance(Record):
@@ -117,9 +120,9 @@ def read_weights(path: Path) -> Weights:
     """
     file = file_of(path)
     if not file.exists():
-        raise MissingError("not found", path=file, remedy=_WAY_OUT)
+        raise MissingError("not found", path=file, remedy=WAY_OUT)
     if file.stat().st_size == 0:
-        raise DamagedError("zero bytes", path=file, remedy=_WAY_OUT)
+        raise DamagedError("zero bytes", path=file, remedy=WAY_OUT)
     weights = _read_safetensors(file) if file.suffix == ".safetensors" else _read_published(file)
     size = weights[1].size
     with torch.device("meta"):
@@ -135,29 +138,30 @@ def _read_safetensors(file: Path) -> Weights:
             metadata = stored.metadata() or {}
     except (SafetensorError, OSError) as problem:
         reason = f"not a whole safetensors file ({_line(problem)})"
-        raise DamagedError(reason, path=file, remedy=_WAY_OUT) from problem
+        raise DamagedError(reason, path=file, remedy=WAY_OUT) from problem
     return state, _provenance(file, metadata), ()
 
 
 def _provenance(file: Path, stored: object) -> Provenance:
     """Return the provenance of what `metadata_of` returned; DamagedError where it is none."""
     if not isinstance(stored, Mapping) or "electrodes" not in stored:
-        raise DamagedError("no metadata of an encoder of ours", path=file, remedy=_WAY_OUT)
+        raise DamagedError("no metadata of an encoder of ours", path=file, remedy=WAY_OUT)
     try:
         fields = {name: json.loads(value) for name, value in stored.items()}
     except (TypeError, ValueError) as problem:
         reason = f"no metadata of an encoder of ours ({_line(problem)})"
-        raise DamagedError(reason, path=file, remedy=_WAY_OUT) from problem
-    return records.read(Provenance, fields, file, _WAY_OUT)
+        raise DamagedError(reason, path=file, remedy=WAY_OUT) from problem
+    return records.read(Provenance, fields, file, WAY_OUT)
 
 
 def _read_published(file: Path) -> Weights:
-    stored = read_torch(file)
+    remedy = "give py:FILE.py:FUNCTION to name a function" if file.suffix == ".py" else WAY_OUT
+    stored = read_torch(file, remedy)
     if isinstance(stored.get("state_dict"), dict):
         return _pretrained(file, stored)
     if isinstance(stored.get("model"), dict):
         return _finetuned(file, stored["model"])
-    raise DamagedError("a checkpoint with neither 'state_dict' nor 'model'", path=file, remedy=_WAY_OUT)
+    raise DamagedError("a checkpoint with neither 'state_dict' nor 'model'", path=file, remedy=WAY_OUT)
 
 
 def _pretrained(file: Path, stored: dict[str, Any]) -> Weights:
@@ -183,11 +187,11 @@ def _finetuned(file: Path, model: dict[str, Tensor]) -> Weights:
 def _part(file: Path, state_dict: dict[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return the tensors below a prefix, and notes on those left aside."""
     if odd := [str(name) for name, value in state_dict.items() if not isinstance(value, Tensor)]:
-        raise DamagedError(f"not tensors: {_some(odd)}", path=file, remedy=_WAY_OUT)
+        raise DamagedError(f"not tensors: {_some(odd)}", path=file, remedy=WAY_OUT)
     coverage = cover(state_dict, tuple(name for name in state_dict if name.startswith(prefix)))
     if not coverage.used:
         others = dict.fromkeys(name.split(".")[0] for name in state_dict)
-        raise DamagedError(f"no {prefix}* tensors, only {_some(others) or 'none'}", path=file, remedy=_WAY_OUT)
+        raise DamagedError(f"no {prefix}* tensors, only {_some(others) or 'none'}", path=file, remedy=WAY_OUT)
     return {name.removeprefix(prefix): state_dict[name] for name in coverage.used}, coverage.lines()
 
 
@@ -204,7 +208,7 @@ def size_of(file: Path, state_dict: dict[str, Tensor]) -> Size:
         return infer_size(state_dict)
     except (KeyError, ValueError) as problem:
         reason = "no summary_token (1, S, D) that tells the size"
-        raise DamagedError(reason, path=file, remedy=_WAY_OUT) from problem
+        raise DamagedError(reason, path=file, remedy=WAY_OUT) from problem
 
 
 def require(file: Path, state: dict[str, Tensor], expected: dict[str, Tensor], what: str) -> None:
@@ -220,7 +224,7 @@ def require(file: Path, state: dict[str, Tensor], expected: dict[str, Tensor], w
         "misshapen": misshapen,
     }
     if differing := "; ".join(f"{kind}: {_some(names)}" for kind, names in differences.items() if names):
-        raise DamagedError(f"not {what}: {differing}", path=file, remedy=_WAY_OUT)
+        raise DamagedError(f"not {what}: {differing}", path=file, remedy=WAY_OUT)
 
 
 def _some(names: Iterable[str], most: int = 8) -> str:

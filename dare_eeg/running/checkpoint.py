@@ -74,7 +74,7 @@ def read_network(folder: Path, sha256: dict[str, str], remedy: str) -> dict[str,
     stored: object = None
     if file.exists() and sha256_file(file) == sha256.get(STATES):
         with torch.serialization.safe_globals(_harmless()):
-            stored = read_torch(file).get("module")
+            stored = read_torch(file, remedy).get("module")
     if not isinstance(stored, dict) or not all(isinstance(value, Tensor) for value in stored.values()):
         raise DamagedError("is damaged, its bytes changed", path=file, remedy=remedy)
     return stored

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dare_eeg.encoders.published import read_network
-from dare_eeg.encoders.weights import ENCODER_FILE, Provenance, read_weights, require
+from dare_eeg.encoders.weights import ENCODER_FILE, WAY_OUT, Provenance, read_weights, require
 from dare_eeg.network.model import SIZES, Network, Size
 from dare_eeg.running.torch_file import read_torch
 from dare_eeg.training.config import PretrainConfig
@@ -68,7 +68,7 @@ def _whole_network(path: Path, size: Size) -> dict[str, Tensor] | None:
         return stored
     if path.suffix == ".safetensors":
         return None
-    names = read_torch(path).get("state_dict", {})
+    names = read_torch(path, WAY_OUT).get("state_dict", {})
     return read_network(path, size)[0] if any(name.startswith("predictor.") for name in names) else None
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from manifests.electrodes import (
     PRETRAIN_58,
-    TEN_TWENTY_19,
     VOCABULARY,
     canonical,
     ids,
@@ -17,6 +16,7 @@ from manifests.electrodes import (
     other_kind,
     split_reference,
 )
+from tests.judges import TEN_TWENTY_19
 
 _PUBLISHED = """
     FP1 FPZ FP2 AF7 AF3 AF4 AF8 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4

@@ -9,8 +9,9 @@ import pytest
 from manifests import manifest as manifests
 from manifests import recipe as recipes
 from manifests import records
-from manifests.electrodes import PRETRAIN_58, TEN_TWENTY_19, VOCABULARY, canonical
+from manifests.electrodes import PRETRAIN_58, VOCABULARY, canonical
 from manifests.errors import DamagedError, DareError, MissingError, UsageError
+from tests.judges import TEN_TWENTY_19
 
 FACTS = {
     "bcic2a": (22, 250, (0.1, 38), 0, 4, ("left", "right", "feet", "tongue"), "loso"),

@@ -11,14 +11,14 @@ import mne
 import pytest
 
 from manifests import recipe as recipes
-from manifests.electrodes import TCP_22, TEN_TWENTY_19
+from manifests.electrodes import TCP_22
 from manifests.errors import DareError
 from manifests.plan import ScannedRecording
 from pipelines import reading
 from pipelines.corpora import CORPORA
 from pipelines.formats.registry import files_of
 from pipelines.scan import Tree, list_files, scan
-from tests.judges import noise_uv, write_edf
+from tests.judges import TEN_TWENTY_19, noise_uv, write_edf
 
 OLD_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
 TUAB_23 = (*TEN_TWENTY_19, "A1", "A2", "T1", "T2")
