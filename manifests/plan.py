@@ -99,7 +99,9 @@ class PlannedRecording(Part):
         What depends on the other recordings of the tree is not compared, nor are fields that the older code lacked.
         """
         pairs = ((self.raw, now.raw), (self.scanned, now.scanned), (self, now))
-        by_others = any(one.kind in BY_OTHERS for both in (self, now) for one in both.scanned.notes)
+        by_others = any(
+            one.kind in (SAME_BYTES, SAME_RUN, TESTED) for both in (self, now) for one in both.scanned.notes
+        )
         not_compared = _NOT_COMPARED | {"outcome"} if by_others else _NOT_COMPARED
         return any(
             getattr(one, name) != getattr(other, name)
@@ -108,7 +110,7 @@ class PlannedRecording(Part):
         )
 
 
-BY_OTHERS = frozenset({"same bytes", "same run", "subject of the test"})
+SAME_BYTES, SAME_RUN, TESTED = "same bytes", "same run", "subject of the test"
 """Kinds of notes on recordings that are left out because of other recordings of the tree."""
 
 

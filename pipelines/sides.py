@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from manifests.atomic_io import sha256_files
 from manifests.errors import DareError, RefusedError
 from manifests.notes import Note, note
-from manifests.plan import ScannedRecording
+from manifests.plan import SAME_BYTES, SAME_RUN, TESTED, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines.formats.readers import files_of
 from pipelines.scan import Tree
 
-_SAME_BYTES = ("same bytes", "same bytes as {names}")
-_SAME_RUN = ("same run", "the run of {names} in another format")
+_SAME_BYTES = (SAME_BYTES, "same bytes as {names}")
+_SAME_RUN = (SAME_RUN, "the run of {names} in another format")
 
 _PREFERRED = (".edf", ".vhdr", ".set", ".bdf")
 """Endings of a run that is there in several formats: the first of these is taken, else the first by name."""
@@ -127,7 +127,7 @@ def _format(one: ScannedRecording) -> tuple[int, str]:
 
 def _without_tested(recordings: list[ScannedRecording]) -> list[ScannedRecording]:
     tested = {one.raw.subject for one in recordings if one.raw.test and not one.outcome}
-    why = note("subject of the test", "its subject is in the official test part")
+    why = note(TESTED, "its subject is in the official test part")
     return [
         _skipped(one, why) if one.raw.subject in tested and not (one.raw.test or one.outcome) else one
         for one in recordings
