@@ -21,23 +21,23 @@ FORMATS = ("webdataset", "zarr", "both")
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tuab_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw")
     synth.write("tuab", folder / "tuab", 8, 24.0, seed=3)
     return folder
 
 
 @pytest.fixture(scope="module")
-def made(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def tuab_sets(tuab_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A set of several shards in each format."""
     folder = tmp_path_factory.mktemp("made")
-    return {one: preprocess("tuab", raw, folder / one, *SMALL, "--format", one) for one in FORMATS}
+    return {one: preprocess("tuab", tuab_raw, folder / one, *SMALL, "--format", one) for one in FORMATS}
 
 
 @pytest.fixture
-def copy(made: dict[str, Path], tmp_path: Path) -> Copy:
+def copy(tuab_sets: dict[str, Path], tmp_path: Path) -> Copy:
     """Copy the set of a format into a folder of the test's own."""
-    return lambda one="webdataset": shutil.copytree(made[one], tmp_path / "shards" / "tuab")
+    return lambda one="webdataset": shutil.copytree(tuab_sets[one], tmp_path / "shards" / "tuab")
 
 
 def subject_of(folder: Path, split: str) -> str:

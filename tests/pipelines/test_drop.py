@@ -32,7 +32,7 @@ pytest_plugins = ["tests.pipelines.droppings"]
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 @pytest.mark.parametrize("one", FORMATS)
 def test_subject_leaves_and_the_others_keep_their_bytes(
-    made: dict[str, Path], copy: Copy, one: str, split: str
+    tuab_sets: dict[str, Path], copy: Copy, one: str, split: str
 ) -> None:
     folder = copy(one)
     subject = subject_of(folder, split)
@@ -54,7 +54,7 @@ def test_subject_leaves_and_the_others_keep_their_bytes(
     assert bool(stores) == (one != "webdataset")
     if one != "zarr":
         for tar in folder.rglob("*.tar"):
-            assert in_tar(tar) == in_tar(made[one] / tar.relative_to(folder), but=subject)
+            assert in_tar(tar) == in_tar(tuab_sets[one] / tar.relative_to(folder), but=subject)
 
 
 def in_tar(tar: Path, but: str = "") -> list[tuple[str, bytes]]:
@@ -65,11 +65,11 @@ def in_tar(tar: Path, but: str = "") -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("one", FORMATS)
-def test_set_says_what_one_made_without_the_subject_says(copy: Copy, raw: Path, tmp_path: Path, one: str) -> None:
+def test_set_says_what_one_made_without_the_subject_says(copy: Copy, tuab_raw: Path, tmp_path: Path, one: str) -> None:
     folder = copy(one)
     subject = subject_of(folder, "train")
     drop(folder, "--subject", subject)
-    anew = preprocess("tuab", without(raw, tmp_path / "raw", subject), tmp_path / "anew", *SMALL, "--format", one)
+    anew = preprocess("tuab", without(tuab_raw, tmp_path / "raw", subject), tmp_path / "anew", *SMALL, "--format", one)
     mine, theirs = manifest(folder), manifest(anew)
     for split, entry in theirs["splits"].items():
         for field in ("subjects", "recordings", "samples", "hours", "labels"):
@@ -87,38 +87,39 @@ def test_set_says_what_one_made_without_the_subject_says(copy: Copy, raw: Path, 
         assert receipt["samples"] == sum(row["windows"] for row in receipt["recordings"])
 
 
-def without(raw: Path, copy: Path, subject: str) -> Path:
+def without(tuab_raw: Path, copy: Path, subject: str) -> Path:
     """Copy a raw tree without the recordings of a subject."""
-    return shutil.copytree(raw, copy, ignore=lambda _, names: [one for one in names if subject[4:] in one])
+    return shutil.copytree(tuab_raw, copy, ignore=lambda _, names: [one for one in names if subject[4:] in one])
 
 
-def test_same_command_finds_the_set_done(copy: Copy, raw: Path, tmp_path: Path) -> None:
+def test_same_command_finds_the_set_done(copy: Copy, tuab_raw: Path, tmp_path: Path) -> None:
     folder = copy()
     subject = subject_of(folder, "train")
     drop(folder, "--subject", subject)
     before = contents(folder)
     command = ("preprocess", "tuab", "--workers", 1, "--out", folder.parent, *SMALL, "--src")
-    fewer = dare(*command, without(raw, tmp_path / "fewer", subject))
+    fewer = dare(*command, without(tuab_raw, tmp_path / "fewer", subject))
     assert (fewer.status, "left alone" in fewer.out) == (0, False)
     for more in ((), ("--append",), ("--retry-failed",), ("--overwrite",)):
-        answer = dare(*command, raw, *more)
+        answer = dare(*command, tuab_raw, *more)
         assert answer.status == 0, answer.err
         assert "dropped: 1 subjects who withdrew consent" in answer.out
-        assert f"1 recordings below {raw} are of subjects who withdrew consent: left alone" in answer.out
+        assert f"1 recordings below {tuab_raw} are of subjects who withdrew consent: left alone" in answer.out
         assert contents(folder) == before
     assert "consent was withdrawn before" in drop(folder, "--subject", subject.partition(":")[2])
     assert contents(folder) == before
     unusable(
-        dare(*command, raw, "--subjects", subject.partition(":")[2]), "every recording is of a subject who withdrew"
+        dare(*command, tuab_raw, "--subjects", subject.partition(":")[2]),
+        "every recording is of a subject who withdrew",
     )
 
 
-def test_what_is_appended_later_does_not_bring_the_subject_back(copy: Copy, raw: Path, tmp_path: Path) -> None:
+def test_what_is_appended_later_does_not_bring_the_subject_back(copy: Copy, tuab_raw: Path, tmp_path: Path) -> None:
     folder = copy()
     subject = subject_of(folder, "train")
     drop(folder, "--subject", subject)
     kept = {name: content for name, content in contents(folder).items() if "/" in name}
-    grown = shutil.copytree(raw, tmp_path / "grown")
+    grown = shutil.copytree(tuab_raw, tmp_path / "grown")
     for path in list(grown.rglob("*_t000.edf")):
         if path.name[:8] == subject[4:]:
             shutil.copy(path, path.with_name(path.name.replace("_s001_", "_s002_")))
@@ -135,12 +136,12 @@ def test_what_is_appended_later_does_not_bring_the_subject_back(copy: Copy, raw:
     assert_nowhere(folder, subject)
 
 
-def test_overwrite_keeps_the_subject_out(copy: Copy, raw: Path) -> None:
+def test_overwrite_keeps_the_subject_out(copy: Copy, tuab_raw: Path) -> None:
     folder = copy()
     subject = subject_of(folder, "train")
     drop(folder, "--subject", subject)
     more = ("--set", "window_s=4", "--set", "stride_s=4", "--overwrite")
-    preprocess("tuab", raw, folder.parent, *SMALL, *more)
+    preprocess("tuab", tuab_raw, folder.parent, *SMALL, *more)
     assert_whole(folder)
     assert_nowhere(folder, subject)
 
@@ -173,9 +174,9 @@ def killed_after(allowed: int, monkeypatch: pytest.MonkeyPatch, *command: object
 
 @pytest.mark.parametrize("one", FORMATS)
 def test_killed_at_any_change_of_the_folder_the_same_command_ends_it(
-    copy: Copy, made: dict[str, Path], raw: Path, monkeypatch: pytest.MonkeyPatch, one: str
+    copy: Copy, tuab_sets: dict[str, Path], tuab_raw: Path, monkeypatch: pytest.MonkeyPatch, one: str
 ) -> None:
-    command = ("preprocess", "tuab", "--workers", 1, "--src", raw, *SMALL, "--format", one, "--out")
+    command = ("preprocess", "tuab", "--workers", 1, "--src", tuab_raw, *SMALL, "--format", one, "--out")
     folder = copy(one)
     subject = subject_of(folder, "train")
     drop(folder, "--subject", subject)
@@ -183,7 +184,7 @@ def test_killed_at_any_change_of_the_folder_the_same_command_ends_it(
     ended, refused = 0, 0
     for allowed in itertools.count():
         shutil.rmtree(folder)
-        shutil.copytree(made[one], folder)
+        shutil.copytree(tuab_sets[one], folder)
         if not killed_after(allowed, monkeypatch, "drop", folder, "--subject", subject):
             break
         ended += 1
@@ -198,7 +199,7 @@ def test_killed_at_any_change_of_the_folder_the_same_command_ends_it(
 
 
 def test_another_subject_may_be_dropped_where_the_first_dropping_was_killed(
-    copy: Copy, made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    copy: Copy, tuab_sets: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copy()
     shared = next(one for one in receipts(folder) if len({row["subject"] for row in one["recordings"]}) > 1)
@@ -208,7 +209,7 @@ def test_another_subject_may_be_dropped_where_the_first_dropping_was_killed(
     both = contents(folder)
     for allowed in range(3, 40, 3):
         shutil.rmtree(folder)
-        shutil.copytree(made["webdataset"], folder)
+        shutil.copytree(tuab_sets["webdataset"], folder)
         drop_began = killed_after(allowed, monkeypatch, "drop", folder, "--subject", one)
         for subject in (other, one):
             drop(folder, "--subject", subject)

@@ -99,8 +99,8 @@ def test_last_subject_is_not_dropped_but_the_folder_named(copy: Copy) -> None:
     assert contents(folder) == before
 
 
-def test_raw_file_that_changed_before_is_still_noticed(raw: Path, tmp_path: Path) -> None:
-    src = shutil.copytree(raw, tmp_path / "raw")
+def test_raw_file_that_changed_before_is_still_noticed(tuab_raw: Path, tmp_path: Path) -> None:
+    src = shutil.copytree(tuab_raw, tmp_path / "raw")
     folder = preprocess("tuab", src, tmp_path, *SMALL)
     shared = next(one for one in receipts(folder) if len({row["subject"] for row in one["recordings"]}) > 1)
     first, *_, last = shared["recordings"]
@@ -139,8 +139,8 @@ def test_run_at_work_is_waited_for(copy: Copy) -> None:
     assert contents(folder) == before
 
 
-def test_unfinished_set_is_finished_without_the_subject(raw: Path, tmp_path: Path) -> None:
-    command = ("preprocess", "tuab", "--workers", 1, "--src", raw, "--out", tmp_path, *SMALL, "--format", "both")
+def test_unfinished_set_is_finished_without_the_subject(tuab_raw: Path, tmp_path: Path) -> None:
+    command = ("preprocess", "tuab", "--workers", 1, "--src", tuab_raw, "--out", tmp_path, *SMALL, "--format", "both")
     assert dare(*command, "--part", "1/2").status == 0
     folder = tmp_path / "tuab"
     plan = json.loads((folder / "plan.json").read_text())
@@ -169,10 +169,10 @@ def test_archive_is_cut_without_the_subject(copy: Copy, tmp_path: Path) -> None:
     assert samples(cut)
 
 
-def test_merged_set_is_refused_and_its_sources_are_named(copy: Copy, raw: Path, tmp_path: Path) -> None:
+def test_merged_set_is_refused_and_its_sources_are_named(copy: Copy, tuab_raw: Path, tmp_path: Path) -> None:
     folder = copy()
     subject = subject_of(folder, "train")
-    other = preprocess("tuab", raw, folder.parent, *SMALL[2:], "--for", "pretrain", "--subjects", subject[4:])
+    other = preprocess("tuab", tuab_raw, folder.parent, *SMALL[2:], "--for", "pretrain", "--subjects", subject[4:])
     for out in (folder.parent / "merged", tmp_path / "elsewhere"):
         assert dare("merge", folder, other, "--out", out).status == 0
     before = contents(folder.parent)
@@ -209,8 +209,8 @@ def test_encoders_trained_on_the_subject_are_named(copy: Copy, tmp_path: Path, m
     unusable(dare("drop", folder, "--subject", subject, "--runs", tmp_path / "none"), "--runs", "no such folder")
 
 
-def test_notes_do_not_name_the_subject_any_more(raw: Path, tmp_path: Path) -> None:
-    folder = preprocess("tuab", raw, tmp_path, *SMALL, "--set", "valid_share=0.0001", "--format", "both")
+def test_notes_do_not_name_the_subject_any_more(tuab_raw: Path, tmp_path: Path) -> None:
+    folder = preprocess("tuab", tuab_raw, tmp_path, *SMALL, "--set", "valid_share=0.0001", "--format", "both")
     plan = json.loads((folder / "plan.json").read_text())
     (subject,) = manifest(folder)["splits"]["valid"]["subjects"]
     assert plan["notes"] == [f"the hash left valid empty: it took {subject}, the smallest"]

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 from scipy.signal import welch
 
-from manifests.electrodes import TEN_TWENTY_19
 from manifests.errors import DareError
 from pipelines import synth
 from pipelines.synth.gdf_writer import Event, write_gdf
-from tests.judges import read_raw, scalp_uv
+from tests.judges import TEN_TWENTY_19, read_raw, scalp_uv
 
 pytestmark = pytest.mark.slow
 

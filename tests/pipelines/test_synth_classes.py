@@ -12,9 +12,8 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from manifests.electrodes import TEN_TWENTY_19
 from pipelines import synth
-from tests.judges import read_raw, scalp_uv
+from tests.judges import TEN_TWENTY_19, read_raw, scalp_uv
 
 
 @pytest.mark.slow

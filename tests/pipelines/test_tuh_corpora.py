@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests import recipe as recipes
-from manifests.electrodes import TEN_TWENTY_19
 from manifests.notes import counted, text
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import CORPORA
 from pipelines.recording import Recording, Segment
 from tests.commands import dare, plan, preprocess, recordings, unusable
-from tests.judges import noise_uv, samples, write_edf
+from tests.judges import TEN_TWENTY_19, noise_uv, samples, write_edf
 
 pytestmark = pytest.mark.slow
 
