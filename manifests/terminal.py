@@ -1,9 +1,12 @@
-"""Terminal: what all commands share: kinds of paths, exit statuses, and the progress of long work on stderr."""
+"""Terminal: what all commands share: kinds of paths, exit statuses, answers on stdout, progress on stderr."""
 
+import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from tqdm import tqdm
@@ -13,6 +16,26 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: done; some input failed or a check did not hold; wrong usage or nothing usable; interrupted."""
+
+_answers: TextIO | None = None
+
+
+class Command(click.Command):
+    """A command whose standard output holds its `answer` alone, so that ``--json`` is JSON.
+
+    What libraries and the processes they start print there goes to standard error.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        global _answers
+        with _own_stdout() as _answers, redirect_stdout(sys.stderr):
+            return super().invoke(ctx)
+
+
+def answer(text: str) -> None:
+    """Print what a command answers."""
+    click.echo(text, file=_answers)
 
 
 def progress(verb: str, things: str) -> Callable[[int, int], None]:
@@ -32,3 +55,22 @@ def progress(verb: str, things: str) -> Callable[[int, int], None]:
             click.echo(f"{verb}: {done} of {total} {things}", err=True)
 
     return step
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Yield standard output; what else in this process and its children writes there meanwhile goes to stderr."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except io.UnsupportedOperation:  # no file: a caller in this process collects it
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    kept = os.dup(descriptor)
+    os.dup2(sys.stderr.fileno(), descriptor)
+    try:
+        with open(kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False) as own:
+            yield own
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)

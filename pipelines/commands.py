@@ -7,10 +7,10 @@ from typing import Literal
 
 import click
 
-from manifests.terminal import FILE, FOLDER, OK, SOME_FAILED, progress
+from manifests.terminal import FILE, FOLDER, OK, SOME_FAILED, Command, answer, progress
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("corpus")
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the raw tree into; must be empty.")
 @click.option("--subjects", type=click.IntRange(1), default=8, show_default=True, help="How many subjects.")
@@ -24,10 +24,10 @@ def synth(corpus: str, out: Path, subjects: int, seconds: float, seed: int) -> N
 
     paths = synthesis.write(corpus, out, subjects, seconds, seed)
     megabytes = sum(path.stat().st_size for path in paths) / 1e6
-    click.echo(f"{out}: {len(paths)} files of {corpus}, {megabytes:.1f} MB")
+    answer(f"{out}: {len(paths)} files of {corpus}, {megabytes:.1f} MB")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("corpus")
 @click.option("--src", type=FOLDER, required=True,
               help="Folder above the corpus's raw tree, or a set written with --format zarr or both.")  # fmt: skip
@@ -99,7 +99,7 @@ def preprocess(
         facts = scan_quality.scan_quality(tree, recipe, source, workers, progress("sample", "recordings"))
         if html:
             page.write(html, facts)
-        click.echo(json.dumps(facts, indent=1) if as_json else page.text(facts))
+        answer(json.dumps(facts, indent=1) if as_json else page.text(facts))
         return SOME_FAILED if strict and scan_quality.reasons(facts, "failed") else OK
     folder = out / recipe.set_name
     whole = run.preprocess(
@@ -112,22 +112,22 @@ def preprocess(
         progress("build", "shards"),
     )
     if whole is None:
-        click.echo(f"{folder}: part {part} is done; the manifest is written when the other parts are")
+        answer(f"{folder}: part {part} is done; the manifest is written when the other parts are")
         return OK
     if as_json:
-        click.echo(whole.model_dump_json(indent=1))
+        answer(whole.model_dump_json(indent=1))
     else:
-        click.echo(manifest.text(folder, whole))
+        answer(manifest.text(folder, whole))
         if tree.num_others:
-            click.echo(
+            answer(
                 f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone"
             )
         if num_left := len(tree.recordings) - len(tree.without(whole.withdrawn).recordings):
-            click.echo(f"  {num_left} recordings below {src} are of subjects who withdrew consent: left alone")
+            answer(f"  {num_left} recordings below {src} are of subjects who withdrew consent: left alone")
     return SOME_FAILED if strict and whole.recordings["failed"] else OK
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(path: Path, as_json: bool) -> None:
@@ -137,17 +137,17 @@ def inspect(path: Path, as_json: bool) -> None:
     if path.is_dir() and (path / "manifest.json").exists():
         whole = manifest.load(path)
         if as_json or isinstance(whole, manifest.Merged):
-            click.echo(whole.model_dump_json(indent=1))
+            answer(whole.model_dump_json(indent=1))
         else:
-            click.echo(manifest.text(path, whole))
+            answer(manifest.text(path, whole))
         return
     from pipelines import inspect as raw
 
     facts = raw.tree(path) if path.is_dir() else raw.recording(path)
-    click.echo(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else raw.text(facts))
+    answer(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else raw.text(facts))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", metavar="SET", type=FOLDER)
 @click.option("--subject", "subjects", multiple=True, required=True, metavar="ID",
               help="Who withdrew consent: namespace:id, or the id alone.")  # fmt: skip
@@ -163,11 +163,11 @@ def drop(path: Path, subjects: tuple[str, ...], merged: tuple[Path, ...], runs: 
     if runs and not runs.is_dir():
         raise click.UsageError(f"--runs {runs}: no such folder")
     left = dropping.drop(path, subjects, dry_run, progress("drop", "shards"))
-    click.echo(left.text(path, dry_run))
+    answer(left.text(path, dry_run))
     for line in holders.sets_beside(path, left.subjects, merged) + holders.encoders(
         runs or Path("runs"), left.subjects
     ):
-        click.echo(f"  {line}")
+        answer(f"  {line}")
 
 
 def _part(text: str) -> tuple[int, int]:
