@@ -119,9 +119,7 @@ def preprocess(
     else:
         answer(manifest.text(folder, whole))
         if tree.num_others:
-            answer(
-                f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone"
-            )
+            answer(f"  {tree.num_others} other raw files below {src} belong to no recording of {corpus}: left alone")
         if num_left := len(tree.recordings) - len(tree.without(whole.withdrawn).recordings):
             answer(f"  {num_left} recordings below {src} are of subjects who withdrew consent: left alone")
     return SOME_FAILED if strict and whole.recordings["failed"] else OK

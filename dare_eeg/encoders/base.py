@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dare_eeg.encoders.plausible import doubts, require_finite
+
 _CALLER = 4
 """How far up, beyond two frames of torch's, the line lies that called an encoder: a warning is about that line."""
 
@@ -47,6 +49,9 @@ class Identity:
 
 class EEGEncoder(nn.Module, ABC):
     """An encoder as probes and reports know it: a torch module with these answers, and nothing else is asked of it."""
+
+    _doubted: frozenset[str] = frozenset()
+    """What it has warned of, which is said once."""
 
     @property
     @abstractmethod
@@ -96,8 +101,9 @@ class EEGEncoder(nn.Module, ABC):
         """Return features (B, N, S, D) of windows (B, C, T) in µV at ``sfreq`` Hz, a row per electrode by name.
 
         Electrodes that it cannot read are left out with a warning; where ``present`` (B, C) is False a window lacks
-        that electrode, whatever its row holds. Raises ValueError where no electrode remains and where shapes do not
-        agree.
+        that electrode, whatever its row holds. Windows that look like another unit than µV, carry an offset or a mains
+        line are warned of once. Raises ValueError where no electrode remains, where shapes do not agree, and where a
+        window holds NaN or infinity.
         """
         places = self.known(electrodes)
         if not places:
@@ -113,4 +119,9 @@ class EEGEncoder(nn.Module, ABC):
             warnings.warn(f"electrodes the network does not know are left out: {', '.join(left)}", stacklevel=_CALLER)
             x_uv, electrodes = x_uv[:, places], [electrodes[place] for place in places]
             present = None if present is None else present[:, places]
+        require_finite(x_uv, electrodes, present)
+        for kind, says in doubts(x_uv, electrodes, sfreq, present):
+            if kind not in self._doubted:
+                self._doubted |= {kind}
+                warnings.warn(f"windows with {says}", stacklevel=_CALLER)
         return self.encode(self.prepare(x_uv, electrodes, sfreq, present))

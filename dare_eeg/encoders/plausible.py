@@ -1,0 +1,82 @@
+"""Plausible: what windows show that should not go into an encoder: another unit, an offset, mains, no numbers."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+_LOOKED_AT = 16  # windows, spread over a batch: what concerns a recording shows in each
+_LARGEST_OFFSET_UV = 100.0
+_MAINS_HZ = (50, 60)
+_STANDS_OUT_DB = 6.0  # above its neighbourhood; a notch that was applied leaves a dip
+_FEWEST_WINDOWS = 4  # to average: the spectrum of one alone has such peaks by chance
+_LINE_HALF_HZ = 0.5
+_NEIGHBOURHOOD_HZ = (2.0, 6.0)
+
+_UNITS = ((2e-3, "V", "multiply by 1e6"), (0.1, "mV", "multiply by 1e3"))
+"""Below which median standard deviation, in µV, windows of EEG are taken to be in which unit; it is 5 to 50 µV."""
+
+_LARGEST_SD_UV = 5000.0
+
+
+def require_finite(x_uv: Tensor, electrodes: Sequence[str], present: Tensor | None) -> None:
+    """Raise ValueError naming the electrodes of windows (B, C, T) that hold NaN or infinity and are not absent."""
+    bad_BC = ~x_uv.isfinite().all(dim=2)
+    if present is not None:
+        bad_BC &= present.to(bad_BC.device)
+    if bad_BC.any():
+        names = ", ".join(name for name, bad in zip(electrodes, bad_BC.any(dim=0).tolist(), strict=True) if bad)
+        count = int(bad_BC.any(dim=1).sum())
+        raise ValueError(
+            f"{count} of {len(x_uv)} windows hold NaN or infinity at {names}: leave these windows out, or say which "
+            "electrodes each window has with present=, windows × electrodes"
+        )
+
+
+def doubts(x_uv: Tensor, electrodes: Sequence[str], sfreq: float, present: Tensor | None) -> Iterator[tuple[str, str]]:
+    """Yield (kind, what to do about it) for what some of these windows (B, C, T) at ``sfreq`` Hz show."""
+    if not x_uv.numel():
+        return
+    places = torch.linspace(0, len(x_uv) - 1, min(len(x_uv), _LOOKED_AT)).round().long()
+    x_BCT = x_uv.detach()[places.to(x_uv.device)].double()
+    sd_BC = x_BCT.std(dim=2, correction=0)
+    seen_BC = sd_BC > 0
+    if present is not None:
+        seen_BC &= present[places.to(present.device)].to(seen_BC.device)
+    if not seen_BC.any():
+        return
+    sd_uv = float(sd_BC[seen_BC].median())
+    if unit := next(((name, remedy) for limit, name, remedy in _UNITS if sd_uv < limit), None):
+        yield "unit", f"a standard deviation of {sd_uv:.2g} where µV are expected: is it in {unit[0]}? Then {unit[1]}"
+        return
+    if sd_uv > _LARGEST_SD_UV:
+        says = f"a standard deviation of {sd_uv:.2g} where µV are expected: is it in nV or in counts of the amplifier?"
+        yield "unit", f"{says} Bring it to µV"
+        return
+    mean_BC = x_BCT.mean(dim=2).abs().masked_fill(~seen_BC, 0)
+    far_C = (mean_BC > _LARGEST_OFFSET_UV).any(dim=0).tolist()
+    if any(far_C):
+        names = ", ".join(name for name, far in zip(electrodes, far_C, strict=True) if far)
+        says = f"an offset of up to {float(mean_BC.max()):.0f} µV at {names}: filter the recording, "
+        yield "offset", f"{says}as dare_eeg.clean(x_uv, sfreq, notch_hz) does, before windows are cut"
+    for line_hz in _MAINS_HZ:
+        risen_db = _risen_db(x_BCT, seen_BC, sfreq, line_hz)
+        if risen_db > _STANDS_OUT_DB:
+            says = f"a mains line at {line_hz} Hz, {risen_db:.0f} dB above what is around it: take it out of the "
+            yield f"{line_hz} Hz", f"{says}recording with dare_eeg.clean(x_uv, sfreq, notch_hz={line_hz})"
+
+
+def _risen_db(x_BCT: Tensor, seen_BC: Tensor, sfreq: float, line_hz: float) -> float:
+    """Return by how much the power at a line exceeds the median of its neighbourhood, the median over electrodes."""
+    num_samples = x_BCT.shape[2]
+    away_hz = (torch.fft.rfftfreq(num_samples, 1 / sfreq).to(x_BCT.device) - line_hz).abs()
+    near, far = _NEIGHBOURHOOD_HZ
+    around, on_line = (away_hz >= near) & (away_hz <= far), away_hz <= _LINE_HALF_HZ
+    if sfreq / 2 < line_hz + _LINE_HALF_HZ or num_samples < 2 * sfreq or len(x_BCT) < _FEWEST_WINDOWS:
+        return 0.0
+    taper = torch.hann_window(num_samples, dtype=x_BCT.dtype, device=x_BCT.device)
+    power_BCF = torch.fft.rfft((x_BCT - x_BCT.mean(dim=2, keepdim=True)) * taper).abs().square()
+    power_CF = (power_BCF * seen_BC[..., None]).mean(dim=0)
+    around_C, line_C = power_CF[:, around].median(dim=1).values, power_CF[:, on_line].amax(dim=1)
+    seen_C = around_C > 0
+    return float((10 * torch.log10(line_C[seen_C] / around_C[seen_C])).median()) if seen_C.any() else 0.0
