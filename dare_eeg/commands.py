@@ -90,8 +90,8 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option(
     "--encoder", default="", help="A run, a file, scratch, or py:FILE.py:FUNCTION.  [default: the newest run]"
 )
-@click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]), default="base",
-              show_default=True, help="Of a scratch encoder.")  # fmt: skip
+@click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]),
+              help="Of a scratch encoder.  [default: base]")  # fmt: skip
 @click.option("--mode", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas.")
 @click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many times, seeds from 0.")
@@ -108,7 +108,7 @@ def probe(
     corpus: str,
     shards: Path | None,
     encoder: str,
-    size: str,
+    size: str | None,
     mode: str,
     protocol: Any,
     seeds: int,
@@ -120,17 +120,20 @@ def probe(
     as_json: bool,
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
-    from dare_eeg.encoders.named import newest_run, short_name
+    from dare_eeg.encoders.named import SCRATCH, newest_run, short_name
     from dare_eeg.probing import report
     from dare_eeg.probing.options import MODES, options_of
     from dare_eeg.probing.probe import probe as run_probe
-    from dare_eeg.probing.probe import refuse_other_encoder
+    from dare_eeg.probing.probe import will_replace
     from dare_eeg.probing.request import ProbeRequest
 
     modes = list(dict.fromkeys(filter(None, map(str.strip, mode.split(",")))))
     if strange := [name for name in modes or [""] if name not in MODES]:
         raise click.UsageError(f"--mode {strange[0]!r}: choose among {', '.join(MODES)}")
     encoder = encoder or newest_run(Path("runs"))
+    if size and encoder != SCRATCH:
+        raise click.UsageError(f"--size {size}: {encoder} has a size of its own; it goes with --encoder scratch")
+    size = size or "base"
     name = f"{corpus}-{short_name(encoder, size)}"
     for one in cast("list[Mode]", modes):
         folder = out if out and len(modes) == 1 else (out or Path("probes")) / f"{name}-{one}"
@@ -147,8 +150,8 @@ def probe(
             options_of(one, as_published, settings),
             resamples,
         )
-        if not out:
-            refuse_other_encoder(request)
+        if will_replace(request):
+            click.echo(f"{folder}: its results are replaced", err=True)
         results = run_probe(request, progress(f"probe {one}", "fits"))
         if as_json:
             click.echo(json.dumps(results.model_dump(mode="json")))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from time import monotonic
 from typing import Any, TextIO
 
 import click
@@ -16,6 +17,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses: done; some input failed or a check did not hold; wrong usage or nothing usable; interrupted."""
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total}{unit} [{elapsed}<{remaining}]"
+_WORTH_TELLING_S = 10.0
 
 _answers: TextIO | None = None
 
@@ -38,21 +42,27 @@ def answer(text: str) -> None:
     click.echo(text, file=_answers)
 
 
-def progress(verb: str, things: str) -> Callable[[int, int], None]:
-    """Return what to call with (done, total): a bar on a terminal, a line every tenth elsewhere, all on stderr."""
-    bar: Any = None
-    last = -1
+def progress(verb: str, things: str) -> Callable[[float, int], None]:
+    """Return what to call with (done, total): a bar on a terminal, a line every tenth elsewhere, all on stderr.
 
-    def step(done: int, total: int) -> None:
+    Of work that takes long, ``done`` may be a share; the time left is that of what is left at the pace so far.
+    """
+    bar: Any = None
+    last, began = -1, monotonic()
+
+    def step(done: float, total: int) -> None:
         nonlocal bar, last
         if sys.stderr.isatty():
-            bar = bar or tqdm(total=total, desc=verb, unit=f" {things}", file=sys.stderr)
+            bar = bar or tqdm(total=total, desc=verb, unit=f" {things}", file=sys.stderr, bar_format=_BAR)
             bar.update(done - bar.n)
             if done == total:
                 bar.close()
-        elif done * 10 // max(total, 1) != last:
-            last = done * 10 // max(total, 1)
-            click.echo(f"{verb}: {done} of {total} {things}", err=True)
+        elif int(done * 10 // max(total, 1)) != last:
+            last = int(done * 10 // max(total, 1))
+            left_s = (monotonic() - began) * (total - done) / done if done else 0.0
+            left = f", {tqdm.format_interval(left_s)} left" if left_s > _WORTH_TELLING_S else ""
+            said = f"{done:.1f}".removesuffix(".0")
+            click.echo(f"{verb}: {said} of {total} {things}{left}", err=True)
 
     return step
 

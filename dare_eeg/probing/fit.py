@@ -26,7 +26,10 @@ class FoldFit:
     curves: list[dict[str, float]] = field(default_factory=list)
 
 
-Fitter = Callable[[Fold, int], FoldFit]
+Progress = Callable[[float], None]
+"""What is told which share of a fit is done."""
+
+Fitter = Callable[[Fold, int, Progress], FoldFit]
 """What fits a fold with a seed."""
 
 
@@ -58,6 +61,7 @@ def fit_network(
     fold: Fold,
     training: Training,
     seed: int,
+    progress: Progress,
 ) -> FoldFit:
     """Fit a network, logits (B, classes) of windows (B, C, T) in µV, and return what its best epoch says of test.
 
@@ -92,6 +96,7 @@ def fit_network(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             cycle.step()
+            progress((epoch - 1 + start / len(order)) / training.epochs)
             total += loss.item() * len(numbers)
         probabilities = predict(network, windows, chosen_on, training.batch)
         score = scores(labels[chosen_on], probabilities)["balanced_accuracy"]

@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
-from dare_eeg.probing.fit import device
+from dare_eeg.probing.fit import Progress, device
 from manifests.errors import UsageError
 
 _BATCH = 32
 
 
-def features(encoder: EEGEncoder, windows: Windows) -> NDArray[np.float32]:
+def features(encoder: EEGEncoder, windows: Windows, progress: Progress) -> NDArray[np.float32]:
     """Return frozen features of all windows, averaged over their moments: windows × (S × D).
 
     They are computed on a GPU where there is one. Electrodes that the encoder cannot read are left out.
@@ -31,6 +31,7 @@ def features(encoder: EEGEncoder, windows: Windows) -> NDArray[np.float32]:
             numbers = np.arange(start, min(start + _BATCH, len(windows)))
             present = windows.present[numbers][:, known]
             found = encoder(windows.take(numbers)[:, known], electrodes, windows.sfreq, present)
+            progress(start / len(windows))
             parts.append(found.mean(dim=1).flatten(1).float().cpu().numpy())
     return np.concatenate(parts)
 

@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from manifests.manifest import SPLITS, Manifest
 from manifests.recipe import EvaluationProtocol
 
 
-def probe(request: ProbeRequest, progress: Callable[[int, int], None]) -> Results:
+def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Results:
     """Fit and test every fold with every seed; write results.json, predictions.csv and pictures; return the results.
 
     Raises DareError for a set without labels, an encoder that cannot be loaded, and a protocol the set is not made for.
@@ -41,17 +42,19 @@ def probe(request: ProbeRequest, progress: Callable[[int, int], None]) -> Result
     parts = folds(windows, protocol)
     probabilities = np.zeros((request.seeds, len(windows), len(windows.classes)))
     fits: list[tuple[int, int, FoldFit]] = []
+    total = request.seeds * len(parts)
     for seed in range(request.seeds):
         if seed == 0 or request.encoder == SCRATCH:
             torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
             encoder = _encoder(request)
             fit = modes.fitter(request.mode)(encoder, windows, request.options, request.epochs)
+            _require_writable(request.out)
         for number, fold in enumerate(parts):
             torch.manual_seed(keyed.key("fold", seed, number) >> 1)
-            done = fit(fold, keyed.key("order", seed, number))
+            done = fit(fold, keyed.key("order", seed, number), lambda share: progress(len(fits) + share, total))
             probabilities[seed, fold.test] = done.probabilities
             fits.append((seed, number, done))
-            progress(len(fits), request.seeds * len(parts))
+            progress(len(fits), total)
     tested = np.sort(np.concatenate([fold.test for fold in parts]))
     fitted = Fitted(parts, fits, tested, probabilities[:, tested])
     results = summarise(request, protocol, encoder, windows, fitted)
@@ -61,14 +64,31 @@ def probe(request: ProbeRequest, progress: Callable[[int, int], None]) -> Result
     return results
 
 
-def refuse_other_encoder(request: ProbeRequest) -> None:
-    """Raise RefusedError where the folder of the results holds those of another encoder of the same name."""
+def will_replace(request: ProbeRequest) -> bool:
+    """Return whether the folder of the results holds those of the same question, which these will replace.
+
+    Raises RefusedError where it holds others: of another encoder, mode or corpus.
+    """
     path = request.out / "results.json"
     if not path.exists():
-        return
-    before = records.load(Results, path, "remove it, or choose another --out").encoder.path
-    if Path(before.removeprefix("py:")).resolve() != Path(request.encoder.removeprefix("py:")).resolve():
-        raise RefusedError(f"holds the results of {before}", path=request.out, remedy="choose another --out")
+        return False
+    before = records.load(Results, path, "remove it, or choose another --out")
+    is_same_encoder = _place(before.encoder.path) == _place(request.encoder)
+    if (before.corpus, before.mode) != (request.corpus, request.mode) or not is_same_encoder:
+        reason = f"holds the results of {before.encoder.path} on {before.corpus} by {before.mode}"
+        raise RefusedError(reason, path=request.out, remedy="choose another --out")
+    return True
+
+
+def _place(encoder: str) -> Path:
+    return Path(encoder.removeprefix("py:")).resolve()
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise OSError, before hours of fitting, where the results could not be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass
 
 
 def _encoder(request: ProbeRequest) -> EEGEncoder:

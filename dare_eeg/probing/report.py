@@ -35,7 +35,8 @@ def text(folder: Path, results: Results) -> str:
     for level, table in results.metrics.items():
         for name, figure in table.items():
             bounds = f"  95 % {_bounds(figure)}" if figure.ci95 else ""
-            lines.append(f"  {level:9} {name:17} {figure.mean:.4f} ± {figure.sd:.4f}{bounds}")
+            spread = f" ± {figure.sd:.4f}" if figure.sd else ""
+            lines.append(f"  {level:9} {name:17} {figure.mean:.4f}{spread}{bounds}")
     if results.electrodes_left_out:
         names = ", ".join(results.electrodes_left_out)
         lines.append(f"  left out, the network has no embedding for them: {names}")

@@ -18,6 +18,9 @@ from manifests import manifest
 from manifests.manifest import SPLITS
 from manifests.recipe import EvaluationProtocol
 
+_NEAR_CHANCE = 0.02
+"""By how much a balanced accuracy may exceed that of chance and still be no more than that."""
+
 Scored = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]
 """Labels (n,), probabilities (n, classes) and subjects (n,) of windows or recordings."""
 
@@ -81,9 +84,20 @@ def _cautions(windows: Windows, fitted: Fitted) -> list[str]:
     if len(set(tested.tolist())) == 1:
         only = windows.classes[tested[0]]
         found.append(f"the tested windows are all of the class {only}: no figure says how classes are told apart")
+    if stuck := sum(_stayed_at_chance(fit, len(windows.classes)) for _, _, fit in fitted.fits):
+        found.append(
+            f"in {stuck} of {len(fitted.fits)} fits no epoch did better than chance where it was chosen: train longer "
+            "(--epochs), or trust these figures as little"
+        )
     if absent := [name for number, name in enumerate(windows.classes) if number not in trained]:
         found.append(f"no window of {', '.join(absent)} is there to train on")
     return found
+
+
+def _stayed_at_chance(fit: FoldFit, num_classes: int) -> bool:
+    """Return whether no epoch of a network that was trained did better than chance on what chose among them."""
+    best = [value for name, value in fit.selected.items() if name.endswith("balanced_accuracy")]
+    return bool(fit.curves) and max(best) <= 1 / num_classes + _NEAR_CHANCE
 
 
 def _left_out(request: ProbeRequest, encoder: EEGEncoder, windows: Windows) -> tuple[str, ...]:

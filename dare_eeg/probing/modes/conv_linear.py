@@ -5,7 +5,7 @@ from dataclasses import replace
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, ProbeHead
-from dare_eeg.probing.fit import Fitter, FoldFit, Training, fit_network
+from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
@@ -18,8 +18,8 @@ def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs:
     """Return what fits adapter and head on a fold."""
     training = replace(TRAINING, epochs=epochs or TRAINING.epochs, choose_on=options.choose_on)
 
-    def fit(fold: Fold, seed: int) -> FoldFit:
+    def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
         network = ProbeNetwork(encoder, windows, Adapter, ProbeHead, is_frozen=True)
-        return fit_network(network, [], windows, fold, training, seed)
+        return fit_network(network, [], windows, fold, training, seed, progress)
 
     return fit

@@ -6,7 +6,7 @@ from functools import partial
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, FinetuneHead
-from dare_eeg.probing.fit import Fitter, FoldFit, Training, fit_network
+from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
@@ -28,8 +28,8 @@ def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs:
     )
     adapter = partial(Adapter, time_kernel=_TIME_KERNEL, layers=2)
 
-    def fit(fold: Fold, seed: int) -> FoldFit:
+    def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
         network = ProbeNetwork(encoder, windows, adapter, FinetuneHead, is_frozen=False)
-        return fit_network(network, network.encoder.layers(), windows, fold, training, seed)
+        return fit_network(network, network.encoder.layers(), windows, fold, training, seed, progress)
 
     return fit

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
-from dare_eeg.probing.fit import Fitter, FoldFit
+from dare_eeg.probing.fit import Fitter, FoldFit, Progress
 from dare_eeg.probing.frozen import all_classes, features
 from dare_eeg.probing.metrics import scores
 from dare_eeg.probing.options import ProbeOptions
@@ -17,13 +17,20 @@ _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 def fitter(encoder: EEGEncoder, windows: Windows, _options: ProbeOptions, _epochs: int) -> Fitter:
-    """Return what fits a fold on features that are computed now; nothing in it is drawn, so no seed changes it.
+    """Return what fits a fold on features that the first fit computes; nothing in it is drawn: no seed changes it.
 
-    Raises UsageError where the encoder can read none of the electrodes.
+    A fit raises UsageError where the encoder can read none of the electrodes.
     """
-    table = features(encoder, windows)
     labels = windows.labels.astype(np.int64)
-    return lambda fold, _seed: fit_linear(table, labels, fold, len(windows.classes))
+    table: NDArray[np.float32] | None = None
+
+    def fit(fold: Fold, _seed: int, progress: Progress) -> FoldFit:
+        nonlocal table
+        if table is None:
+            table = features(encoder, windows, progress)
+        return fit_linear(table, labels, fold, len(windows.classes))
+
+    return fit
 
 
 def fit_linear(table: NDArray[np.float32], labels: NDArray[np.int64], fold: Fold, num_classes: int) -> FoldFit:

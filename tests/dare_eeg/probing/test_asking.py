@@ -1,0 +1,52 @@
+"""What `dare probe` says before, while and after it fits."""
+
+from pathlib import Path
+
+from tests.commands import dare, unusable
+
+ASKED = ("probe", "tuab", "--resamples", 2, "--encoder")
+
+
+def test_no_deviation_stands_where_nothing_varied(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    fixed = dare(*ASKED, nano_run, "--shards", tuab, "--out", tmp_path / "fixed", "--seeds", 2)
+    assert (fixed.status, "±" in fixed.out) == (0, False)
+    drawn = dare(*ASKED, "scratch", "--size", "nano", "--shards", tuab, "--out", tmp_path / "drawn", "--seeds", 2)
+    assert (drawn.status, "±" in drawn.out) == (0, True)
+
+
+def test_results_of_the_same_question_are_replaced_and_others_stay(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "probe"
+    first = dare(*ASKED, nano_run, "--shards", tuab, "--out", out)
+    assert "replaced" not in first.err
+    assert f"{out}: its results are replaced" in dare(*ASKED, nano_run, "--shards", tuab, "--out", out).err
+    before = (out / "results.json").read_bytes()
+    for other in (("scratch",), (nano_run, "--mode", "conv-linear", "--epochs", 1)):
+        unusable(dare(*ASKED, *other, "--shards", tuab, "--out", out), "holds the results of", "another --out")
+    assert (out / "results.json").read_bytes() == before
+
+
+def test_a_size_is_for_scratch_alone(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    asked = (*ASKED, nano_run, "--size", "nano", "--shards", tuab, "--out", tmp_path / "probe")
+    unusable(dare(*asked), "--size nano", "--encoder scratch")
+
+
+def test_results_that_could_not_be_written_are_not_fitted(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = dare(*ASKED, nano_run, "--shards", tuab, "--out", tmp_path / "file" / "probe")
+    unusable(answer, tmp_path / "file")
+    assert "probe linear" not in answer.err
+
+
+def test_a_network_that_did_not_move_from_chance_is_told(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    asked = (*ASKED, nano_run, "--shards", tuab, "--mode", "conv-linear", "--epochs", 1)
+    stuck = dare(*asked, "--out", tmp_path / "stuck")
+    assert "in 1 of 1 fits no epoch did better than chance" in stuck.out
+    learnt = dare(*ASKED, nano_run, "--shards", tuab, "--out", tmp_path / "linear")
+    assert "better than chance" not in learnt.out
+
+
+def test_progress_within_a_fit_is_told(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    answer = dare(*ASKED, nano_run, "--shards", tuab, "--mode", "finetune", "--epochs", 4, "--out", tmp_path / "probe")
+    told = [line for line in answer.err.splitlines() if line.startswith("probe finetune:")]
+    assert len(told) > 3
+    assert told[-1] == "probe finetune: 1 of 1 fits"
