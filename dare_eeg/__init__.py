@@ -6,6 +6,7 @@ Importing this loads no torch; the first use of a name does.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dare_eeg.data.filtering import clean
     from dare_eeg.data.shards import open_shards
     from dare_eeg.data.stream import webdataset
     from dare_eeg.encoders.base import EEGEncoder, Identity, Prepared
@@ -18,6 +19,7 @@ _HOMES = {
     "Identity": "dare_eeg.encoders.base",
     "Prepared": "dare_eeg.encoders.base",
     "PretrainedEncoder": "dare_eeg.encoders.ours",
+    "clean": "dare_eeg.data.filtering",
     "load_encoder": "dare_eeg.encoders.ours",
     "open_shards": "dare_eeg.data.shards",
     "webdataset": "dare_eeg.data.stream",
@@ -29,6 +31,7 @@ __all__ = [
     "Identity",
     "Prepared",
     "PretrainedEncoder",
+    "clean",
     "load_encoder",
     "open_shards",
     "webdataset",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
+from manifests import filter_design
 from manifests.errors import MissingError, UnfitError
 from manifests.notes import Note, note, text
 from manifests.recipe import Recipe
@@ -105,7 +106,7 @@ def condition(
 
 def is_notched(sfreq_hz: float, recipe: Recipe) -> bool:
     """Return whether a recording of this rate holds the recipe's notch."""
-    return 0 < recipe.notch_hz < sfreq_hz / 2 - 1
+    return filter_design.is_notched(sfreq_hz, recipe.notch_hz)
 
 
 def too_slow(sfreq_hz: float, recipe: Recipe) -> tuple[Note, ...]:
@@ -227,24 +228,17 @@ def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:
 
 
 def _taps(sfreq_hz: float, recipe: Recipe) -> tuple[tuple[float, ...], ...]:
-    return _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz if is_notched(sfreq_hz, recipe) else 0.0)
+    return _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz)
 
 
 @lru_cache(maxsize=32)
 def _filters(sfreq_hz: float, band_hz: tuple[float, float], notch_hz: float) -> tuple[tuple[float, ...], ...]:
-    """Return the taps of the zero-phase filters that `mne.filter.filter_data` and `mne.filter.notch_filter` design."""
+    """Return the taps of the zero-phase filters of a band and a notch."""
     import mne
 
-    low, high = band_hz[0] or None, band_hz[1] if band_hz[1] < sfreq_hz / 2 else None
-    edges = [(low, high)] if (low, high) != (None, None) else []
-    widths: list[dict[str, float]] = [{}] * len(edges)
-    if notch_hz:
-        half = notch_hz / 400 + 0.5
-        edges.append((notch_hz + half, notch_hz - half))
-        widths.append({"l_trans_bandwidth": 0.5, "h_trans_bandwidth": 0.5})
     return tuple(
-        tuple(mne.filter.create_filter(None, sfreq_hz, *edge, **width, verbose="ERROR"))
-        for edge, width in zip(edges, widths, strict=True)
+        tuple(mne.filter.create_filter(None, sfreq_hz, **design._asdict(), verbose="ERROR"))
+        for design in filter_design.designs(sfreq_hz, band_hz, notch_hz)
     )
 
 

@@ -53,11 +53,9 @@ def doubts(x_uv: Tensor, electrodes: Sequence[str], sfreq: float, present: Tenso
         says = f"a standard deviation of {sd_uv:.2g} where µV are expected: is it in nV or in counts of the amplifier?"
         yield "unit", f"{says} Bring it to µV"
         return
-    mean_BC = x_BCT.mean(dim=2).abs().masked_fill(~seen_BC, 0)
-    far_C = (mean_BC > _LARGEST_OFFSET_UV).any(dim=0).tolist()
-    if any(far_C):
-        names = ", ".join(name for name, far in zip(electrodes, far_C, strict=True) if far)
-        says = f"an offset of up to {float(mean_BC.max()):.0f} µV at {names}: filter the recording, "
+    offset_C = x_BCT.mean(dim=2).abs().masked_fill(~seen_BC, 0).median(dim=0).values.tolist()
+    if far := [name for name, offset in zip(electrodes, offset_C, strict=True) if offset > _LARGEST_OFFSET_UV]:
+        says = f"an offset of up to {max(offset_C):.0f} µV at {', '.join(far)}: filter the recording, "
         yield "offset", f"{says}as dare_eeg.clean(x_uv, sfreq, notch_hz) does, before windows are cut"
     for line_hz in _MAINS_HZ:
         risen_db = _risen_db(x_BCT, seen_BC, sfreq, line_hz)
