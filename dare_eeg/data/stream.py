@@ -22,8 +22,8 @@ def webdataset(path: str | Path, split: str | Collection[str] = "train", shuffle
 
     It yields (µV, float32, electrodes × samples; label, -1 where there is none; key, the sample's name in its tar).
     With ``shuffle`` the tars come in a new order each time, and windows are drawn from so many held in memory. Ranks,
-    and the workers of a DataLoader, share out the tars: each window comes once, and from one tar only one of them
-    gets any. Contents are not checked against their sums: `dare verify` does that.
+    and the workers of a DataLoader, share out the tars, or, where they are more than there are tars, the windows of
+    each: a window comes once. Contents are not checked against their sums: `dare verify` does that.
 
     Raises DareError where there is no set, no such split or no tar, and for a ``shuffle`` below 0; as it is read, where
     a tar is cut short.
@@ -40,8 +40,6 @@ def webdataset(path: str | Path, split: str | Collection[str] = "train", shuffle
     sizes = {str(windows.folder.absolute() / entry.path): entry.samples for entry in windows.entries}
     return wds.DataPipeline(
         partial(_tars, list(sizes)),
-        wds.split_by_node,
-        wds.split_by_worker,
         wds.shuffle(len(sizes)) if shuffle else None,
         wds.tarfile_to_samples(),
         partial(_complete, sizes),
@@ -52,18 +50,29 @@ def webdataset(path: str | Path, split: str | Collection[str] = "train", shuffle
 
 
 def _tars(paths: list[str]) -> Iterator[Sample]:
-    """Yield tars as webdataset names them; its own list of shards may not be empty, as a split may."""
-    for path in paths:
+    """Yield this worker's tars as webdataset names them; its own list of shards may not be empty, as a split may."""
+    part, parts = _share()
+    for path in paths if len(paths) < parts else paths[part::parts]:
         yield {"url": path}
 
 
+def _share() -> tuple[int, int]:
+    """Return which of how many readers this is, over the workers of all ranks."""
+    rank, ranks, worker, workers = wds.utils.pytorch_worker_info()
+    return rank + ranks * worker, ranks * workers
+
+
 def _complete(sizes: dict[str, int], samples: Iterator[Sample]) -> Iterator[Sample]:
-    """Pass samples on; DamagedError where a tar cannot be read, or ends early, which tarfile takes for its end."""
+    """Yield this worker's samples; DamagedError where a tar cannot be read, or ends early, which tarfile never says."""
+    part, parts = _share()
+    if len(sizes) >= parts:
+        part, parts = 0, 1  # its tars are its own
     try:
         for path, of_tar in groupby(samples, lambda sample: str(sample["__url__"])):
             found = 0
             for sample in of_tar:
-                yield sample
+                if found % parts == part:
+                    yield sample
                 found += 1
             if found != sizes[path]:
                 raise DamagedError(

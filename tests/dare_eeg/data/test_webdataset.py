@@ -84,6 +84,19 @@ def test_workers_read_each_window_once(labelled: Path, split: str, num_workers: 
     assert sorted(found) == sorted(expected(labelled, split))
 
 
+@pytest.mark.parametrize("shuffle", [0, 5])
+def test_readers_beyond_the_tars_share_out_their_windows(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, shuffle: int
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    shares = []
+    for rank in range(4):
+        monkeypatch.setenv("RANK", str(rank))
+        shares.append(by_content(list(dare_eeg.webdataset(labelled, "train", shuffle))))
+    assert min(len(share) for share in shares) > 0
+    assert sorted(one for share in shares for one in share) == sorted(expected(labelled))
+
+
 def test_a_loader_makes_batches_of_windows_labels_and_keys(labelled: Path) -> None:
     batches = list(DataLoader(dare_eeg.webdataset(labelled), batch_size=8))
     assert [tuple(data_uv.shape) for data_uv, _, _ in batches] == [(8, 4, 1280), (4, 4, 1280)]
