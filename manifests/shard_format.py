@@ -6,7 +6,8 @@ import re
 import tarfile
 import zipfile
 import zlib
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Self
@@ -119,12 +120,50 @@ def tar_size(end: int) -> int:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """The labelled spans that the windows of a shard touch: one row's after the other's, and in order of time.
+
+    Those of row i end before ``stop[i]`` (n), where those of row i + 1 begin. ``onset_s`` is in seconds from the
+    window's start, below 0 where the span began before it; ``duration_s`` is the whole span's; ``label`` its class.
+    """
+
+    stop: NDArray[np.int64]
+    onset_s: NDArray[np.float64]
+    duration_s: NDArray[np.float64]
+    label: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[tuple[float, float, int]]]) -> Self:
+        """Return the spans of rows, each as (onset, duration, label)."""
+        onset_s, duration_s, label = (
+            zip(*(span for row in rows for span in row), strict=True) if any(rows) else [()] * 3
+        )
+        stop = np.cumsum([len(row) for row in rows], dtype=np.int64)
+        return cls(stop, np.array(onset_s, np.float64), np.array(duration_s, np.float64), np.array(label, np.int16))
+
+    def of_row(self, row: int) -> list[tuple[float, float, int]]:
+        """Return the spans of a row, each as (onset, duration, label)."""
+        these = slice(self.stop[row - 1] if row else 0, self.stop[row])
+        columns = (self.onset_s, self.duration_s, self.label)
+        return list(zip(*(column[these].tolist() for column in columns), strict=True))
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return the spans of these rows."""
+        return self.of([self.of_row(row) for row in rows.tolist()])
+
+
+_SPANS = {f"span_{column.name}": column.name for column in fields(Spans)}
+"""What the columns of spans are called in an index."""
+
+
+@dataclass(frozen=True)
 class Index:
     """Where every window of a shard lies and what it is, for reading without parsing the tar.
 
     ``offset`` (n + 1) points at the int16 samples, the last entry being the file's size; ``recording`` (n) counts
     into ``recordings`` and ``subjects``; ``start_s`` (n) seconds from the recording's first sample; ``label`` (n);
     ``scale`` (n, C) µV per count, 0 where the electrode is absent; ``crc32`` (n) of the int16 bytes; ``shape`` (C, T).
+    ``spans`` are None where none were kept: the corpus's labels are no spans, or the index is of schema 1.
     """
 
     KIND: ClassVar[str] = "shard's index"
@@ -139,6 +178,7 @@ class Index:
     recordings: NDArray[np.str_]
     subjects: NDArray[np.str_]
     shape: NDArray[np.int64]
+    spans: Spans | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -147,12 +187,18 @@ class Index:
     @lru_cache
     def schema_of(cls) -> Schema:
         """Return the schema that the class's columns make."""
-        return Schema(cls.KIND, 1, frozenset(column.name for column in fields(cls)))
+        known = {column.name for column in fields(cls)} - {"spans"} | _SPANS.keys()
+        return Schema(cls.KIND, 2, frozenset(known), upgrades={1: dict})
 
     def to_bytes(self) -> bytes:
-        """Return the index as an uncompressed npz."""
+        """Return the index as an uncompressed npz: of schema 1 where there are no spans, as it always was."""
+        columns, head = dict(vars(self)), self.schema_of().head()
+        if spans := columns.pop("spans"):
+            columns |= {name: getattr(spans, column) for name, column in _SPANS.items()}
+        else:
+            head["schema_version"] = 1
         stream = io.BytesIO()
-        np.savez(stream, allow_pickle=False, **vars(self), **self.schema_of().head())
+        np.savez(stream, allow_pickle=False, **columns, **head)
         return stream.getvalue()
 
     @classmethod
@@ -164,7 +210,9 @@ class Index:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             head = {name: found[name].item() for name in cls.schema_of().head() if name in found}
-            return cls(**cls.schema_of().read(found | head))
+            columns = cls.schema_of().read(found | head)
+            spans = {column: columns.pop(name) for name, column in _SPANS.items() if name in columns}
+            return cls(**columns, spans=Spans(**spans) if spans else None)
         except OtherVersionError as problem:
             raise RefusedError(str(problem), path=path, remedy=problem.REMEDY) from None
         except OSError as problem:

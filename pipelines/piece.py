@@ -19,7 +19,7 @@ from pipelines.formats.readers import GET_AGAIN
 from pipelines.plan import SetOptions, cut_into_pieces
 from pipelines.recording import Recording
 from pipelines.sources.raw import RawTree
-from pipelines.windows import Window, at_cues, on_a_grid, quiet, thin
+from pipelines.windows import Window, at_cues, on_a_grid, quiet, thin, with_spans
 
 CLIPPED_SHARE = 0.001
 """Share of clipped samples above which a recording is reported."""
@@ -33,9 +33,11 @@ class Cut:
     """What a recording, or a piece of one, gives under a recipe.
 
     Each of ``windows`` has ``counts`` (int16, electrodes × samples), ``start_s`` (seconds from the recording's first
-    sample), ``label`` (a number of the recipe's classes, -1 where there is none) and a ``number``. ``scale`` is µV per
-    count of each electrode, 0 where the recording does not have it. ``notes`` are what was found in the recording, a
-    ``text`` each; ``changes`` says how many windows each choice of the recipe changed.
+    sample), ``label`` (a number of the recipe's classes, -1 where there is none), a ``number``, and ``spans``, the
+    labelled spans that it touches, each with ``onset_s`` and ``end_s`` from the window's start and ``label``; None
+    where labels are no spans. ``scale`` is µV per count of each electrode, 0 where the recording does not have it.
+    ``notes`` are what was found in the recording, a ``text`` each; ``changes`` says how many windows each choice of
+    the recipe changed.
     """
 
     windows: list[Window]
@@ -79,12 +81,14 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     recording, conditioned = held.recording, held.conditioned
     notes = [*recording.notes, *conditioned.notes]
     changes: Counter[str] = Counter()
+    spans = None
     if raw.label or not recipe.classes:
         label = recipe.classes.index(raw.label) if recipe.classes else -1
         first = piece.number * round(piece.recording.piece_s / min(recipe.stride_s, recipe.window_s))
         windows = on_a_grid(conditioned.segments, label, recipe, first)
     else:
         cues, unused = corpus.cues(raw, recording, held.labels, recipe)
+        spans = corpus.spans(raw, recording, held.labels, recipe)
         span_s = _true_s(recording, piece.start_s), _true_s(recording, piece.stop_s)
         windows, lost, changes["edges"] = at_cues(conditioned.segments, cues, span_s, recipe)
         notes += [*unused, *lost]
@@ -111,7 +115,7 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     changes["reference"] = len(kept) * (recipe.reference != "as recorded")
     changes["missing"] = len(kept) * bool(conditioned.interpolated or not conditioned.present.all())
     scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
-    return Cut(kept, scale, tuple(notes), dict(+changes))
+    return Cut(with_spans(kept, spans, recipe), scale, tuple(notes), dict(+changes))
 
 
 def _refuse_unfit(scanned: ScannedRecording, source: RawTree, recipe: Recipe) -> None:

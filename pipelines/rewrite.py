@@ -170,6 +170,7 @@ def _columns(index: Index, rows: NDArray[np.int64]) -> dict[str, Any]:
     return {name: getattr(index, name)[rows] for name in ("window", "start_s", "label", "scale", "crc32")} | {
         "recording": recording,
         "recordings": recordings,
+        "spans": index.spans and index.spans.take(rows),
         "subjects": np.array([subjects[path] for path in recordings.tolist()], np.str_),
     }
 

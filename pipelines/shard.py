@@ -17,6 +17,7 @@ from manifests.recipe import Recipe
 from manifests.shard_format import (
     NPY_HEADER,
     Index,
+    Spans,
     member_size,
     npy_header,
     payload_offset,
@@ -60,7 +61,6 @@ class RecordingWindows:
             "reference": "/".join(sorted(references)) if recipe.reference == "as recorded" else recipe.reference,
             "unit": "uV",
             "scale": [float(one) for one in scale],
-            "annotations": [],
         }
         return cls(row, slug, windows, scale, json.dumps(shared, sort_keys=True))
 
@@ -71,6 +71,10 @@ class RecordingWindows:
             "start_s": round(window.start_s, 6),
             "label": window.label,
             "label_name": recipe.classes[window.label] if window.label >= 0 else "",
+            "annotations": [
+                {"onset_s": onset_s, "duration_s": duration_s, "label": label, "label_name": recipe.classes[label]}
+                for onset_s, duration_s, label in _spans(window)
+            ],
         }
         return f"{json.dumps(own)[:-1]}, {self.shared[1:]}".encode()
 
@@ -145,9 +149,7 @@ def write_index(
     return Written(len(index), sha256_bytes(index), sha256_bytes(index), sums_by_electrode(sums, recipe))
 
 
-def _columns(
-    windows: list[tuple[RecordingWindows, Window]], crcs: list[int], recipe: Recipe
-) -> dict[str, NDArray[Any]]:
+def _columns(windows: list[tuple[RecordingWindows, Window]], crcs: list[int], recipe: Recipe) -> dict[str, Any]:
     """Return what an index says of each window but where it lies."""
     subjects = {one.row.path: one.row.subject for one, _ in windows}
     recordings = sorted(subjects)
@@ -162,7 +164,15 @@ def _columns(
         "recordings": np.array(recordings, np.str_),
         "subjects": np.array([subjects[path] for path in recordings], np.str_),
         "shape": np.array([len(recipe.electrodes), recipe.window_samples], np.int64),
+        # A corpus's labels are spans or not, for all of its windows.
+        "spans": Spans.of([_spans(window) for _, window in windows]) if windows[0][1].spans is not None else None,
     }
+
+
+def _spans(window: Window) -> list[tuple[float, float, int]]:
+    """Return the spans that a window touches as they are written: onset from its start and duration in s, label."""
+    # A rounding error below 0 is no -0.
+    return [(round(one.onset_s, 6) + 0.0, round(one.duration_s, 6), one.label) for one in window.spans or ()]
 
 
 def add_window(sums: NDArray[np.float64], counts: NDArray[np.int16], scale: NDArray[np.float32]) -> None:

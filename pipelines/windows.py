@@ -2,7 +2,9 @@
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,19 @@ class LabelledOnset:
     label: int
 
 
+class LabelledSpan(NamedTuple):
+    """A labelled span, in seconds from a recording's first sample; of those that a window keeps, from its start."""
+
+    onset_s: float
+    end_s: float
+    label: int
+
+    @property
+    def duration_s(self) -> float:
+        """How long the whole span lasts, however much of it a window holds."""
+        return self.end_s - self.onset_s
+
+
 @dataclass(frozen=True)
 class ConditionedSegment:
     """A gapless segment of conditioned signal: int16 counts, electrodes × samples at the recipe's rate.
@@ -37,13 +52,15 @@ class ConditionedSegment:
 class Window:
     """One window: int16 counts, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none.
 
-    ``number`` tells it from the recording's others.
+    ``number`` tells it from the recording's others. ``spans`` are the labelled spans that it touches, in order of time,
+    None where the corpus's labels are no spans.
     """
 
     number: int
     start_s: float
     label: int
     counts: NDArray[np.int16]
+    spans: tuple[LabelledSpan, ...] | None = None
 
 
 def on_a_grid(segments: list[ConditionedSegment], label: int, recipe: Recipe, first: int = 0) -> list[Window]:
@@ -135,12 +152,11 @@ def within(onset_s: float, duration_s: float, label: int, recipe: Recipe) -> lis
 
 
 def by_overlap(
-    spans: list[tuple[float, float, int]], duration_s: float, background: int, recipe: Recipe
+    spans: Sequence[LabelledSpan], duration_s: float, background: int, recipe: Recipe
 ) -> list[LabelledOnset]:
     """Return a cue for each window, every ``stride_s`` from the recording's start, that lies within ``duration_s``.
 
-    A window has the label of the span, (onset in s, end in s, label), that covers most of it, ``background`` where
-    none touches it.
+    A window has the label whose spans cover most of it, ``background`` where none touches it.
     """
     cues = within(0.0, duration_s, background, recipe)
     covered: defaultdict[int, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
@@ -154,6 +170,38 @@ def by_overlap(
         if share_s > 1e-6:
             cues[number] = LabelledOnset(cues[number].onset_s, most)
     return cues
+
+
+def united(spans: Sequence[LabelledSpan]) -> list[LabelledSpan]:
+    """Return the spans in order of time, those of one label that overlap or abut as one: the same on many channels."""
+    whole: list[LabelledSpan] = []
+    for span in sorted(spans, key=lambda one: (one.label, one.onset_s)):
+        if whole and span.label == whole[-1].label and span.onset_s <= whole[-1].end_s:
+            before = whole.pop()
+            span = before._replace(end_s=max(before.end_s, span.end_s))
+        whole.append(span)
+    return sorted(whole)
+
+
+def with_spans(windows: list[Window], spans: Sequence[LabelledSpan] | None, recipe: Recipe) -> list[Window]:
+    """Return the windows of a recording, each with those of its spans that it holds any time of."""
+    if spans is None:
+        return windows
+    in_order, length_s = sorted(spans), recipe.window_samples / recipe.sfreq_hz
+    onsets_s = np.array([span.onset_s for span in in_order])
+    # No span before the first that this reaches is still going on.
+    latest_s = np.maximum.accumulate([span.end_s for span in in_order]) if in_order else onsets_s
+    kept = []
+    for window in windows:
+        begin_s, end_s = window.start_s, window.start_s + length_s
+        near = in_order[np.searchsorted(latest_s, begin_s) : np.searchsorted(onsets_s, end_s)]
+        touched = tuple(
+            LabelledSpan(span.onset_s - begin_s, span.end_s - begin_s, span.label)
+            for span in near
+            if min(span.end_s, end_s) - max(span.onset_s, begin_s) > _TINY_S
+        )
+        kept.append(replace(window, spans=touched))
+    return kept
 
 
 def quiet(windows: list[Window], recipe: Recipe) -> list[Window]:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from dare_eeg.data.rows import Rows
 from manifests import manifest as manifest_file
 from manifests.errors import RefusedError, UsageError
 from manifests.manifest import SPLITS, Manifest, Merged
+from manifests.shard_format import Spans
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,21 @@ class TrainingSet:
     valid: "Windows"
 
 
+class Annotation(NamedTuple):
+    """A labelled span that a window touches: onset from the window's start, duration of the whole span, its class."""
+
+    onset_s: float
+    duration_s: float
+    label: int
+    label_name: str
+
+
 @dataclass(frozen=True)
 class _Facts:
-    """What is known of each window besides its data; ``recording`` is its place in the two lists of names."""
+    """What is known of each window besides its data; ``recording`` is its place in the two lists of names.
+
+    ``spans`` are by shard, of all rows that are stored.
+    """
 
     label: NDArray[np.int32]
     start_s: NDArray[np.float64]
@@ -36,6 +50,7 @@ class _Facts:
     recording: NDArray[np.int32]
     recordings: NDArray[np.str_]
     subjects: NDArray[np.str_]
+    spans: list[Spans | None]
 
 
 class Windows:
@@ -89,6 +104,22 @@ class Windows:
         Raises DamagedError naming shard, window and reason where the bytes are not those that were written.
         """
         return self._rows.read(shard, row, counts)
+
+    def annotations(self, number: int) -> list[Annotation] | None:
+        """Return the labelled spans that a window touches, in order of time; None where its shard keeps none.
+
+        Each has ``onset_s``, in seconds from the window's start, ``duration_s``, ``label`` and ``label_name``. A shard
+        keeps none where the corpus's labels are no spans, or where the code that made it did not keep them.
+        """
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"window {number} of {len(self)}")
+        (shard,), (row,) = (place.tolist() for place in self.places(np.array([number % len(self)])))
+        spans = self._facts.spans[shard]
+        if spans is None:
+            return None
+        return [
+            Annotation(onset_s, length_s, label, self.classes[label]) for onset_s, length_s, label in spans.of_row(row)
+        ]
 
     def describe(self, shard: int, row: int) -> str:
         """Return which window a row is: recording and start."""
@@ -155,7 +186,7 @@ class Windows:
 
     @cached_property
     def _facts(self) -> _Facts:
-        label, start_s, present, recording, recordings, subjects = [], [], [], [], [], []
+        label, start_s, present, recording, recordings, subjects, spans = [], [], [], [], [], [], []
         before = 0
         for shard in range(len(self.entries)):
             index, rows = self._rows.index(shard), self._counting_rows(shard)
@@ -165,6 +196,7 @@ class Windows:
             recording.append(index.recording[rows] + np.int32(before))
             recordings.append(index.recordings)
             subjects.append(index.subjects)
+            spans.append(index.spans)
             before += len(index.recordings)
         return _Facts(
             _joined(label, np.int32),
@@ -173,6 +205,7 @@ class Windows:
             _joined(recording, np.int32),
             _joined(recordings, np.str_),
             _joined(subjects, np.str_),
+            spans,
         )
 
     def _counting_rows(self, shard: int) -> NDArray[np.int64]:

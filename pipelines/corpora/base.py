@@ -15,7 +15,7 @@ from manifests.recipe import Recipe
 from manifests.records import fault
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Recording
-from pipelines.windows import LabelledOnset
+from pipelines.windows import LabelledOnset, LabelledSpan
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,15 @@ class Corpus(ABC):
         """
         remedy = "name it as the corpus does, or take a recipe without classes"
         raise MissingError("its name or folder tells no class", path=raw.path, remedy=remedy)
+
+    def spans(
+        self, _raw: RawRecording, _recording: Recording, _labels: bytes, _recipe: Recipe
+    ) -> list[LabelledSpan] | None:
+        """Return the labelled spans of a recording, so that events can be scored; None where labels are no spans.
+
+        Asked after `cues`, with the same, which told what is wrong with the labels.
+        """
+        return None
 
     def totals(self, version: str) -> Totals | None:
         """Return what the release that a tree looks like is known to hold, None where that is not known.

@@ -10,7 +10,7 @@ from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Totals
 from pipelines.recording import Recording
-from pipelines.windows import LabelledOnset, by_overlap
+from pipelines.windows import LabelledOnset, LabelledSpan, by_overlap
 
 _PATH = re.compile(r"(?:^|/)(?P<name>chb(?P<case>\d\d)[a-z]?_\d\d\+?)\.(?i:edf)$")
 _SUMMARY = re.compile(r"(?:^|/)chb(?P<case>\d\d)-summary\.txt$")
@@ -38,14 +38,17 @@ class ChbMit(Corpus):
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each window of a grid: seizure where one overlaps it, however little, else background."""
-        background, seizure = (recipe.classes.index(name) for name in self.CLASSES)
-        name = PurePosixPath(raw.path).with_suffix(".edf").name
-        seizures = _seizures(name, raw.label_file, labels.decode("latin-1"))
         end_s = max(
             segment.onset_s + (segment.stop - segment.start) / recording.sfreq for segment in recording.segments
         )
-        spans = [(start_s, stop_s, seizure) for start_s, stop_s in seizures]
-        return by_overlap(spans, end_s, background, recipe), []
+        seizures = self.spans(raw, recording, labels, recipe)
+        return by_overlap(seizures, end_s, recipe.classes.index("background"), recipe), []
+
+    def spans(self, raw: RawRecording, _recording: Recording, labels: bytes, recipe: Recipe) -> list[LabelledSpan]:
+        """Return the seizures that the summary lists."""
+        name = PurePosixPath(raw.path).with_suffix(".edf").name
+        seizures = _seizures(name, raw.label_file, labels.decode("latin-1"))
+        return [LabelledSpan(start_s, stop_s, recipe.classes.index("seizure")) for start_s, stop_s in seizures]
 
 
 def _source(path: str, match: re.Match[str], summaries: dict[str, str], recipe: Recipe) -> RawRecording:

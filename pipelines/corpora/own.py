@@ -15,7 +15,7 @@ from pipelines.corpora import bids, tables
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Event, Recording
-from pipelines.windows import LabelledOnset, deduplicated, happened, within
+from pipelines.windows import LabelledOnset, LabelledSpan, deduplicated, happened, within
 
 _NOT_AVAILABLE = ("", "n/a", "na", "nan")
 
@@ -53,12 +53,11 @@ class Own(Corpus):
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return a cue for each annotation, trigger or row of a class, or several within its span."""
-        from_table = self._layout.labels == "events"
-        if from_table and not raw.label_file:
+        if self._layout.labels == "events" and not raw.label_file:
             raise UsageError(
                 "its labels are in a table, which is found only below --src: preprocess its tree", path=raw.path
             )
-        events, bad = self._events(raw, recording, labels) if from_table else (recording.events, [])
+        events, bad = self._events(raw, recording, labels)
         found, lost = [], Counter[str]()
         short = f"{{count}} of {{total}} events are shorter than a window of {recipe.window_s:g} s: not used"
         for event in events:
@@ -74,6 +73,20 @@ class Own(Corpus):
         notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
         cues, doubles = deduplicated(found, recipe) if recipe.events == "deduplicated" else (found, [])
         return cues, [*bad, *happened(*notes), *doubles]
+
+    def spans(
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
+    ) -> list[LabelledSpan] | None:
+        """Return each event of a class that lasts, once, where the layout has ``spans``."""
+        if not self._layout.spans:
+            return None
+        events, _ = self._events(raw, recording, labels)
+        named = {(event.onset_s, event.duration_s, self._layout.class_of(event.text)) for event in events}
+        return [
+            LabelledSpan(onset_s, onset_s + duration_s, recipe.classes.index(name))
+            for onset_s, duration_s, name in named
+            if duration_s > 0 and name in recipe.classes
+        ]
 
     def apply_tables(self, recordings: list[RawRecording], src: Path, paths: list[str]) -> list[RawRecording]:
         """Return the recordings with what tables say of each: label, split and subject, and in BIDS its channels.
@@ -186,11 +199,13 @@ class Own(Corpus):
         return self._labelled(raw, first[table.label]) if has_label and not raw.skip else raw
 
     def _events(self, raw: RawRecording, recording: Recording, content: bytes) -> tuple[Sequence[Event], list[Note]]:
-        """Return (what the table of a recording's events holds about it, in seconds of true time; notes on bad rows).
+        """Return (a recording's events, of its table where labels are in one, in s of true time; notes on bad rows).
 
         A row costs itself where its onset is no number, or its duration is one neither and not said to be unknown.
         Raises DareError where the table lacks a column.
         """
+        if self._layout.labels != "events":
+            return recording.events, []
         table, name = self._layout.events, raw.label_file
         timed = [table.onset, *[table.duration] * self._layout.spans]
         rows = tables.rows(name, content, [*tables.key_columns(table), table.label, *timed])

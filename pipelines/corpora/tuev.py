@@ -1,4 +1,8 @@
-"""TUH EEG Events: one-second events listed by montage channel in a .rec file beside each recording."""
+"""TUH EEG Events: one-second events listed by montage channel in a .rec file beside each recording.
+
+Its spans are runs of rows of one class that overlap or abut, on whichever channels, background among them: what no row
+names is not labelled.
+"""
 
 import csv
 import math
@@ -14,7 +18,7 @@ from manifests.recipe import Recipe
 from pipelines.corpora import tuh
 from pipelines.corpora.base import Totals
 from pipelines.recording import Recording
-from pipelines.windows import LabelledOnset, happened
+from pipelines.windows import LabelledOnset, LabelledSpan, happened, united
 
 _BACKGROUND = "bckg"
 _TENTHS = 10
@@ -51,6 +55,11 @@ class Tuev(tuh.Temple):
             return [LabelledOnset(start_s, label) for start_s, label in rows], []
         background = recipe.classes.index(_BACKGROUND)
         return (_merged if recipe.events == "merged" else _deduplicated)(rows, background)
+
+    def spans(self, raw: RawRecording, _recording: Recording, labels: bytes, recipe: Recipe) -> list[LabelledSpan]:
+        """Return the runs of each class, whatever ``events`` makes of them as windows."""
+        rows = _rows(raw.label_file, labels, len(recipe.classes))
+        return united([LabelledSpan(start_s, round(start_s + 1, 1), label) for start_s, label in rows])
 
     def _match(self, path: str) -> re.Match[str] | None:
         return self.PATH.search(path) or self.EVAL.search(path)

@@ -4,8 +4,9 @@ import contextlib
 import io
 import re
 import tarfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from manifests.shard_format import (
     KEY_LENGTH,
     NPY_HEADER,
     Index,
+    Spans,
     member_size,
     npy_header,
     payload_offset,
@@ -32,11 +34,12 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
     lambda name: name not in (".", "..")
 )
 PATHS = st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size=1, max_size=12, unique=True)
-ARRAY_FIELDS = tuple(column.name for column in fields(Index))
+ARRAY_FIELDS = tuple(column.name for column in fields(Index) if column.name != "spans")
+
+ONE_SPAN = Spans.of([[(-1.5, 4.0, 1)]])
 
 
-@pytest.fixture
-def index() -> Index:
+def two_rows(spans: Spans | None) -> Index:
     return Index(
         offset=np.array([640, 3200, 10240], np.int64),
         recording=np.array([1, 0], np.int32),
@@ -48,7 +51,13 @@ def index() -> Index:
         recordings=np.array(["a/b.edf", "a/ü.edf"]),
         subjects=np.array(["tuh:a", "tuh:b"]),
         shape=np.array([2, 3]),
+        spans=spans,
     )
+
+
+@pytest.fixture
+def index() -> Index:
+    return two_rows(None)
 
 
 @given(PATHS)
@@ -149,6 +158,50 @@ def test_index_comes_back_as_it_was(tmp_path: Path, index: Index) -> None:
         assert getattr(back, name).dtype == getattr(index, name).dtype
 
 
+ROWS = st.lists(
+    st.lists(st.tuples(st.floats(-1e5, 1e5), st.floats(0, 1e5), st.integers(0, 99)), max_size=3), min_size=2, max_size=2
+)
+
+
+@given(ROWS)
+def test_spans_of_each_row_come_back(tmp_path_factory: pytest.TempPathFactory, rows: list[list[Any]]) -> None:
+    path = tmp_path_factory.getbasetemp() / "spans.idx.npz"
+    path.write_bytes(two_rows(Spans.of(rows)).to_bytes())
+    back = Index.read(path).spans
+    assert back is not None
+    assert [back.of_row(row) for row in range(2)] == rows
+    assert [back.take(np.array([1])).of_row(0)] == rows[1:]
+    with np.load(path) as columns:
+        assert [columns[f"span_{name}"].dtype for name in ("stop", "onset_s", "duration_s", "label")] == [
+            *(np.int64, np.float64, np.float64, np.int16)
+        ]
+
+
+def test_no_span_is_not_the_same_as_none_kept(tmp_path: Path) -> None:
+    for name, spans in (("empty", Spans.of([[], []])), ("none", None)):
+        (tmp_path / name).write_bytes(two_rows(spans).to_bytes())
+    empty, none = (Index.read(tmp_path / name).spans for name in ("empty", "none"))
+    assert empty is not None
+    assert [empty.of_row(row) for row in range(2)] == [[], []]
+    assert none is None
+
+
+def test_index_without_spans_is_as_it_was_before_there_were_any(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(two_rows(None).to_bytes())
+    with np.load(tmp_path / "a.npz") as columns:
+        assert set(columns) == {*ARRAY_FIELDS, "schema_version", "written_by"}
+        assert columns["schema_version"] == 1
+
+
+@pytest.mark.parametrize("lacking", ["span_stop", "span_onset_s", "span_duration_s", "span_label"])
+def test_spans_that_lack_a_column_are_refused(tmp_path: Path, lacking: str) -> None:
+    (tmp_path / "a.npz").write_bytes(two_rows(Spans.of([[(0.0, 1.0, 1)], []])).to_bytes())
+    with np.load(tmp_path / "a.npz") as columns:
+        np.savez(tmp_path / "less.npz", **{name: array for name, array in columns.items() if name != lacking})
+    with pytest.raises(DareError, match=r"less\.npz"):
+        Index.read(tmp_path / "less.npz")
+
+
 def test_index_has_the_same_bytes_for_the_same_arrays(index: Index) -> None:
     assert index.to_bytes() == Index(**vars(index)).to_bytes()
 
@@ -164,7 +217,7 @@ def test_index_that_is_cut_short_is_refused_by_name(tmp_path: Path, index: Index
 def test_missing_index_and_missing_array_are_refused_by_name(tmp_path: Path, index: Index) -> None:
     with pytest.raises(DareError, match=r"none\.idx\.npz"):
         Index.read(tmp_path / "none.idx.npz")
-    without = {name: array for name, array in vars(index).items() if name != "crc32"}
+    without = {name: getattr(index, name) for name in ARRAY_FIELDS if name != "crc32"}
     np.savez(tmp_path / "old.npz", **without)
     with pytest.raises(DareError, match=r"old\.npz.*crc32"):
         Index.read(tmp_path / "old.npz")
@@ -174,13 +227,13 @@ def test_missing_index_and_missing_array_are_refused_by_name(tmp_path: Path, ind
 def test_index_with_any_changed_byte_is_read_or_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    content = bytearray(one_row().to_bytes())
+    content = bytearray(replace(one_row(), spans=data.draw(st.sampled_from([None, ONE_SPAN]))).to_bytes())
     position = data.draw(st.integers(0, len(content) - 1))
     content[position] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.getbasetemp() / "changed.idx.npz"
     path.write_bytes(content)
     with contextlib.suppress(DareError):
-        assert set(vars(Index.read(path))) == set(ARRAY_FIELDS)
+        assert set(vars(Index.read(path))) == {*ARRAY_FIELDS, "spans"}
 
 
 def one_row() -> Index:
