@@ -64,7 +64,7 @@ def preprocess_by_hand(
     corpus: str, src: Path, folder: Path, settings: tuple[str, ...] = (), limit: int | None = None, **options: Any
 ) -> None:
     """Preprocess into ``folder`` without the command line, with `SetOptions` that it does not offer."""
-    recipe = recipes.load(corpus, options.pop("purpose", None), settings)
+    recipe = recipes.load(corpus, options.pop("purpose", None), settings, options.pop("file", None))
     source = open_source(src)
     tree = source.apart(source.scan(recipe, lambda *_: None).only(set(), limit), recipe)
     run.preprocess(tree, recipe, source, folder, Workers(1), SetOptions(**options), lambda *_: None)

@@ -278,6 +278,16 @@ def test_own_spans_are_the_annotations_of_a_class_as_they_are(tmp_path: Path) ->
     assert not any(b"Jane" in content for content in contents(folder).values())
 
 
+def test_own_span_that_began_in_a_piece_before_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "raw" / "S1" / "day1.edf", marks=[(1.5, 38.0, "T1"), (3.0, 4.0, "T2")])
+    expected = kept(made(tmp_path / "raw", tmp_path, LAYOUT + "spans = true", TWO_SECONDS))
+    in_pieces = {"piece_samples": 3 * 128 * 11, "piece_grid_s": 10.0, "file": tmp_path / "mine.toml"}
+    preprocess_by_hand("mine", tmp_path / "raw", tmp_path / "pieces", **in_pieces)
+    assert plan_of(tmp_path / "pieces")["recordings"][0]["pieces"] == 3
+    assert kept(tmp_path / "pieces") == expected
+    assert expected["S1/day1.edf", 37.5] == [(-36.0, 38.0, "loud")]
+
+
 def test_own_spans_in_a_table_are_its_rows_of_a_class(tmp_path: Path) -> None:
     write(tmp_path / "raw" / "S1" / "day1.edf")
     (tmp_path / "raw" / "S1" / "day1.csv").write_text("onset,duration,label\n4,3,T1\n6.5,n/a,T1\n7,2.5,T2\n30,4,odd\n")
