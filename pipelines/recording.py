@@ -195,6 +195,19 @@ def _guess_unit(spread: float, electrodes: Sequence[str]) -> tuple[float, Note]:
     return 1.0, note(UNIT_UNKNOWN, f"{unfit} (median sd {{sd:.3g}}): {{names}}", electrodes, sd=spread)
 
 
+def split_at(segments: Sequence[Segment], joints_s: Sequence[float], sfreq: float) -> list[Segment]:
+    """Return segments divided at moments, in s, before which other signal was recorded than what follows them."""
+    parts = list(segments)
+    for joint_s in joints_s:
+        for place, one in enumerate(parts):
+            middle = one.start + math.ceil((joint_s - one.onset_s) * sfreq - 1e-6)
+            if one.start < middle < one.stop:
+                later = Segment(middle, one.stop, one.onset_s + (middle - one.start) / sfreq)
+                parts[place : place + 1] = [Segment(one.start, middle, one.onset_s), later]
+                break
+    return parts
+
+
 def without_missing(
     segments: Sequence[Segment], missing: NDArray[np.bool_] | None, sfreq: float
 ) -> tuple[Segment, ...]:

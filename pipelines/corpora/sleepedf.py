@@ -1,5 +1,6 @@
 """Sleep-EDF expanded: two nights of most subjects, the stages of each in a hypnogram file of its own."""
 
+import math
 import re
 from collections import Counter
 from pathlib import PurePosixPath
@@ -12,6 +13,7 @@ from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora.base import Corpus, Options, Totals
+from pipelines.formats.edf import annotation_lists, illegible
 from pipelines.recording import Recording
 from pipelines.windows import LabelledOnset, happened, within
 
@@ -20,8 +22,11 @@ _HYPNOGRAM = re.compile(r"(?:^|/)S[CT]\d{4}[A-Z]{2}-Hypnogram\.(?i:edf)$")
 _SHARED_LETTERS = 7
 """SC4001E0-PSG and SC4001EC-Hypnogram are of one night: the eighth letter is of the scorer."""
 
-_STAGE = re.compile(rb"\+(\d+(?:\.\d*)?)\x15(\d+(?:\.\d*)?)\x14((?:Sleep stage|Movement) [^\x14]+)\x14")
-"""A time-stamped annotation of EDF+: onset and duration in seconds, text. A hypnogram holds nothing else."""
+_STAGE = re.compile(r"(?:Sleep stage|Movement) .+")
+"""What the annotations of a hypnogram say; it holds no others but the times of its records."""
+
+_HEADER_BYTES = slice(184, 192)
+"""Where an EDF says how long its header is."""
 
 _CLASS_OF = {
     "Sleep stage W": "W",
@@ -62,7 +67,7 @@ class SleepEdf(Corpus):
         that end before the signal are noted.
         """
         margin_s = WakeOptions.of(recipe).wake_margin_s
-        stages = _stages(raw.label_file, labels)
+        stages, lost = _stages(raw.label_file, labels)
         asleep = [one for one in stages if _CLASS_OF.get(one[2], "W") != "W"]
         first_s = min((onset_s for onset_s, _, _ in asleep), default=float("inf")) - margin_s
         last_s = max((onset_s + duration_s for onset_s, duration_s, _ in asleep), default=0.0) + margin_s
@@ -78,7 +83,7 @@ class SleepEdf(Corpus):
             num_far += len(windows) - len(kept)
             found += kept
         far = "{count} windows of wake are more than {margin_s:g} s from sleep: dropped"
-        notes = happened(
+        notes = lost + happened(
             *(
                 note("unstaged", "{count} windows are {names}: dropped", [text], count=unstaged[text])
                 for text in sorted(unstaged)
@@ -109,9 +114,11 @@ def _night(path: str) -> str:
     return PurePosixPath(path).name[:_SHARED_LETTERS]
 
 
-def _stages(name: str, labels: bytes) -> list[tuple[float, float, str]]:
-    """Return (onset in s, duration in s, text) of every stage."""
-    stages = [(float(onset), float(lasts), text.decode("latin-1")) for onset, lasts, text in _STAGE.findall(labels)]
+def _stages(name: str, labels: bytes) -> tuple[list[tuple[float, float, str]], list[Note]]:
+    """Return (onset in s, duration in s, text) of every stage of an EDF+ file, and a note on annotations lost."""
+    header_bytes = labels[_HEADER_BYTES]
+    lists = list(annotation_lists(labels[int(header_bytes) :])) if header_bytes.strip().isdigit() else []
+    stages = [(onset_s, lasts_s, text) for onset_s, lasts_s, texts in lists for text in texts if _STAGE.fullmatch(text)]
     if not stages:
         raise MissingError("holds no sleep stage", path=name, remedy="get the hypnogram again")
-    return stages
+    return stages, illegible(sum(math.isnan(onset_s) for onset_s, _, _ in lists))

@@ -120,7 +120,7 @@ class EdfFile(RecordFile):
         separator = np.zeros((self.num_records, 1), np.uint8)
         spans = [part for span in self.annotation_spans for part in (self.records[:, span], separator)]
         for number, lists in enumerate(row.tobytes() for row in np.hstack(spans)):
-            for onset_s, duration_s, texts in _parse_annotations(lists):
+            for onset_s, duration_s, texts in annotation_lists(lists):
                 if not math.isfinite(onset_s):
                     num_illegible += 1
                     continue
@@ -129,9 +129,7 @@ class EdfFile(RecordFile):
                 events += [Event(onset_s, duration_s, text) for text in texts if text]
             # The first byte of a record's annotations begins its first list, so a shift by one byte shows.
             num_damaged += not _BEGINS_A_LIST.match(lists) and lists.strip(b"\0") != b""
-        says = "{count} annotations cannot be read: their onset or duration is no number"
-        notes = [note("illegible annotations", says, count=num_illegible)] * bool(num_illegible)
-        return onsets_s, events, num_damaged, notes
+        return onsets_s, events, num_damaged, illegible(num_illegible)
 
 
 def parse(path: Path) -> EdfFile:
@@ -261,7 +259,7 @@ def _record_duration(
     return 1.0, (note("record duration", "the header says that a record lasts 0 s: 1 s assumed"),)
 
 
-def _parse_annotations(lists: bytes) -> Iterator[tuple[float, float, list[str]]]:
+def annotation_lists(lists: bytes) -> Iterator[tuple[float, float, list[str]]]:
     """Yield (onset in s, duration in s, texts) of each time-stamped annotation list; an illegible one is at NaN."""
     for entry in filter(None, lists.split(b"\0")):
         match = _TAL.fullmatch(entry)
@@ -270,6 +268,12 @@ def _parse_annotations(lists: bytes) -> Iterator[tuple[float, float, list[str]]]
             yield math.nan, 0.0, []
         else:
             yield onset_s, max(0.0, duration_s), [_decode(text) for text in match[3].split(b"\x14")]
+
+
+def illegible(count: int) -> list[Note]:
+    """Return a note on annotations that were lost, if there are any."""
+    says = "{count} annotations cannot be read: their onset or duration is no number"
+    return [note("illegible annotations", says, count=count)] * bool(count)
 
 
 def _seconds(digits: bytes) -> float:

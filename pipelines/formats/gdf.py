@@ -63,6 +63,7 @@ _UNIT_CODES = {
     4275: "uV",
     4276: "nV",
 }  # ISO/IEEE 11073-10101, volt and its decimal factors
+_NEW_SEGMENT = str(0x7FFE)
 _SPARSE_SAMPLE = 0x7FFF  # an entry of the event table that holds a sample of a channel without a rate
 
 
@@ -71,6 +72,10 @@ class GdfFile(RecordFile):
     """A parsed GDF file."""
 
     version: float
+
+    def is_joint(self, text: str) -> bool:
+        """Return whether an event of this code begins a new segment, as after the break between two runs."""
+        return text == _NEW_SEGMENT
 
     def timeline(self) -> Timeline:
         """Return even record onsets, and the event table, its codes as decimal strings: ``769``."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.notes import Note, note
+from pipelines.formats.sampled import is_joint
 from pipelines.recording import (
     SEGMENTS,
     Channel,
@@ -22,6 +23,7 @@ from pipelines.recording import (
     Recording,
     Segment,
     settle_units,
+    split_at,
     without_missing,
 )
 
@@ -185,7 +187,9 @@ class RecordFile(ABC):
             data_uv, channels, self.num_records, per_second, lambda *edges: self._decode(signals, slice(*edges))
         )
         whole = self._stretches(timeline.record_onsets_s[span], signals[0])
-        segments = without_missing(whole, missing, channels[0].sfreq)
+        joints_s = [event.onset_s for event in timeline.events if self.is_joint(event.text)]
+        joined = split_at(whole, joints_s, channels[0].sfreq)
+        segments = without_missing(joined, missing, channels[0].sfreq)
         gaps = note(SEGMENTS, "{segments} segments of contiguous signal", segments=len(segments))
         return Recording(
             electrodes=tuple(channel.electrode for channel in channels),
@@ -206,6 +210,10 @@ class RecordFile(ABC):
         """The bytes of all records, (num_records, record_bytes), mapped and not read."""
         shape = (self.num_records, self.record_bytes)
         return np.asarray(np.memmap(self.path, np.uint8, "r", self.data_offset, shape))
+
+    def is_joint(self, text: str) -> bool:
+        """Return whether an event with this text says that what follows it was not recorded right after the rest."""
+        return is_joint(text)
 
     def even_onsets_s(self) -> NDArray[np.float64]:
         """Return when each record begins if none is missing, (num_records,)."""

@@ -87,3 +87,11 @@ def test_gap_shows_among_rounded_times(saved: Saved, reserved: str) -> None:
     recording = read(saved(timed(onsets_s, "0.125", reserved)))
     assert [(one.start, one.stop) for one in recording.segments] == [(0, 800), (800, 2000)]
     assert recording.segments[1].onset_s == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("name", ["boundary", "New Segment/"])
+def test_an_annotation_that_says_so_ends_a_segment(saved: Saved, name: str) -> None:
+    cues = tals(f"+0||;+1.5|{name}|;+0.25|cue|;", *STEADY[1:])
+    recording = read(saved(edf_bytes([EEG, cues], reserved="EDF+C")))
+    assert recording.segments == (Segment(0, 150, 0.0), Segment(150, 400, 1.5))
+    assert {"cue", name} == {event.text for event in recording.events}

@@ -124,3 +124,11 @@ def test_gdf_says_that_what_follows_its_records_is_no_table_of_events(saved: Sav
     assert strange.events == ()
     assert text(strange.notes) == "21 bytes after the last record are no table of events: no events read"
     assert read(saved(gdf_bytes([C3], "2.10", bytes(20)))).notes == ()
+
+
+def test_event_of_a_new_segment_ends_the_one_before(saved: Saved) -> None:
+    table = event_table([(1, 0x7FFE, 0), (151, 0x7FFE, 0), (160, 769, 0)], 1, "2.10")
+    path = saved(gdf_bytes([C3, CZ], "2.10", table))
+    assert read(path).segments == (Segment(0, 150, 0.0), Segment(150, 400, 1.5))
+    piece = read(path, ["C3"], 1.0, 3.0)
+    assert piece.segments == (Segment(0, 50, 1.0), Segment(50, 200, 1.5))

@@ -146,6 +146,24 @@ def test_nights_and_hypnograms_are_matched_by_their_first_seven_letters() -> Non
     assert found[2].lacks.text == "stages: there is no ST7011J?-Hypnogram.edf below --src"
 
 
+def test_times_of_stages_are_whatever_is_a_number_and_the_others_are_counted(raw: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "raw"
+    shutil.copytree(raw / "sleep-cassette", tree)
+    before = recordings(preprocess("sleepedf", tree, tmp_path / "before"))
+    path = "SC4001E0-PSG.edf"
+    scored = hypnogram(tree / path)
+    content = scored.read_bytes()
+    stage = b"+900\x15450\x14Sleep stage 1"
+    assert content.count(stage) == 1
+    scored.write_bytes(content.replace(stage, stage.replace(b"+900", b"+9e2")))
+    same = recordings(preprocess("sleepedf", tree, tmp_path / "same"))[path]
+    assert (same["windows"], same["reason"]) == (before[path]["windows"], before[path]["reason"])
+    scored.write_bytes(content.replace(stage, stage.replace(b"+900", b"+9:0")))
+    lost = recordings(preprocess("sleepedf", tree, tmp_path / "lost"))[path]
+    assert lost["windows"] < before[path]["windows"]
+    assert "1 annotations cannot be read: their onset or duration is no number" in lost["reason"]
+
+
 def test_night_without_stages_fails_and_the_others_go_on(raw: Path, tmp_path: Path) -> None:
     tree = tmp_path / "raw"
     tree.mkdir()
