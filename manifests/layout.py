@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from manifests.records import Part, added
 
 PLACEHOLDERS = ("subject", "session", "label", "split")
-_TOKEN = re.compile(r"(?P<name>\{\w+\})|(?P<folders>\*\*/)|(?P<any>\*)|[^{*]+|.", re.DOTALL)
+_TOKEN = re.compile(r"\{(?P<name>\w+)(?::(?P<width>[1-9]\d?))?\}|(?P<folders>\*\*/)|(?P<any>\*)|[^{*]+|.", re.DOTALL)
 
 
 class Table(Part):
@@ -63,27 +63,53 @@ class Recordings(Table):
 
 
 class ArrayLayout(Part):
-    """How MAT files hold a recording (see `pipelines.formats.arrays`); ``channels`` in the order of the file."""
+    """How files of bare numbers hold a recording: MAT, NPY, NPZ and tables of text such as CSV.
 
-    variables: str
-    axes: str
-    channels: tuple[str, ...] = Field(min_length=1)
-    sfreq_hz: Annotated[float, Field(gt=0)]
+    ``channels`` are in the order of the file; ``unit`` is that of its numbers once multiplied by ``scale``. For MAT,
+    NPY and NPZ see `pipelines.formats.arrays`: ``variables``, ``axes``, ``field``, ``onsets``, ``codes``. For tables
+    see `pipelines.formats.text_table`: ``columns``, by name or number from 1, hold the channels, ``time`` the times, or
+    a counter, in ``time_unit``; without ``channels`` these are called as their columns, and without ``sfreq_hz`` the
+    rate is that of the times. ``label`` is the variable, member or column that holds labels.
+    """
+
+    variables: str = added("", absent="")
+    axes: str = added("channel time", absent="channel time")
+    channels: tuple[str, ...] = added((), absent=())
+    sfreq_hz: Annotated[float, Field(ge=0)] = added(0.0, absent=0.0)
     unit: str = "uV"
     field: str = ""
     onsets: str = ""
     codes: str = ""
+    scale: Annotated[float, Field(gt=0)] = added(1.0, absent=1.0)
+    columns: tuple[str, ...] = added((), absent=())
+    time: str = added("", absent="")
+    time_unit: Literal["s", "ms", "us", "ns", "counter"] = added("s", absent="s")
+    label: str = added("", absent="")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ArrayLayout":
+        if any(self.axes.split().count(name) != 1 for name in ("time", "channel")):
+            raise ValueError(f'axes = "{self.axes}" must name time and channel once each, as in "trial channel time"')
+        try:
+            re.compile(self.variables)
+        except re.error as problem:
+            raise ValueError(f"variables is no regular expression ({problem})") from None
+        if self.columns and self.channels and len(self.columns) != len(self.channels):
+            raise ValueError(f"columns names {len(self.columns)} columns, channels {len(self.channels)} channels")
+        if self.time_unit == "counter" and self.time and not self.sfreq_hz:
+            raise ValueError("a counter tells no rate: state sfreq_hz")
+        return self
 
 
 class Layout(Part):
     """Which files are recordings, what their paths say, and where labels are: the table ``[layout]`` of a recipe.
 
     ``files`` is a path below --src with placeholders: ``{subject}/{session}_{label}.edf``. ``{subject}``,
-    ``{session}``, ``{label}`` and ``{split}`` match one character or more, the earlier ones as few as they can; one
-    named twice matches the same text twice. ``*`` matches any text, neither matches ``/``; ``**/`` matches any
-    folders. The case of the extension does not count. With ``bids`` the recordings are those of a BIDS tree, its
-    task is the label where that is in the name, ``files`` may narrow them down, and channels that a ``channels.tsv``
-    marks bad or no EEG are absent.
+    ``{session}``, ``{label}`` and ``{split}`` match one character or more, the earlier ones as few as they can, and
+    ``{subject:2}`` two; one named twice matches the same text twice. ``*`` matches any text, neither matches ``/``;
+    ``**/`` matches any folders. The case of the extension does not count. With ``bids`` the recordings are those of a
+    BIDS tree, its task is the label where that is in the name, ``files`` may narrow them down, and channels that a
+    ``channels.tsv`` marks bad or no EEG are absent.
 
     ``labels`` says where labels are: in the ``name``, in ``annotations`` of the file, in the codes of its
     ``trigger`` channel, in a table of ``events``, in a table of ``recordings``, or nowhere (``none``). ``trigger``
@@ -91,7 +117,8 @@ class Layout(Part):
     for, in which ``*`` is any text; without it a text is the name of its class. What stands for none is counted and
     not used. An event gives a window at its onset, or with ``spans`` as many as fit into its duration, where it has
     one. ``test`` holds what ``{split}`` or the column ``split`` says of test recordings. ``arrays`` is needed for
-    MAT files.
+    files of bare numbers. ``unit`` is that of the samples of every file, whatever that says; ``scale`` multiplies what
+    is read instead, in µV by the file's own unit, or as µV where it has none.
     """
 
     files: str = ""
@@ -104,6 +131,8 @@ class Layout(Part):
     recordings: Recordings | None = None
     test: tuple[str, ...] = ()
     arrays: ArrayLayout | None = None
+    unit: Literal["", "V", "mV", "uV", "nV"] = added("", absent="")
+    scale: Annotated[float, Field(gt=0)] = added(1.0, absent=1.0)
 
     @model_validator(mode="before")
     @classmethod
@@ -125,12 +154,15 @@ class Layout(Part):
         if self.labels == "recordings" and not self.recordings:
             raise ValueError('labels = "recordings" needs a table [layout.recordings] with its file and columns')
         tabled = self.recordings or Recordings(file="none", path="none")
-        if not (self.bids or "{subject}" in self.files or (tabled.path and tabled.subject)):
+        named = _placeholders(self.files)
+        if not (self.bids or "subject" in named or (tabled.path and tabled.subject)):
             raise ValueError("subjects are unknown: files needs {subject}, or recordings the columns path and subject")
-        if self.labels == "name" and not self.bids and "{label}" not in self.files:
+        if self.labels == "name" and not self.bids and "label" not in named:
             raise ValueError('labels = "name" needs {label} in files')
-        if bool(self.test) != ("{split}" in self.files or bool(tabled.split)):
+        if bool(self.test) != ("split" in named or bool(tabled.split)):
             raise ValueError("test and {split} in files, or the column recordings.split, need each other")
+        if self.unit and self.scale != 1:
+            raise ValueError("unit and scale exclude each other: unit says what the numbers are, scale corrects them")
         return self
 
     def match(self, path: str) -> dict[str, str] | None:
@@ -159,11 +191,16 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def _placeholders(pattern: str) -> set[str]:
+    return {token["name"] for token in _TOKEN.finditer(pattern) if token["name"]}
+
+
 def _refuse_strange(field: str, pattern: str, known: tuple[str, ...]) -> None:
     for token in _TOKEN.finditer(pattern):
-        if token[0].startswith("{") and token[0][1:-1] not in known:
-            choice = ", ".join(f"{{{name}}}" for name in known)
-            raise ValueError(f"{field}: {token[0]} is no placeholder; there are {choice}")
+        if token[0].startswith("{") and (token["name"] not in known or (token["width"] and field != "files")):
+            choice = ", ".join(f"{{{one}}}" for one in known)
+            rest, end, _ = pattern[token.start() :].partition("}")
+            raise ValueError(f"{field}: {rest + end if end else '{'} is no placeholder; there are {choice}")
 
 
 @lru_cache
@@ -178,7 +215,8 @@ def _regex(pattern: str) -> str:
     parts, seen = [], set()
     for token in _TOKEN.finditer(pattern):
         if name := token["name"]:
-            parts.append(f"(?P={name[1:-1]})" if name in seen else f"(?P<{name[1:-1]}>[^/]+?)")
+            text = f"[^/]{{{token['width']}}}" if token["width"] else "[^/]+?"
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{text})")
             seen.add(name)
         else:
             parts.append("(?:[^/]+/)*" if token["folders"] else "[^/]*" if token["any"] else re.escape(token[0]))

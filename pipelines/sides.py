@@ -10,6 +10,7 @@ from manifests.errors import DareError, RefusedError
 from manifests.notes import Note, note
 from manifests.plan import SAME_BYTES, SAME_RUN, TESTED, ScannedRecording
 from manifests.recipe import Recipe
+from pipelines.formats.packed import without_suffix
 from pipelines.formats.readers import files_of
 from pipelines.scan import Tree
 
@@ -113,11 +114,11 @@ def _same_run(recordings: list[ScannedRecording]) -> list[list[ScannedRecording]
 
 
 def _stem(one: ScannedRecording) -> str:
-    return str(PurePosixPath(one.path).with_suffix(""))
+    return str(PurePosixPath(without_suffix(one.path)).with_suffix(""))
 
 
 def _suffix(one: ScannedRecording) -> str:
-    return PurePosixPath(one.path).suffix.lower()
+    return one.path[len(_stem(one)) :].lower()
 
 
 def _format(one: ScannedRecording) -> tuple[int, str]:

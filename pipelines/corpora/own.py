@@ -14,6 +14,7 @@ from manifests.recipe import Recipe
 from pipelines.corpora import bids, tables
 from pipelines.corpora.base import Corpus
 from pipelines.formats.arrays import Arrays
+from pipelines.formats.packed import without_suffix
 from pipelines.recording import Event, Recording
 from pipelines.windows import LabelledOnset, LabelledSpan, deduplicated, happened, within
 
@@ -42,8 +43,8 @@ class Own(Corpus):
         stated = self._layout.arrays
         if stated is None:
             return None
-        fields = stated.model_dump(exclude={"channels", "sfreq_hz"})
-        return Arrays(**fields, labels=stated.channels, sfreq=stated.sfreq_hz)
+        fields = stated.model_dump(exclude={"channels", "sfreq_hz", "label"})
+        return Arrays(**fields, labels=stated.channels, sfreq=stated.sfreq_hz, trial_labels=stated.label)
 
     def is_label_event(self, text: str) -> bool:
         """Return whether an annotation, or a trigger, stands for a class, where that is what labels are in."""
@@ -162,7 +163,7 @@ class Own(Corpus):
             return self._labelled(raw, found["label"])
         if self._layout.labels != "events":
             return raw
-        stem = bids.stem(path) if self._layout.bids else path.rpartition(".")[0]
+        stem = bids.stem(path) if self._layout.bids else without_suffix(path).rpartition(".")[0]
         file = self._layout.events.file_of(stem, found.get("subject", ""), raw.session)
         if label_file := there.get(tables.composed(file)) or bids.inherited(path, inherited):
             return raw.model_copy(update={"label_file": label_file})

@@ -13,6 +13,7 @@ from manifests.errors import DamagedError, MissingError
 from manifests.layout import Table
 from manifests.notes import note
 from manifests.plan import RawRecording
+from pipelines.formats.packed import without_suffix
 
 Row = dict[str, str]
 """A line of a table: by column, and under "line" its number."""
@@ -113,7 +114,9 @@ def _keys(raw: RawRecording, table: Table) -> list[tuple[str, ...]]:
     """Return by what a table may tell that a row is about a recording, the surest first."""
     if table.path:
         path = PurePosixPath(composed(raw.path))
-        return [(name,) for name in (str(path), str(path.with_suffix("")), path.name, path.stem)]
+        unpacked = PurePosixPath(without_suffix(str(path)))
+        names = (str(path), str(unpacked), str(unpacked.with_suffix("")), path.name, unpacked.name, unpacked.stem)
+        return [(name,) for name in dict.fromkeys(names)]
     session = (_bare(raw.session),) if table.session else ()
     return [(_bare(raw.subject.partition(":")[2]), *session) if table.subject else ()]
 

@@ -1,4 +1,4 @@
-"""Arrays: how a file of bare numbers (MAT 5 or 7.3) holds a recording, which nothing in the file says."""
+"""Arrays: how a file of bare numbers (MAT 5 or 7.3, NPY, NPZ) holds a recording, which nothing in the file says."""
 
 import math
 import re
@@ -10,25 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DamagedError, MissingError, RefusedError
-from pipelines.formats import Format, matlab
+from pipelines.formats import Format, matlab, numpy_files
 from pipelines.formats.matrix import Matrix, Value, digits, structs
-from pipelines.formats.sampled import SampledFile
+from pipelines.formats.sampled import SampledFile, runs
 from pipelines.recording import Event, Segment, describe_channel, require_rate
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """The layout of a recording in a file of arrays.
+    """The layout of a recording in a file of arrays, or in a table of text (see `pipelines.formats.text_table`).
 
     ``variables`` is a regular expression of the names that hold signal, each matched whole, taken in natural order
-    (``x2`` before ``x10``); ``axes`` names the axes of each, ``time`` and ``channel`` among them (``"channel time
-    target block"``): every index of the others is a trial. Where the variable is a struct, or a cell of structs,
-    ``field`` is its member with the signal, ``onsets`` the one with 1-based samples of events and ``codes`` with their
-    numbers. Every trial, variable and struct is a segment of its own, spanned by an event whose text is the variable's
-    name and then axis and 0-based index, as in ``data target 3 block 0``, or, of several structs, ``data struct 3``.
+    (``x2`` before ``x10``), "" for the only one that can; an NPY file holds ``array``. ``axes`` names the axes of each,
+    ``time`` and ``channel`` among them (``"channel time target block"``): every index of the others is a trial. Where
+    the variable is a struct, or a cell of structs, ``field`` is its member with the signal, ``onsets`` the one with
+    1-based samples of events and ``codes`` with their numbers. Every trial, variable and struct is a segment of its
+    own, spanned by an event whose text is the variable's name and then axis and 0-based index, as in
+    ``data target 3 block 0``, or, of several structs, ``data struct 3``.
     Segments follow one another: their onsets count seconds of signal. ``labels`` name the channels in order, ``sfreq``
     is in Hz; ``unit`` as in a file's header. Where not the axis named but another has as many entries as there are
-    channels, that one is taken.
+    channels, that one is taken. Onsets in NPZ files count from 0.
+
+    ``trial_labels`` names the variable, or the member beside ``field``, that has a label for each trial, for each
+    variable, for each sample (0, NaN and "" are none), or one for all; the events are then spans of one label, which is
+    their text. Without a ``field``, ``onsets``, ``codes`` and it are variables of the file. ``scale`` multiplies its
+    numbers. ``columns``, ``time`` and ``time_unit`` are of tables alone.
     """
 
     variables: str
@@ -39,6 +45,16 @@ class Arrays:
     field: str = ""
     onsets: str = ""
     codes: str = ""
+    scale: float = 1.0
+    columns: tuple[str, ...] = ()
+    time: str = ""
+    time_unit: str = "s"
+    trial_labels: str = ""
+
+    @property
+    def beside(self) -> set[str]:
+        """Names of what lies beside the signal and tells of it."""
+        return {self.onsets, self.codes, self.trial_labels} - {""}
 
 
 @dataclass(frozen=True)
@@ -52,8 +68,12 @@ class _Block:
     num_trials: int
 
     @property
+    def size(self) -> int:
+        return self.num_trials * self.length
+
+    @property
     def stop(self) -> int:
-        return self.begin + self.num_trials * self.length
+        return self.begin + self.size
 
 
 def parse(path: Path, arrays: Arrays) -> SampledFile:
@@ -61,32 +81,37 @@ def parse(path: Path, arrays: Arrays) -> SampledFile:
 
     Raises DareError where no variable is named so, or one has other axes or members, and where the file is damaged.
     """
-    names = sorted((name for name in matlab.names(path) if re.fullmatch(arrays.variables, name)), key=_natural)
-    if not names:
-        listed = ", ".join(matlab.names(path)[:5]) or "none"
-        raise MissingError(f"no variable is named like {arrays.variables!r}", path=path, remedy=f"there are {listed}")
-    values = matlab.load(path, names, {arrays.field, arrays.onsets, arrays.codes} - {""})
+    if not arrays.labels or not arrays.sfreq:
+        lacking = "channels" if not arrays.labels else "sfreq_hz"
+        raise RefusedError(f"says nothing of its {lacking}", path=path, remedy=f"state {lacking} in [layout.arrays]")
+    with path.open("rb") as file:
+        is_numpy = numpy_files.is_numpy(path, file.read(8))
+    named, values = (_of_numpy if is_numpy else _of_mat)(path, arrays)
     blocks: list[_Block] = []
     segments: list[Segment] = []
     events: list[Event] = []
-    for name in names:
+    holders: list[dict[str, Any]] = []
+    for name in named:
         for text, value, struct in _signals(path, name, values.get(name), arrays):
             block, trials = _block(path, text, value, arrays, blocks[-1].stop if blocks else 0)
             begin_s = block.begin / arrays.sfreq
             for number, trial in enumerate(trials):
                 start = block.begin + number * block.length
                 segments.append(Segment(start, start + block.length, start / arrays.sfreq))
-                events.append(Event(start / arrays.sfreq, block.length / arrays.sfreq, trial))
-            events += [replace(one, onset_s=one.onset_s + begin_s) for one in _events(path, text, struct, arrays)]
+                if not arrays.trial_labels:
+                    events.append(Event(start / arrays.sfreq, block.length / arrays.sfreq, trial))
+            listed = _events(path, text, struct if arrays.field else values, arrays, first=0 if is_numpy else 1)
+            events += [replace(one, onset_s=one.onset_s + begin_s) for one in listed]
             blocks.append(block)
-    scale = describe_channel("", 0, arrays.sfreq, arrays.unit).scale_to_uv
-
-    def load(rows: list[int], start: int, stop: int) -> NDArray[np.float32]:
-        return _read(blocks, rows, start, stop, 1.0 if math.isnan(scale) else scale)
+            holders.append(struct if arrays.field else values)
+    if arrays.trial_labels:
+        events += _labelled(path, blocks, holders, arrays)
+    known = describe_channel("", 0, arrays.sfreq, arrays.unit).scale_to_uv
+    scale = arrays.scale * (1.0 if math.isnan(known) else known)
 
     return SampledFile(
         path=path,
-        format="MAT",
+        format="NumPy" if is_numpy else "MAT",
         channels=tuple(
             describe_channel(label, place, arrays.sfreq, arrays.unit) for place, label in enumerate(arrays.labels)
         ),
@@ -94,9 +119,90 @@ def parse(path: Path, arrays: Arrays) -> SampledFile:
         segments=tuple(segments),
         events=tuple(sorted(events, key=lambda event: event.onset_s)),
         notes=(),
-        load=load,
+        load=lambda rows, start, stop: _read(blocks, rows, start, stop, scale),
         num_records=len(segments),
     )
+
+
+def _of_mat(path: Path, arrays: Arrays) -> tuple[list[str], dict[str, Value]]:
+    """Return (the names of the variables with signal, values by name) of a MAT file."""
+    named = _named(path, matlab.names(path), arrays)
+    values = matlab.load(path, {*named, *arrays.beside}, {arrays.field, *arrays.beside} - {""})
+    return _chosen(path, named, values, arrays), values
+
+
+def _of_numpy(path: Path, arrays: Arrays) -> tuple[list[str], dict[str, Value]]:
+    """Return (the names of the arrays with signal, values by name) of an NPY or NPZ file."""
+    named = _named(path, numpy_files.names(path), arrays)
+    values = numpy_files.load(path, {*named, *arrays.beside})
+    return _chosen(path, named, values, arrays), values
+
+
+def _named(path: Path, there: list[str], arrays: Arrays) -> list[str]:
+    """Return the names of a file's variables that may hold signal, in natural order."""
+    fitting = [name for name in there if name not in arrays.beside] if not arrays.variables else there
+    named = sorted((name for name in fitting if re.fullmatch(arrays.variables or ".*", name)), key=_natural)
+    if not named:
+        listed = ", ".join(there[:5]) or "none"
+        raise MissingError(f"no variable is named like {arrays.variables!r}", path=path, remedy=f"there are {listed}")
+    return named
+
+
+def _chosen(path: Path, named: list[str], values: dict[str, Value], arrays: Arrays) -> list[str]:
+    """Return those of the names that hold signal: all where they were asked for, else the only one that can."""
+    if arrays.variables or len(named) == 1:
+        return named
+    able = [name for name in named if _may_be_signal(values.get(name), arrays)]
+    if len(able) != 1:
+        listed = ", ".join((able or named)[:5])
+        raise RefusedError(
+            f"has {len(able)} variables that may be the signal", path=path, remedy=f"name it in variables, of {listed}"
+        )
+    return able
+
+
+def _may_be_signal(value: Value, arrays: Arrays) -> bool:
+    if arrays.field:
+        return bool(structs(value))
+    return isinstance(value, Matrix) and len(value.shape) == len(arrays.axes.split()) and 1 not in value.shape
+
+
+def _labelled(path: Path, blocks: list[_Block], holders: list[dict[str, Any]], arrays: Arrays) -> list[Event]:
+    """Return an event for each span of one label that a file has beside its signal."""
+    if not arrays.field:
+        return _spans(path, blocks, holders[0].get(arrays.trial_labels), arrays)
+    pairs = zip(blocks, holders, strict=True)
+    return [event for block, held in pairs for event in _spans(path, [block], held.get(arrays.trial_labels), arrays)]
+
+
+def _spans(path: Path, blocks: list[_Block], value: Value, arrays: Arrays) -> list[Event]:
+    """Return an event for each span of one label of the blocks, by one value for each of their trials or samples."""
+    if isinstance(value, Matrix):
+        numbers = value.whole().ravel()
+        texts = [digits(one) for one in numbers] if numbers.size < sum(one.size for one in blocks) else []
+    elif isinstance(value, str):
+        numbers, texts = np.empty(0), [value]
+    elif isinstance(value, list):
+        flat = [one for item in value for one in (item if isinstance(item, list) else [item])]
+        numbers, texts = np.empty(0), [digits(o.whole().ravel()[0]) if isinstance(o, Matrix) else str(o) for o in flat]
+    else:
+        remedy = "label in [layout.arrays] names what has the labels"
+        raise MissingError(f"has no labels {arrays.trial_labels!r}", path=path, remedy=remedy)
+    trials = [one.begin + number * one.length for one in blocks for number in range(one.num_trials)]
+    ends = [*trials[1:], blocks[-1].stop]
+    if not texts and numbers.size:
+        begin, sfreq = blocks[0].begin, arrays.sfreq
+        return [Event((begin + start) / sfreq, (stop - start) / sfreq, text) for start, stop, text in runs(numbers)]
+    if len(texts) == len(blocks):
+        texts = [text for one, text in zip(blocks, texts, strict=True) for _ in range(one.num_trials)]
+    texts = texts * len(trials) if len(texts) == 1 else texts
+    if len(texts) != len(trials):
+        count = f"{len(texts)} labels for {len(trials)} trials in {len(blocks)} variables"
+        raise DamagedError(
+            f"{arrays.trial_labels} has {count}", path=path, remedy="axes tells which of them are trials"
+        )
+    spans = zip(trials, ends, texts, strict=True)
+    return [Event(begin / arrays.sfreq, (end - begin) / arrays.sfreq, text) for begin, end, text in spans]
 
 
 def _by_itself(path: Path) -> SampledFile:
@@ -111,7 +217,7 @@ def _by_itself(path: Path) -> SampledFile:
     raise RefusedError(
         f"is a MAT file of arrays ({listed}) that tells neither channels nor rate",
         path=path,
-        remedy="it can be read only as part of a corpus that knows them",
+        remedy="state them in [layout.arrays] of a recipe",
     )
 
 
@@ -176,18 +282,24 @@ def _sizes(shape: tuple[int, ...], index: tuple[slice, ...]) -> tuple[int, ...]:
 
 
 def _read(blocks: list[_Block], rows: list[int], start: int, stop: int, scale: float) -> NDArray[np.float32]:
-    """Return (rows × samples) of the blocks one after another, times ``scale``; one block at a time is in memory."""
+    """Return (rows × samples) of the blocks one after another, times ``scale``; a part of one block is in memory."""
     data = np.empty((len(rows), stop - start), np.float32)
     for block in blocks:
         first, end = max(block.begin, start), min(block.stop, stop)
         if first >= end:
             continue
-        span = slice(first - block.begin, end - block.begin) if block.num_trials == 1 else slice(None)
         index = [slice(None)] * len(block.order)
-        index[block.order[-1]] = span
+        if block.num_trials == 1:
+            offset = first
+            index[block.order[-1]] = slice(first - block.begin, end - block.begin)
+        else:
+            # Of the outermost axis of trials no more than is asked for, as all of them need not fit into memory.
+            each = block.length * block.num_trials // block.matrix.shape[block.order[0]]
+            outer = (first - block.begin) // each
+            offset = block.begin + outer * each
+            index[block.order[0]] = slice(outer, -(-(end - block.begin) // each))
         signal = block.matrix.read(tuple(index)).transpose(block.order)
-        trials = signal.reshape((block.num_trials, *signal.shape[-2:]))
-        offset = block.begin + (span.start or 0)
+        trials = signal.reshape((-1, *signal.shape[-2:]))
         with np.errstate(over="ignore", invalid="ignore"):
             for number, trial in enumerate(trials):
                 at = offset + number * block.length
@@ -197,8 +309,8 @@ def _read(blocks: list[_Block], rows: list[int], start: int, stop: int, scale: f
     return data
 
 
-def _events(path: Path, text: str, struct: dict[str, Any], arrays: Arrays) -> list[Event]:
-    """Return the events that a struct lists beside its signal, in seconds from its first sample."""
+def _events(path: Path, text: str, struct: dict[str, Any], arrays: Arrays, first: int) -> list[Event]:
+    """Return the events listed beside a signal, in seconds from its first sample, which they count as ``first``."""
     if not arrays.onsets:
         return []
     onsets, codes = struct.get(arrays.onsets), struct.get(arrays.codes)
@@ -207,7 +319,7 @@ def _events(path: Path, text: str, struct: dict[str, Any], arrays: Arrays) -> li
     samples, numbers = (np.asarray(one.whole(), np.float64).ravel() for one in (onsets, codes))
     if len(samples) != len(numbers) or not np.isfinite([*samples, *numbers]).all():
         raise DamagedError(f"{text} has {len(samples)} onsets of events and {len(numbers)} codes", path=path)
-    onsets_s = ((samples - 1) / arrays.sfreq).tolist()
+    onsets_s = ((samples - first) / arrays.sfreq).tolist()
     return [Event(onset_s, 0.0, digits(code)) for onset_s, code in zip(onsets_s, codes.whole().ravel(), strict=True)]
 
 

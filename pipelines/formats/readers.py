@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from manifests.errors import DareError, LostError, MissingError
+from manifests.errors import DareError, LostError, MissingError, RefusedError
 from pipelines import chosen
 from pipelines.channels import choose
 from pipelines.formats import arrays as bare
-from pipelines.formats import matlab, registry
+from pipelines.formats import matlab, numpy_files, packed, registry
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Header, RawFile, Recording, require_rate
 
@@ -45,7 +45,8 @@ def read(
 def files_of(path: Path) -> list[Path]:
     """Return the files that a recording is read from, by its header or, where that cannot be read, by its name."""
     try:
-        return registry.files_of(path, open_file(path).header.files)
+        is_packed = path.suffix.lower() in packed.SUFFIXES  # and need not be unpacked: it is all there is
+        return [path] if is_packed else registry.files_of(path, open_file(path).header.files)
     except DareError:
         return registry.files_of(path)
 
@@ -53,16 +54,35 @@ def files_of(path: Path) -> list[Path]:
 def open_file(path: Path, arrays: Arrays | None = None) -> RawFile:
     """Return a raw file, its header read.
 
-    A MAT file says nothing of its arrays, so that ``arrays`` must. Raises DareError, in one line, where the file is of
-    no format that `pipelines.formats.registry` finds, is damaged, lacks a part that lies in another file, or cannot be
-    opened.
+    A file of bare numbers says nothing of them, so that ``arrays`` must. Raises DareError, in one line, where the file
+    is of no format that `pipelines.formats.registry` finds, is damaged, lacks a part that lies in another file, or
+    cannot be opened.
     """
     with _named(path):
         with path.open("rb") as file:
             head = file.read(_SNIFF_BYTES)
-        if arrays and matlab.is_mat(head):
+        if packed.is_packed(path, head):
+            return _unpacked(path, head, arrays)
+        if arrays and (matlab.is_mat(head) or numpy_files.is_numpy(path, head)):
             return bare.parse(path, arrays)
         return registry.format_of(path, head).parse(path)
+
+
+def _unpacked(path: Path, head: bytes, arrays: Arrays | None) -> RawFile:
+    """Return a packed file; DareError as `open_file` does, and where a part lies beside it, or it is packed twice."""
+    place = packed.unpack(path, head)
+    with place.file.open("rb") as file:
+        if packed.is_packed(place.file, file.read(_SNIFF_BYTES)):
+            raise RefusedError("is packed twice", path=path, remedy="unpack it first")
+    try:
+        return packed.UnpackedFile(path, open_file(place.file, arrays), place)
+    except MissingError as problem:
+        if len(registry.endings_of(place.file)):
+            reason = f"is packed, and lacks a part that lies in another file ({problem.reason})"
+            raise RefusedError(reason, path=path, remedy="unpack all files of the recording") from problem
+        raise problem.about(path, place.file) from problem
+    except DareError as problem:
+        raise problem.about(path, place.file) from problem
 
 
 def read_chosen(

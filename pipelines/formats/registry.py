@@ -12,8 +12,6 @@ from pipelines.formats import Format
 
 _MIN_LINE_FEEDS = 32
 _DISGUISES = {
-    b"PK\x03\x04": ("is a zip archive, not a recording", "unpack it first"),
-    b"\x1f\x8b": ("is gzip-compressed, not a recording", "unpack it first"),
     b"version https://git-lfs": ("is a Git LFS pointer, not a recording", "fetch the file it stands for"),
     b"Brain Vision Data Exchange Marker": ("holds the markers of a BrainVision recording", "name its .vhdr"),
     b"Brain Vision V-Amp Data Marker": ("holds the markers of a BrainVision recording", "name its .ahdr"),
@@ -45,10 +43,14 @@ def files_of(path: Path, told: Sequence[Path] = ()) -> list[Path]:
     """
     if told:
         return [path, *told]
-    suffix = path.suffix.lower()
-    endings = dict.fromkeys(ending for one in formats() if suffix in one.suffixes for ending in one.companions)
-    beside = [path.with_suffix(ending) for ending in endings]
+    beside = [path.with_suffix(ending) for ending in endings_of(path)]
     return [path, *(file for file in beside if file.exists())]
+
+
+def endings_of(path: Path) -> list[str]:
+    """Return the endings of the files that may hold the rest of a recording which a path names."""
+    suffix = path.suffix.lower()
+    return list(dict.fromkeys(ending for one in formats() if suffix in one.suffixes for ending in one.companions))
 
 
 def format_of(path: Path, head: bytes) -> Format:

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DamagedError, DareError
 from manifests.notes import Note
+from pipelines.formats.matrix import digits
 from pipelines.recording import (
     Channel,
     Decoded,
@@ -98,6 +100,16 @@ def in_blocks(
             end = min(first + step, stop)
             data[:, first - start : end - start] = load(first, end)
     return data
+
+
+def runs(values: NDArray[Any]) -> list[tuple[int, int, str]]:
+    """Return (start, stop, value as text) of each run of one number other than 0 and NaN."""
+    edges = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
+    return [
+        (start, stop, digits(values[start]))
+        for start, stop in pairwise(edges)
+        if values[start] and values[start] == values[start]
+    ]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import MissingError
 from manifests.notes import Note, note
+from pipelines.formats.packed import UnpackedFile
 from pipelines.formats.records import RecordFile, Signal
 from pipelines.formats.sampled import SampledFile, error_context
 from pipelines.recording import Event, RawFile
@@ -68,6 +69,7 @@ def noticed(file: RawFile) -> tuple[Note, ...]:
 
 def _channels(file: RawFile, name: str = "") -> list[_Channel]:
     """Return the channels of this name, or of one that says triggers, those with whole words first."""
+    file = file.inner if isinstance(file, UnpackedFile) else file
     if isinstance(file, RecordFile):
         found = [(signal.channel.label, signal) for signal in file.signals]
         chosen = [_of_records(file, signal) for label, signal in found if _fits(label, name)]

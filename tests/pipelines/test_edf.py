@@ -282,7 +282,7 @@ def test_times_that_make_no_gap(saved: Saved, lists: tuple[str, ...], note: str)
     [
         (b"", "is empty (0 bytes)"),
         (b"\xef\xbb\xbf\n<HTML><body>Sign in</body>", "is an HTML page, not a recording; download it again"),
-        (b"PK\x03\x04....", "zip archive"),
+        (b"PK\x03\x04....", "cannot be read as zip"),
         (b"\x1f\x8b\x08", "gzip"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (bytes(5000), "zeros only"),
