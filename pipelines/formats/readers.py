@@ -9,7 +9,7 @@ from manifests.errors import DareError, LostError, MissingError, RefusedError
 from pipelines import chosen
 from pipelines.channels import choose
 from pipelines.formats import arrays as bare
-from pipelines.formats import matlab, numpy_files, packed, registry
+from pipelines.formats import matlab, numpy_files, packed, registry, text_table
 from pipelines.formats.arrays import Arrays
 from pipelines.recording import Header, RawFile, Recording, require_rate
 
@@ -65,6 +65,8 @@ def open_file(path: Path, arrays: Arrays | None = None) -> RawFile:
             return _unpacked(path, head, arrays)
         if arrays and (matlab.is_mat(head) or numpy_files.is_numpy(path, head)):
             return bare.parse(path, arrays)
+        if arrays and text_table.is_table(path, head):
+            return text_table.parse(path, arrays)
         return registry.format_of(path, head).parse(path)
 
 

@@ -91,7 +91,7 @@ def _described(head: bytes, suffix: str) -> tuple[str, str]:
     kind = "is text" if is_text else "is of unknown format"
     *names, last = (one.name for one in formats())
     reason = f"{kind}, not {', '.join(names)} or {last}: it begins with {head[:8]!r}"
-    return reason, "convert it to one of these"
+    return reason, "convert it to one of these" + ", or state its columns in [layout.arrays] of a recipe" * is_text
 
 
 def _article(one: Format) -> str:
