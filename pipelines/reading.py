@@ -10,13 +10,14 @@ from pipelines import corpora
 from pipelines.bad_spans import without_bad_spans
 from pipelines.channels import marked, slowest_hz
 from pipelines.formats import readers, triggers
+from pipelines.formats.rescaled import rescaled
 from pipelines.montage import named
 from pipelines.recording import Header, RawFile, Recording
 
 
 def read_header(src: Path, raw: RawRecording, recipe: Recipe) -> Header:
     """Return the header of a recording below ``src``; raises DareError as `readers.read_header` does."""
-    return _told(_opened(src, raw, recipe).header, raw)
+    return _told(_scaled(_opened(src, raw, recipe), recipe).header, raw)
 
 
 def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Recording:
@@ -25,8 +26,9 @@ def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, sto
     What is marked as bad in it is in no segment. Raises DareError as `readers.read` does.
     """
     file = _opened(src, raw, recipe)
-    told = _told(file.header, raw)
-    recording = readers.read_chosen(file, told, recipe.needed, start_s, stop_s, slowest_hz(recipe))
+    scaled = _scaled(file, recipe)
+    told = _told(scaled.header, raw)
+    recording = readers.read_chosen(scaled, told, recipe.needed, start_s, stop_s, slowest_hz(recipe))
     recording = without_bad_spans(recording, corpora.of(recipe).is_label_event)
     return _with_triggers(recording, file, recipe.layout, recipe) if recipe.layout and recipe.classes else recording
 
@@ -47,6 +49,11 @@ def _with_triggers(recording: Recording, file: RawFile, layout: Layout, recipe: 
 
 def _opened(src: Path, raw: RawRecording, recipe: Recipe) -> RawFile:
     return readers.open_file(src / raw.path, corpora.of(recipe).arrays(raw))
+
+
+def _scaled(file: RawFile, recipe: Recipe) -> RawFile:
+    """Return a file in the unit that a layout states; triggers, which have none, are read from the file as it is."""
+    return rescaled(file, recipe.layout.unit, recipe.layout.scale) if recipe.layout else file
 
 
 def _told(header: Header, raw: RawRecording) -> Header:

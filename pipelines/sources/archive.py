@@ -203,6 +203,14 @@ def _refuse_other_signal(made: Recipe, recipe: Recipe, src: Path) -> None:
                 path=src,
                 remedy=f"--set {name}={_as_setting(theirs)}, or start from the raw recordings",
             )
+    for name in ("unit", "scale"):
+        theirs, ours = (getattr(one.layout, name) if one.layout else "" for one in (made, recipe))
+        if theirs != ours:
+            raise RefusedError(
+                f"was made with layout.{name} {theirs!r}, the recipe has {ours!r}",
+                path=src,
+                remedy=f"--set layout.{name}={theirs}, or start from the raw recordings",
+            )
     theirs, ours = (one.layout.labels if one.layout else "" for one in (made, recipe))
     if theirs != ours and "trigger" in (theirs, ours):
         raise RefusedError(
