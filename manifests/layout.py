@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import lru_cache
+from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -19,6 +20,7 @@ class Table(Part):
     ``path`` holds a recording's path below --src or its file name, with or without extension; ``subject`` and
     ``session`` hold what the placeholders of these names match (``sub-01`` is ``01``). One of them tells which
     recording a row of a table is about. Beside ``path``, a subject and session are the recording's.
+    ``file`` is a path below --src, one from there that begins with ``../``, or an absolute one.
     """
 
     file: str = Field(min_length=1)
@@ -26,6 +28,11 @@ class Table(Part):
     subject: str = ""
     session: str = ""
     label: str = "label"
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether the file is named by a path that leads out of the tree of recordings."""
+        return self.file.startswith(("/", "../")) or PureWindowsPath(self.file).is_absolute()
 
 
 class Events(Table):

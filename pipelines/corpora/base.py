@@ -102,7 +102,7 @@ class Corpus(ABC):
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return (the labelled moments of a recording, notes on events that are not used).
 
-        Asked only where the whole recording has no one label. The labels are the content of ``raw.label_file``.
+        Asked only where the whole recording has no one label. The labels are its `label_content`.
         Raises DareError where labels do not fit the events.
         """
         remedy = "name it as the corpus does, or take a recipe without classes"
@@ -116,6 +116,13 @@ class Corpus(ABC):
         Asked after `cues`, with the same, which told what is wrong with the labels.
         """
         return None
+
+    def label_content(self, src: Path, raw: RawRecording) -> bytes:
+        """Return the content of the file below ``src`` that a recording's labels are in, nothing where there is none.
+
+        Raises OSError, or DareError, where it cannot be read.
+        """
+        return (src / raw.label_file).read_bytes() if raw.label_file else b""
 
     def totals(self, version: str) -> Totals | None:
         """Return what the release that a tree looks like is known to hold, None where that is not known.

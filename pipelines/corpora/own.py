@@ -7,12 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from manifests.errors import DamagedError, DareError, LostError, UsageError
-from manifests.layout import Layout, Recordings
+from manifests.layout import Events, Layout, Recordings
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
 from pipelines.corpora import bids, tables
 from pipelines.corpora.base import Corpus
+from pipelines.formats import fif
 from pipelines.formats.arrays import Arrays
 from pipelines.formats.packed import without_suffix
 from pipelines.recording import Event, Recording
@@ -49,6 +50,11 @@ class Own(Corpus):
     def is_label_event(self, text: str) -> bool:
         """Return whether an annotation, or a trigger, stands for a class, where that is what labels are in."""
         return self._layout.labels in ("annotations", "trigger") and self._layout.class_of(text) in self.CLASSES
+
+    def label_content(self, src: Path, raw: RawRecording) -> bytes:
+        """Return the table of a recording's events; of a FIF file of events one that is made of it."""
+        is_fif = raw.label_file.lower().endswith(".fif")
+        return fif.event_table(src / raw.label_file, src / raw.path) if is_fif else super().label_content(src, raw)
 
     def cues(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
@@ -103,6 +109,7 @@ class Own(Corpus):
         if self._layout.bids:
             recordings = bids.with_channels(recordings, src, paths)
         if self.CLASSES and self._layout.labels == "events":
+            recordings = [self._with_events_outside(raw, src) for raw in recordings]
             recordings = self._with_events_of_their_own(recordings, src)
         table = self._layout.recordings
         has_label = bool(self.CLASSES) and self._layout.labels == "recordings"
@@ -142,6 +149,19 @@ class Own(Corpus):
                 checked |= {raw.path: tables.ambiguous(raw, file, len(group)) for raw in group}
         return [checked.get(raw.path, raw) for raw in recordings]
 
+    def _with_events_outside(self, raw: RawRecording, src: Path) -> RawRecording:
+        """Return a recording with its table of events where the layout leads to one outside ``src``."""
+        found = self._match(raw.path)
+        if raw.label_file or not found or not self._layout.events.leads_out:
+            return raw
+        file = self._event_file(raw.path, found)
+        there = (src / file).is_file()
+        return raw.model_copy(update={"label_file": file, "lacks": None, "skip": None}) if there else raw
+
+    def _event_file(self, path: str, found: dict[str, str]) -> str:
+        stem = bids.stem(path) if self._layout.bids else without_suffix(path).rpartition(".")[0]
+        return self._layout.events.file_of(stem, found.get("subject", ""), found.get("session", ""))
+
     def _match(self, path: str) -> dict[str, str] | None:
         """Return what a path says of a recording; None where it is none."""
         entities = bids.match(path) if self._layout.bids else {}
@@ -163,8 +183,7 @@ class Own(Corpus):
             return self._labelled(raw, found["label"])
         if self._layout.labels != "events":
             return raw
-        stem = bids.stem(path) if self._layout.bids else without_suffix(path).rpartition(".")[0]
-        file = self._layout.events.file_of(stem, found.get("subject", ""), raw.session)
+        file = self._event_file(path, found)
         if label_file := there.get(tables.composed(file)) or bids.inherited(path, inherited):
             return raw.model_copy(update={"label_file": label_file})
         lacking = note("no labels", "labels: there is no {names}", [file])
@@ -208,6 +227,7 @@ class Own(Corpus):
         if self._layout.labels != "events":
             return recording.events, []
         table, name = self._layout.events, raw.label_file
+        table = Events() if name.lower().endswith(".fif") else table  # as `label_content` makes it
         timed = [table.onset, *[table.duration] * self._layout.spans]
         rows = tables.rows(name, content, [*tables.key_columns(table), table.label, *timed])
         events, bad = [], []

@@ -1,34 +1,119 @@
-"""FIF: the format of Neuromag and of MNE, which reads it, split into several files where it is long."""
+"""FIF: the format of Neuromag and MNE, which reads it: recordings, in several files where long, epochs, events."""
 
 import re
+from itertools import count, takewhile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from manifests.errors import RefusedError
 from pipelines.formats import Format, begins
-from pipelines.formats.mne_formats import by_mne
-from pipelines.formats.sampled import SampledFile, error_context
+from pipelines.formats.mne_formats import by_mne, described
+from pipelines.formats.sampled import SampledFile, error_context, stretches
+from pipelines.recording import Event
+
+_BLOCK_BYTES = 1 << 23
+"""What MNE may hold of epochs at a time."""
 
 
 def parse(path: Path) -> SampledFile:
     """Return the layout of a FIF recording and of the files it is split into; only EEG channels lie on electrodes.
 
-    Raises DareError for one of these files: their samples would be there twice.
+    Each epoch is a trial, spanned by an event that is called as in its ``event_id``. Raises DareError for
+    one of the files that a recording is split into: their samples would be there twice.
     """
     import mne
 
+    if path.name.lower().endswith("-eve.fif"):
+        raise RefusedError("holds the events of a recording", path=path, remedy="name it in layout.events.file")
     with error_context(path, "FIF"):
         first = _first_part(path)
-        if first != path and first.is_file():
-            whole = mne.io.read_raw_fif(first, allow_maxshield="yes", on_split_missing="warn", verbose="error")
-            if path.resolve() in [Path(part).resolve() for part in whole.filenames if part]:
-                raise RefusedError(
-                    f"is a part of {first.name} and read with it", path=path, remedy="nothing of it is lost"
-                )
-        raw = mne.io.read_raw_fif(path, allow_maxshield="yes", on_split_missing="raise", preload=False, verbose="error")
+        if first != path and first.is_file() and path.resolve() in _parts(first):
+            raise RefusedError(f"is a part of {first.name} and read with it", path=path, remedy="nothing of it is lost")
+        try:
+            raw = mne.io.read_raw_fif(
+                path, allow_maxshield="yes", on_split_missing="raise", preload=False, verbose="error"
+            )
+        except ValueError as problem:
+            if "No raw data" not in str(problem):
+                raise
+            return _epochs(path, mne.read_epochs(path, proj=False, preload=False, verbose="error"))
         parts = tuple(path.with_name(Path(part).name) for part in raw.filenames[1:] if part)
         _require_own(path, parts)
         rows = [row for row, kind in enumerate(raw.get_channel_types()) if kind == "eeg"]
         return by_mne(path, "FIF", raw, rows, (), parts)
+
+
+def event_table(path: Path, recording: Path) -> bytes:
+    """Return the events of an ``-eve.fif`` as a table of onset, from the recording's first sample, duration and label.
+
+    Raises DareError where either cannot be read.
+    """
+    import mne
+
+    first_sample, sfreq = 0, 1.0
+    with error_context(recording, "FIF"):
+        raw = mne.io.read_raw_fif(recording, allow_maxshield="yes", preload=False, verbose="error")
+        first_sample, sfreq = int(raw.first_samp), float(raw.info["sfreq"])
+    with error_context(path, "events in FIF"):
+        events = mne.read_events(path, verbose="error").tolist()
+    rows = (f"{(sample - first_sample) / sfreq!r}\t0\t{code}\n" for sample, _, code in events)
+    return "".join(["onset\tduration\tlabel\n", *rows]).encode()
+
+
+def _epochs(path: Path, epochs: Any) -> SampledFile:
+    rows = [row for row, kind in enumerate(epochs.get_channel_types()) if kind == "eeg"]
+    channels, notes = described(epochs, rows)
+    sfreq, length = float(epochs.info["sfreq"]), len(epochs.times)
+    names = {code: name for name, code in epochs.event_id.items()}
+    codes = epochs.events[:, 2].tolist()
+    step = max(1, _BLOCK_BYTES // (8 * length * len(epochs.ch_names)))
+
+    def load(places: list[int], start: int, stop: int) -> NDArray[np.float32]:
+        data = np.empty((len(places), stop - start), np.float32)
+        picks, end = [rows[place] for place in places], -(-stop // length)
+        with error_context(path, "FIF"), np.errstate(over="ignore", invalid="ignore"):
+            for number in range(start // length, end, step):
+                trials = epochs.get_data(item=slice(number, min(number + step, end)), verbose="error")[:, picks]
+                joined = trials.transpose(1, 0, 2).reshape(len(picks), -1) * 1e6
+                first, last = max(start, number * length), min(stop, number * length + joined.shape[1])
+                data[:, first - start : last - start] = joined[:, first - number * length : last - number * length]
+        return data
+
+    return SampledFile(
+        path=path,
+        format="FIF",
+        channels=channels,
+        num_samples=length * len(codes),
+        segments=stretches(range(0, length * len(codes), length), length * len(codes), sfreq),
+        events=tuple(
+            Event(number * length / sfreq, length / sfreq, names.get(code, str(code)))
+            for number, code in enumerate(codes)
+        ),
+        notes=notes,
+        load=load,
+        num_records=len(codes),
+        files=tuple(_later_parts(path)),
+    )
+
+
+def _parts(first: Path) -> list[Path]:
+    """Return the files that a recording, or epochs, which begin with this one, are read from."""
+    import mne
+
+    try:
+        whole = mne.io.read_raw_fif(first, allow_maxshield="yes", on_split_missing="warn", verbose="error")
+    except ValueError:
+        return [part.resolve() for part in _later_parts(first)]
+    return [Path(part).resolve() for part in whole.filenames if part]
+
+
+def _later_parts(path: Path) -> list[Path]:
+    """Return the files beside it that epochs go on in."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(1))
+    return list(takewhile(Path.is_file, numbered))
 
 
 def _require_own(path: Path, parts: tuple[Path, ...]) -> None:

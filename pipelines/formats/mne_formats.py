@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from manifests.electrodes import VOCABULARY, canonical
 from manifests.notes import Note, note
 from pipelines.formats.sampled import SampledFile, error_context, in_blocks, is_joint, stretches
-from pipelines.recording import MARKED_BAD, Event, Segment, describe_channel
+from pipelines.recording import MARKED_BAD, Channel, Event, Segment, describe_channel
 
 _SKIP = "BAD_ACQ_SKIP"  # FIF: nothing was recorded; MNE fills in zeros
 
@@ -25,21 +25,7 @@ def by_mne(
     that they had. ``files`` are those beside ``path`` that ``raw`` goes on in.
     """
     sfreq = float(raw.info["sfreq"])
-    names = [raw.ch_names[row] for row in rows]
-    labels = _as_written(names)
-    left_out = sorted(set(raw.get_channel_types()) - {"eeg"}) if len(rows) < len(raw.ch_names) else []
-    if left_out:
-        says = "{channels} channels that are no EEG left out ({names})"
-        notes += (note("no EEG", says, left_out, channels=len(raw.ch_names) - len(rows)),)
-    units = raw._orig_units or {}
-    described = (
-        describe_channel(label, place, sfreq, units.get(name, "V"))
-        for place, (name, label) in enumerate(zip(names, labels, strict=True))
-    )
-    channels = [
-        replace(channel, fault=MARKED_BAD) if name in raw.info["bads"] else channel
-        for name, channel in zip(names, described, strict=True)
-    ]
+    channels, left_out = described(raw, rows)
     annotations = raw.annotations
     onsets_s = (np.asarray(annotations.onset, np.float64) - raw.first_time).tolist()
     found = zip(onsets_s, annotations.duration.tolist(), map(str, annotations.description), strict=True)
@@ -60,14 +46,33 @@ def by_mne(
     return SampledFile(
         path=path,
         format=kind,
-        channels=tuple(channels),
+        channels=channels,
         num_samples=int(raw.n_times),
         segments=_segments(events, int(raw.n_times), sfreq),
         events=tuple(event for event in events if event.text != _SKIP),
-        notes=notes,
+        notes=(*notes, *left_out),
         load=load,
         files=files,
     )
+
+
+def described(held: Any, rows: list[int]) -> tuple[tuple[Channel, ...], tuple[Note, ...]]:
+    """Return (these channels of what MNE holds, in V, a note on the others if they are no EEG)."""
+    sfreq = float(held.info["sfreq"])
+    names = [held.ch_names[row] for row in rows]
+    others = sorted(set(held.get_channel_types()) - {"eeg"}) if len(rows) < len(held.ch_names) else []
+    says = "{channels} channels that are no EEG left out ({names})"
+    notes = [note("no EEG", says, others, channels=len(held.ch_names) - len(rows))] * bool(others)
+    units = getattr(held, "_orig_units", None) or {}
+    channels = (
+        describe_channel(label, place, sfreq, units.get(name, "V"))
+        for place, (name, label) in enumerate(zip(names, _as_written(names), strict=True))
+    )
+    marked = (
+        replace(channel, fault=MARKED_BAD) if name in held.info["bads"] else channel
+        for name, channel in zip(names, channels, strict=True)
+    )
+    return tuple(marked), tuple(notes)
 
 
 def _as_written(names: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from manifests.errors import RefusedError
 from manifests.manifest import RecordingRow
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
-from pipelines import reading, scan, sides
+from pipelines import corpora, reading, scan, sides
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import condition, margin_s
 from pipelines.formats.readers import files_of
@@ -43,7 +43,7 @@ class RawTree:
         recording = reading.read(self.folder, scanned.raw, recipe, *span_s)
         as_referenced = _as_referenced(piece.recording, recipe)
         conditioned = condition(recording, as_referenced, piece.start_s, piece.stop_s, scanned.channel_map)
-        labels = (self.folder / scanned.raw.label_file).read_bytes() if scanned.raw.label_file else b""
+        labels = corpora.of(recipe).label_content(self.folder, scanned.raw)
         return ConditionedRecording(recording, conditioned, labels)
 
     def sha256(self, recording: PlannedRecording) -> str:

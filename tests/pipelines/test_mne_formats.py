@@ -91,13 +91,52 @@ def test_later_part_of_a_split_fif_is_no_recording_of_its_own(tmp_path: Path, na
     assert_refused(lambda: read(second), f"is a part of {first.name} and read with it")
 
 
-def test_fif_without_eeg_and_fif_of_epochs(tmp_path: Path) -> None:
+def test_fif_without_eeg(tmp_path: Path) -> None:
     meg = save_fif(raw_of().pick(["MEG 0111"]), tmp_path / "meg_raw.fif")
     assert read_header(meg).channels == ()
     assert read(meg).electrodes == ()
-    epochs = mne.EpochsArray(np.zeros((2, 3, 50)), mne.create_info(LABELS, 250.0, "eeg"), verbose="error")
-    epochs.save(tmp_path / "a-epo.fif", verbose="error")
-    assert_refused(lambda: read(tmp_path / "a-epo.fif"), "a-epo.fif: cannot be read as FIF", "No raw data")
+
+
+def epochs_of(num_trials: int = 6, num_samples: int = 50) -> Any:
+    """Return trials of three electrodes and an EOG, one electrode marked bad, from 0.1 s before each event on."""
+    info = mne.create_info([*LABELS, "EOG 061"], 250.0, ["eeg"] * 3 + ["eog"])
+    codes = np.resize([1, 2, 7], num_trials)
+    events = np.column_stack([1000 * np.arange(num_trials), np.zeros(num_trials, int), codes])
+    data = RNG.normal(0, 20e-6, (num_trials, 4, num_samples))
+    named = {"left": 1, "right": 2, "rest/eyes": 7}
+    epochs = mne.EpochsArray(data, info, events, tmin=-0.1, event_id=named, verbose="error")
+    epochs.info["bads"] = ["T3"]
+    return epochs
+
+
+def test_fif_of_epochs_is_a_trial_each(tmp_path: Path) -> None:
+    epochs = epochs_of()
+    epochs.save(tmp_path / "a-epo.fif", fmt="double", verbose="error")
+    header, recording = read_header(tmp_path / "a-epo.fif"), read(tmp_path / "a-epo.fif")
+    assert (header.format, header.duration_s, header.num_records) == ("FIF", 6 * 50 / 250, 6)
+    assert [bool(one.fault) for one in header.channels] == [False, False, True]
+    assert recording.electrodes == ELECTRODES[:2]
+    np.testing.assert_allclose(recording.data_uv, np.hstack(list(epochs.get_data()[:, :2])) * 1e6, rtol=1e-6)
+    assert recording.segments == tuple(Segment(50 * n, 50 * n + 50, 50 * n / 250) for n in range(6))
+    names = ["left", "right", "rest/eyes"] * 2
+    assert recording.events == tuple(Event(50 * n / 250, 0.2, name) for n, name in enumerate(names))
+    piece = read(tmp_path / "a-epo.fif", ["CZ"], 0.3, 0.7)
+    np.testing.assert_array_equal(piece.data_uv, recording.data_uv[[1], 75:175])
+
+
+def test_epochs_split_into_files_are_read_as_one(tmp_path: Path) -> None:
+    epochs = epochs_of(600, 200)
+    epochs.save(tmp_path / "a-epo.fif", split_size="2MB", fmt="double", verbose="error")
+    part = tmp_path / "a-epo-1.fif"
+    assert part in read_header(tmp_path / "a-epo.fif").files
+    found = read(tmp_path / "a-epo.fif").data_uv
+    np.testing.assert_allclose(found, np.hstack(list(epochs.get_data()[:, :2])) * 1e6, rtol=1e-6)
+    assert_refused(lambda: read(part), "a-epo-1.fif: is a part of a-epo.fif and read with it")
+
+
+def test_fif_of_events_is_no_recording(tmp_path: Path) -> None:
+    mne.write_events(tmp_path / "a-eve.fif", np.array([[100, 0, 1]]), verbose="error")
+    assert_refused(lambda: read(tmp_path / "a-eve.fif"), "holds the events of a recording; name it in layout.events")
 
 
 def test_a_span_of_a_long_fif_is_read_alone(tmp_path: Path) -> None:
