@@ -39,6 +39,14 @@ def test_every_corpus_has_its_row() -> None:
 def test_every_format_is_named_in_the_readme() -> None:
     paragraphs = (DOCS.parent / "README.md").read_text().split("\n\n")
     (listed,) = (one for one in paragraphs if one.startswith("It reads EDF"))
-    names_of = {".edf": "EDF", ".bdf": "BDF", ".gdf": "GDF", ".vhdr": "BrainVision", ".fif": "FIF", ".mat": "MAT", ".npy": "NPY"}
+    names_of = {
+        ".edf": "EDF",
+        ".bdf": "BDF",
+        ".gdf": "GDF",
+        ".vhdr": "BrainVision",
+        ".fif": "FIF",
+        ".mat": "MAT",
+        ".npy": "NPY",
+    }
     endings = {one.suffixes[0] for one in formats() if one.suffixes} | {".bdf"}
     assert [ending for ending in endings if names_of.get(ending, ending) not in listed] == []

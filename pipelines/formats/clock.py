@@ -11,7 +11,7 @@ from pipelines.recording import Segment
 _REGULAR_SHARE = 0.9
 """Share of steps that are one period, give or take half, in times that were taken sample by sample."""
 
-_ROUNDING = 0.002
+_ROUNDING = 0.0005
 """How far a rate measured by a clock may be from the whole number of Hz that it is."""
 
 _STATED = 0.02
@@ -47,7 +47,9 @@ def of_times(path: Path, times_s: NDArray[np.float64], stated_hz: float) -> tupl
     if not counted_s.sum() > 0:
         raise DamagedError("its times do not rise", path=path, remedy="is the unit in time_unit right?")
     measured_hz = len(counted_s) / float(counted_s.sum())
-    if stated_hz and abs(measured_hz / stated_hz - 1) > _STATED:
+    # Nobody knows when the first burst began.
+    slack = _STATED if is_regular else _STATED + float(counted_s.max() / counted_s.sum())
+    if stated_hz and abs(measured_hz / stated_hz - 1) > slack:
         reason = f"its times tell {measured_hz:g} Hz, where {stated_hz:g} Hz are stated"
         raise RefusedError(reason, path=path, remedy="are sfreq_hz and time_unit right?")
     if not (stated_hz or is_regular):
@@ -57,11 +59,12 @@ def of_times(path: Path, times_s: NDArray[np.float64], stated_hz: float) -> tupl
     sfreq = stated_hz or (float(round(measured_hz)) if whole else measured_hz)
     is_jump = (steps_s > 1.5 / measured_hz) if is_regular else (steps_s > _LONGEST_BURST_S)
     jumps = np.flatnonzero(is_jump | (steps_s < -max(_LONGEST_BURST_S, 1.5 / measured_hz)))
-    lost = steps_s[jumps] * measured_hz - 1
+    usual_s = 1 / measured_hz if is_regular else float(np.median(counted_s[counted_s > 0]))
+    lost = (steps_s[jumps] - usual_s) * sfreq
     if is_regular and float(counted_s.std()) * measured_hz > _JITTER:
         shifts = _shifts(times_s * measured_hz - places, jumps + 1)
-        jumps = jumps[((shifts > _LEAST_SHIFT) & (np.abs(shifts - lost) <= 1)) | (lost < 0)]
-        lost = steps_s[jumps] * measured_hz - 1
+        is_real = ((shifts > _LEAST_SHIFT) & (np.abs(shifts - lost) <= 1)) | (lost < 0)
+        jumps, lost = jumps[is_real], lost[is_real]
     return sfreq, _between(jumps + 1, np.maximum(np.rint(lost), 0.0), len(times_s), sfreq)
 
 

@@ -70,7 +70,7 @@ def style_of(path: Path) -> Style:
     """Return how a table is written, by its first lines; DareError where none of these is a row of numbers."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if is_utf16(head):
         raise RefusedError("is text in UTF-16", path=path, remedy="save it in UTF-8")
     begin = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     stored = head[begin:].split(b"\n")
@@ -94,9 +94,14 @@ def style_of(path: Path) -> Style:
     raise DamagedError("holds no rows of numbers", path=path, remedy="name another file in the layout's files")
 
 
+def is_utf16(head: bytes) -> bool:
+    """Return whether a file that begins so says that it is text of two bytes a character."""
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
 def cells(line: str, delimiter: str) -> list[str]:
     """Return the cells of a line without the blanks around them."""
-    split = next(csv.reader([line], delimiter=delimiter), []) if delimiter else line.split()
+    split = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), []) if delimiter else line.split()
     return [cell.strip() for cell in split]
 
 

@@ -22,7 +22,7 @@ from pipelines.formats import Format, clock
 from pipelines.formats.arrays import Arrays
 from pipelines.formats.matrix import digits
 from pipelines.formats.sampled import SampledFile, error_context
-from pipelines.formats.text_style import BLANK, COMMENTS, Style, cells, claims, style_of
+from pipelines.formats.text_style import BLANK, COMMENTS, Style, cells, claims, is_utf16, style_of
 from pipelines.recording import Event, Segment, describe_channel, require_rate
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".easy")
@@ -37,7 +37,7 @@ _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 def is_table(path: Path, head: bytes) -> bool:
     """Return whether a file is, by its name and its first bytes, text that may be a table."""
-    return path.suffix.lower() in SUFFIXES and b"\0" not in head
+    return path.suffix.lower() in SUFFIXES and (b"\0" not in head or is_utf16(head))
 
 
 @dataclass(frozen=True)
