@@ -68,7 +68,7 @@ class Place:
     def __init__(self, name: str) -> None:
         # Not beside the recording: raw trees are never written to.
         folder = tempfile.mkdtemp(prefix="dare-unpacked-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.file = Path(folder) / name
 
 
@@ -106,15 +106,27 @@ def written(path: Path, name: str, stream: IO[bytes]) -> Place:
     place = Place(name)
     room = int(shutil.disk_usage(place.file.parent).free * _ROOM_SHARE)
     written = 0
-    with place.file.open("wb") as file:
-        while block := stream.read(_BLOCK):
-            written += len(block)
-            if written > room:
-                reason = f"unpacked has more than the {room / 1e9:.1f} GB that {place.file.parent.parent} has room for"
-                raise LostError(reason, path=path, remedy="unpack it first, or let TMPDIR name a larger folder")
-            try:
-                file.write(block)
-            except OSError as problem:
-                reason = f"cannot be unpacked into {place.file.parent.parent} ({problem.strerror})"
-                raise LostError(reason, path=path, remedy="let TMPDIR name a larger folder") from problem
+    try:
+        with place.file.open("wb") as file:
+            while block := stream.read(_BLOCK):
+                written += len(block)
+                if written > room:
+                    reason = f"unpacked has more than the {room / 1e9:.1f} GB that {_folder(place)} has room for"
+                    raise LostError(reason, path=path, remedy="unpack it first, or let TMPDIR name a larger folder")
+                _write(path, file, block, place)
+    except BaseException:
+        place.remove()
+        raise
     return place
+
+
+def _write(path: Path, file: IO[bytes], block: bytes, place: Place) -> None:
+    try:
+        file.write(block)
+    except OSError as problem:
+        reason = f"cannot be unpacked into {_folder(place)} ({problem.strerror})"
+        raise LostError(reason, path=path, remedy="let TMPDIR name a larger folder") from problem
+
+
+def _folder(place: Place) -> Path:
+    return place.file.parent.parent

@@ -1,5 +1,6 @@
 """Readers under mutated files: any is read within its own size or refused in one line, in a bounded process."""
 
+import gzip
 import multiprocessing
 import re
 import resource
@@ -35,7 +36,8 @@ from tests.pipelines.raw_bytes import (
 )
 from tests.pipelines.test_brainvision import save_brainvision
 from tests.pipelines.test_eeglab import SIGNAL_UV, dataset
-from tests.pipelines.test_mne_formats import COUNTS, LABELS, raw_of, save_fif
+from tests.pipelines.test_mne_formats import COUNTS, LABELS, epochs_of, raw_of, save_fif
+from tests.pipelines.test_packed import zipped
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +89,19 @@ def own(content: bytes) -> Sound:
 
 RUNS = {"data": [{"y": np.arange(8, dtype=np.uint8), "X": SIGNAL_UV[:, :4]}], "label": np.array([[-1.0, 0.0, 1.0]])}
 X = Arrays("x", "channel time", tuple(LABELS), 128.0)
+MARKS = np.repeat([0, 1, 0, 2], -(-SIGNAL_UV.shape[1] // 4))[: SIGNAL_UV.shape[1]]
+
+
+def save_csv(folder: Path) -> None:
+    rows = np.column_stack([np.arange(SIGNAL_UV.shape[1]) / 128, SIGNAL_UV.T, MARKS])
+    np.savetxt(folder / "a.csv", rows, "%.6g", ",", header=f"t,{','.join(LABELS)},mark", comments="")
+
+
+def save_openbci(folder: Path) -> None:
+    rows = np.column_stack([np.arange(SIGNAL_UV.shape[1]) % 256, SIGNAL_UV.T])
+    np.savetxt(folder / "a.txt", rows, "%.6g", ", ", header="OpenBCI Raw EXG Data\n%Sample Rate = 128 Hz", comments="%")
+
+
 SOUND = {
     "EDF": own(edf_bytes([EEG, EdfChannel("C4", noise(1), b""), tals(*STEADY)], reserved="EDF+C")),
     "BDF": own(edf_bytes([EEG, tals(*STEADY, label="BDF Annotations")], width=3, reserved="BDF+C")),
@@ -101,6 +116,14 @@ SOUND = {
     "VMRK": Sound(save_brainvision, "a.vhdr", "a.vmrk", growth=1000),
     "FIF": Sound(lambda folder: save_fif(raw_of(), folder / "a_raw.fif"), "a_raw.fif"),
     "CNT": Sound(written(cnt_bytes(LABELS, COUNTS.T, 250, [(101, 3)]), "a.cnt"), "a.cnt"),
+    "FIF of epochs": Sound(lambda f: epochs_of().save(f / "a-epo.fif", verbose="error"), "a-epo.fif"),
+    "NPY": Sound(lambda f: np.save(f / "a.npy", SIGNAL_UV), "a.npy", header=128, arrays=replace(X, variables="")),
+    "NPZ": Sound(lambda f: np.savez(f / "a.npz", x=SIGNAL_UV, y=MARKS), "a.npz", arrays=replace(X, trial_labels="y")),
+    "NPZ, deflated": Sound(lambda f: np.savez_compressed(f / "a.npz", x=SIGNAL_UV), "a.npz", header=512, arrays=X),
+    "CSV": Sound(save_csv, "a.csv", growth=100, arrays=Arrays("", X.axes, (), 0.0, time="t", trial_labels="mark")),
+    "OpenBCI": Sound(save_openbci, "a.txt", growth=100, arrays=replace(X, sfreq=0.0, time="1", time_unit="counter")),
+    "EDF in gzip": Sound(written(gzip.compress(edf_bytes([EEG, tals(*STEADY)])), "a.edf.gz"), "a.edf.gz"),
+    "EDF in zip": Sound(written(zipped(edf_bytes([EEG, tals(*STEADY)]), "a.edf"), "a.zip"), "a.zip"),
     "labels in MAT 5": Sound(lambda f: save_5(f / "a.mat", RUNS, deflated=False), "a.mat", labels=("data.y", "label")),
     "labels in MAT 7.3": Sound(lambda f: save_hdf(f / "a.mat", RUNS), "a.mat", labels=("data.y", "label")),
 }
