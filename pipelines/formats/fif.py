@@ -1,6 +1,7 @@
 """FIF: the format of Neuromag and MNE, which reads it: recordings, in several files where long, epochs, events."""
 
 import re
+import struct
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import RefusedError
+from manifests.errors import DamagedError, RefusedError
 from pipelines.formats import Format, begins
 from pipelines.formats.mne_formats import by_mne, described
 from pipelines.formats.sampled import SampledFile, error_context, stretches
@@ -16,6 +17,9 @@ from pipelines.recording import Event
 
 _BLOCK_BYTES = 1 << 23
 """What MNE may hold of epochs at a time."""
+
+_TAG_BYTES = 16
+_DIRECTORY = 102  # the kind of the tag that lists all others
 
 
 def parse(path: Path) -> SampledFile:
@@ -29,6 +33,7 @@ def parse(path: Path) -> SampledFile:
     if path.name.lower().endswith("-eve.fif"):
         raise RefusedError("holds the events of a recording", path=path, remedy="name it in layout.events.file")
     with error_context(path, "FIF"):
+        _refuse_circle(path)
         first = _first_part(path)
         if first != path and first.is_file() and path.resolve() in _parts(first):
             raise RefusedError(f"is a part of {first.name} and read with it", path=path, remedy="nothing of it is lost")
@@ -46,6 +51,38 @@ def parse(path: Path) -> SampledFile:
         return by_mne(path, "FIF", raw, rows, (), parts)
 
 
+def _refuse_circle(path: Path) -> None:
+    """Raise DareError where tags lead back to one before them, which MNE would follow for ever.
+
+    It follows them where the file has no directory.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+
+        def tag(at: int) -> tuple[int, int, int, int]:
+            file.seek(at)
+            kind, form, length, following = struct.unpack(">4i", file.read(_TAG_BYTES).ljust(_TAG_BYTES, b"\0"))
+            return kind, form, length, following
+
+        _, _, length, _ = tag(0)
+        pointer = _TAG_BYTES + max(length, 0) + _TAG_BYTES
+        file.seek(pointer)
+        directory = int.from_bytes(file.read(4), "big", signed=True)
+        if directory > 0:
+            kind, _, length, _ = tag(directory)
+            if kind == _DIRECTORY and 0 < length <= size - directory:
+                return
+        at = 0
+        while at + _TAG_BYTES <= size:
+            _, _, length, following = tag(at)
+            if following < 0:
+                return
+            after = following or at + _TAG_BYTES + length
+            if after <= at:
+                raise DamagedError("is damaged: its tags lead round in a circle", path=path)
+            at = after
+
+
 def event_table(path: Path, recording: Path) -> bytes:
     """Return the events of an ``-eve.fif`` as a table of onset, from the recording's first sample, duration and label.
 
@@ -53,11 +90,12 @@ def event_table(path: Path, recording: Path) -> bytes:
     """
     import mne
 
-    first_sample, sfreq = 0, 1.0
     with error_context(recording, "FIF"):
+        _refuse_circle(recording)
         raw = mne.io.read_raw_fif(recording, allow_maxshield="yes", preload=False, verbose="error")
         first_sample, sfreq = int(raw.first_samp), float(raw.info["sfreq"])
     with error_context(path, "events in FIF"):
+        _refuse_circle(path)
         events = mne.read_events(path, verbose="error").tolist()
     rows = (f"{(sample - first_sample) / sfreq!r}\t0\t{code}\n" for sample, _, code in events)
     return "".join(["onset\tduration\tlabel\n", *rows]).encode()
