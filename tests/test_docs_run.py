@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.io import savemat
 
@@ -62,7 +63,7 @@ READY = (
 NEEDS = {
     "README.md": ["raw"],
     "docs/format.md": ["shards"],
-    "docs/own_corpus.md": ["bids", "mat"],
+    "docs/own_corpus.md": ["bids", "mat", "csv", "npz"],
     "docs/pretraining.md": ["shards"],
     "docs/probing.md": ["shards", "runs"],
     "docs/python.md": ["shards", "runs", "anything.edf"],
@@ -82,6 +83,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert ran(Command(text, [])).status == 0, text
     _write_bids(folder / "bids")
     _write_mat(folder / "mat")
+    _write_csv(folder / "csv")
+    _write_npz(folder / "npz")
     return folder
 
 
@@ -103,6 +106,24 @@ def _write_mat(root: Path) -> None:
         savemat(root / f"{person}_day{day}.mat", {"eeg": signal_uv([], 40).T, "whose": f"{person} {day}"})
     table = "".join(f"{person}_day{day}.mat,{person},{('water', 'coffee')[day - 1]}\n" for person, day in rows)
     (root / "days.csv").write_text(f"file,person,drug\n{table}")
+
+
+def _write_csv(root: Path) -> None:
+    root.mkdir()
+    tasks = [(2.0, 16.0, "loud"), (20.0, 16.0, "soft")]
+    times = np.arange(40 * 128) / 128
+    task = np.select([(times >= onset_s) & (times < onset_s + long_s) for onset_s, long_s, _ in tasks], [1, 2], 0)
+    for person in ("p1", "p2", "p3", "p4"):
+        rows = np.column_stack([times, 1e-3 * signal_uv(tasks, 40).T, task])
+        header = f"of {person}\ntime,C3,Cz,C4,task"
+        np.savetxt(root / f"{person}_day1.csv.gz", rows, "%.6f", ",", header=header, comments="# ")
+
+
+def _write_npz(root: Path) -> None:
+    root.mkdir()
+    for person in ("p1", "p2", "p3", "p4"):
+        trials = np.stack([signal_uv([(0, 4, what)], 4) for what in ("loud", "soft") * 6])
+        np.savez(root / f"{person}.npz", X=trials, y=np.array(["l", "s"] * 6), who=np.array(person))
 
 
 # --- what is run ------------------------------------------------------------------------------------------------------
