@@ -209,7 +209,8 @@ def _timed(rows: _Rows, arrays: Arrays) -> tuple[float, tuple[Segment, ...]]:
         return sfreq, clock.of_counter(column, sfreq)
     is_text = not rows.style.holds_numbers(place)
     unit_s = 1.0 if is_text else _UNITS_S[arrays.time_unit]
-    return clock.of_times(rows.path, (column - np.nanmin(column)) * unit_s, sfreq)
+    first = next(iter(column[np.isfinite(column)]), 0.0)  # taken off first, as seconds since 1970 have many digits
+    return clock.of_times(rows.path, (column - first) * unit_s, sfreq)
 
 
 def _events(rows: _Rows, segments: tuple[Segment, ...], sfreq: float, column: str) -> list[Event]:
@@ -241,7 +242,7 @@ def _label(cell: str) -> str:
 
 
 FORMAT = Format(
-    name="CSV",
+    name="OpenBCI/Emotiv text",
     suffixes=(),
     claims=claims,
     parse=lambda path: parse(path, Arrays("", "channel time", (), 0.0)),

@@ -339,7 +339,7 @@ def test_pipe_that_is_called_like_a_recording_is_not_waited_on(odd: Path) -> Non
             "\\x00\\x01\\x00\\x01'; convert it to one of these",
         ),
         ("a.edf", b"", "is empty (0 bytes); download it again"),
-        ("a.edf", b"PK\x03\x04....", "cannot be read as zip"),
+        ("a.edf", b"PK\x03\x04....", "cannot be read as zip (BadZipFile: File is not a zip file); get the file again"),
         ("a.mat", b"MATLAB 5.0 MAT-file", "; get the file again"),
     ],
 )

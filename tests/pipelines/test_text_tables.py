@@ -147,6 +147,14 @@ def test_cells_without_a_number_are_missing_samples(tmp_path: Path) -> None:
     assert text(recording.notes) == "its last line is cut: not used"
 
 
+@pytest.mark.parametrize("unit", ["s", "counter"])
+def test_times_that_are_none_need_the_rate_and_tell_no_gap(tmp_path: Path, unit: str) -> None:
+    path = timed(tmp_path, np.full(1000, np.nan))
+    assert_refused(lambda: read(path, arrays=layout(time="t")), "its column of times holds no numbers; state sfreq_hz")
+    recording = read(path, arrays=layout(time="t", sfreq=SFREQ, time_unit=unit))
+    assert [(one.start, one.stop) for one in recording.segments] == [(0, 1000)]
+
+
 def test_unit_and_scale_are_those_of_the_numbers(tmp_path: Path) -> None:
     path = saved(tmp_path, UV.T, "Fp1,Cz,T3")
     for unit, scale, factor in (("mV", 1.0, 1e3), ("uV", 0.0224, 0.0224), ("V", 1e-6, 1.0)):
@@ -192,6 +200,7 @@ def test_table_that_tells_of_itself_needs_no_layout(tmp_path: Path) -> None:
         (layout(sfreq=SFREQ, labels=("C3", "C4")), "has 4 columns of numbers (t, Fp1, Cz, T3), where 2 channels"),
         (layout(sfreq=250.0, time="t"), "its times tell 200 Hz, where 250 Hz are stated"),
         (layout(time="Cz"), "its times"),
+        (layout(labels=NAMES, columns=("2", "3", "4"), time="5"), "has no column '5'"),
         (layout(sfreq=SFREQ, trial_labels="what"), "has no column 'what'"),
         (None, "is text, not BrainVision"),
     ],
