@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from manifests.records import Part, added
 
 PLACEHOLDERS = ("subject", "session", "label", "split")
+UNITS = ("V", "mV", "uV", "nV")
 _TOKEN = re.compile(r"\{(?P<name>\w+)(?::(?P<width>[1-9]\d?))?\}|(?P<folders>\*\*/)|(?P<any>\*)|[^{*]+|.", re.DOTALL)
 
 
@@ -138,7 +139,7 @@ class Layout(Part):
     recordings: Recordings | None = None
     test: tuple[str, ...] = ()
     arrays: ArrayLayout | None = None
-    unit: Literal["", "V", "mV", "uV", "nV"] = added("", absent="")
+    unit: str = added("", absent="")
     scale: Annotated[float, Field(gt=0)] = added(1.0, absent=1.0)
 
     @model_validator(mode="before")
@@ -168,6 +169,8 @@ class Layout(Part):
             raise ValueError('labels = "name" needs {label} in files')
         if bool(self.test) != ("split" in named or bool(tabled.split)):
             raise ValueError("test and {split} in files, or the column recordings.split, need each other")
+        if self.unit not in ("", *UNITS):
+            raise ValueError(f'unit = "{self.unit}" is none of {", ".join(UNITS)}')
         if self.unit and self.scale != 1:
             raise ValueError("unit and scale exclude each other: unit says what the numbers are, scale corrects them")
         return self

@@ -122,7 +122,7 @@ def _epochs(path: Path, epochs: Any) -> SampledFile:
 
     return SampledFile(
         path=path,
-        format="FIF",
+        format="FIF epochs",
         channels=channels,
         num_samples=length * len(codes),
         segments=stretches(range(0, length * len(codes), length), length * len(codes), sfreq),

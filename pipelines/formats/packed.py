@@ -78,7 +78,7 @@ def unpack(path: Path, head: bytes) -> Place:
     return _unpacked(path, next(magic for magic in _KINDS if head.startswith(magic)), stat.st_mtime_ns, stat.st_size)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _unpacked(path: Path, magic: bytes, _mtime_ns: int, _size: int) -> Place:
     """Return what a file of some time holds: all pieces of a recording that are read in turn are of one copy."""
     kind, opened = _KINDS[magic]

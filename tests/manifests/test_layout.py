@@ -191,7 +191,7 @@ def test_mains_are_a_choice_that_must_be_made(tmp_path: Path) -> None:
         ('files = "{subject:x}.edf"', "{subject:x} is no placeholder"),
         ('files = "{subject}.edf"\nevents.file = "{subject:2}.csv"', "{subject:2} is no placeholder"),
         ('files = "{subject}.edf"\nunit = "mV"\nscale = 2', "unit and scale exclude each other"),
-        ('files = "{subject}.edf"\nunit = "volts"', "layout.unit"),
+        ('files = "{subject}.edf"\nunit = "mv"', 'unit = "mv" is none of V, mV, uV, nV'),
         ('files = "{subject}.edf"\nscale = 0', "layout.scale"),
     ],
 )

@@ -86,6 +86,9 @@ def test_trials_of_epochs_are_labelled_by_their_names(tmp_path: Path) -> None:
         epochs.save(tmp_path / "raw" / f"{subject}-epo.fif", verbose="error")
     layout = 'files = "{subject}-epo.fif"\nlabels = "annotations"\nclasses = {"aloud/*" = "loud", soft = "soft"}'
     folder = made(tmp_path / "raw", tmp_path, layout, CLASSES)
+    (tmp_path / "none").mkdir()
+    unlike = layout.replace("aloud", "silent").replace("soft =", "hush =")
+    assert "4 of 4 events stand for no class" in refused(tmp_path / "raw", tmp_path / "none", unlike, CLASSES)
     assert starts(folder)["S1-epo.fif"] == [(0.0, "loud"), (4.0, "soft"), (8.0, "loud")]
     assert_labels_fit_the_signal(folder)
 

@@ -113,7 +113,7 @@ def test_fif_of_epochs_is_a_trial_each(tmp_path: Path) -> None:
     epochs = epochs_of()
     epochs.save(tmp_path / "a-epo.fif", fmt="double", verbose="error")
     header, recording = read_header(tmp_path / "a-epo.fif"), read(tmp_path / "a-epo.fif")
-    assert (header.format, header.duration_s, header.num_records) == ("FIF", 6 * 50 / 250, 6)
+    assert (header.format, header.duration_s, header.num_records) == ("FIF epochs", 6 * 50 / 250, 6)
     assert [bool(one.fault) for one in header.channels] == [False, False, True]
     assert recording.electrodes == ELECTRODES[:2]
     np.testing.assert_allclose(recording.data_uv, np.hstack(list(epochs.get_data()[:, :2])) * 1e6, rtol=1e-6)
