@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from manifests.errors import DamagedError, MissingError, RefusedError
 from pipelines.formats import Format, matlab, numpy_files
+from pipelines.formats.array_labels import spans
 from pipelines.formats.matrix import Matrix, Value, digits, structs
-from pipelines.formats.sampled import SampledFile, runs
+from pipelines.formats.sampled import SampledFile
 from pipelines.recording import Event, Segment, describe_channel, require_rate
 
 
@@ -68,16 +70,12 @@ class _Block:
     num_trials: int
 
     @property
-    def size(self) -> int:
-        return self.num_trials * self.length
-
-    @property
     def stop(self) -> int:
-        return self.begin + self.size
+        return self.begin + self.num_trials * self.length
 
 
 def parse(path: Path, arrays: Arrays) -> SampledFile:
-    """Return the layout of a MAT file by what is known of its arrays.
+    """Return the layout of a MAT, NPY or NPZ file by what is known of its arrays.
 
     Raises DareError where no variable is named so, or one has other axes or members, and where the file is damaged.
     """
@@ -88,24 +86,23 @@ def parse(path: Path, arrays: Arrays) -> SampledFile:
         is_numpy = numpy_files.is_numpy(path, file.read(8))
     named, values = (_of_numpy if is_numpy else _of_mat)(path, arrays)
     blocks: list[_Block] = []
-    segments: list[Segment] = []
+    segments: list[list[Segment]] = []
     events: list[Event] = []
     holders: list[dict[str, Any]] = []
     for name in named:
         for text, value, struct in _signals(path, name, values.get(name), arrays):
             block, trials = _block(path, text, value, arrays, blocks[-1].stop if blocks else 0)
-            begin_s = block.begin / arrays.sfreq
-            for number, trial in enumerate(trials):
-                start = block.begin + number * block.length
-                segments.append(Segment(start, start + block.length, start / arrays.sfreq))
-                if not arrays.trial_labels:
-                    events.append(Event(start / arrays.sfreq, block.length / arrays.sfreq, trial))
-            listed = _events(path, text, struct if arrays.field else values, arrays, first=0 if is_numpy else 1)
-            events += [replace(one, onset_s=one.onset_s + begin_s) for one in listed]
             blocks.append(block)
             holders.append(struct if arrays.field else values)
+            starts = range(block.begin, block.stop, block.length)
+            segments.append([Segment(start, start + block.length, start / arrays.sfreq) for start in starts])
+            if not arrays.trial_labels:
+                spanned = zip(segments[-1], trials, strict=True)
+                events += [Event(one.onset_s, block.length / arrays.sfreq, trial) for one, trial in spanned]
+            listed = _events(path, text, holders[-1], arrays, first=0 if is_numpy else 1)
+            events += [replace(one, onset_s=one.onset_s + block.begin / arrays.sfreq) for one in listed]
     if arrays.trial_labels:
-        events += _labelled(path, blocks, holders, arrays)
+        events += _labelled(path, segments, holders, arrays)
     known = describe_channel("", 0, arrays.sfreq, arrays.unit).scale_to_uv
     scale = arrays.scale * (1.0 if math.isnan(known) else known)
 
@@ -116,11 +113,11 @@ def parse(path: Path, arrays: Arrays) -> SampledFile:
             describe_channel(label, place, arrays.sfreq, arrays.unit) for place, label in enumerate(arrays.labels)
         ),
         num_samples=blocks[-1].stop,
-        segments=tuple(segments),
+        segments=tuple(chain.from_iterable(segments)),
         events=tuple(sorted(events, key=lambda event: event.onset_s)),
         notes=(),
         load=lambda rows, start, stop: _read(blocks, rows, start, stop, scale),
-        num_records=len(segments),
+        num_records=sum(map(len, segments)),
     )
 
 
@@ -167,42 +164,13 @@ def _may_be_signal(value: Value, arrays: Arrays) -> bool:
     return isinstance(value, Matrix) and len(value.shape) == len(arrays.axes.split()) and 1 not in value.shape
 
 
-def _labelled(path: Path, blocks: list[_Block], holders: list[dict[str, Any]], arrays: Arrays) -> list[Event]:
-    """Return an event for each span of one label that a file has beside its signal."""
+def _labelled(path: Path, blocks: list[list[Segment]], holders: list[dict[str, Any]], arrays: Arrays) -> list[Event]:
+    """Return the events of labels beside the signal, in the struct that each block is in or in one for all."""
+    name = arrays.trial_labels
     if not arrays.field:
-        return _spans(path, blocks, holders[0].get(arrays.trial_labels), arrays)
+        return spans(path, name, holders[0].get(name), blocks, arrays.sfreq)
     pairs = zip(blocks, holders, strict=True)
-    return [event for block, held in pairs for event in _spans(path, [block], held.get(arrays.trial_labels), arrays)]
-
-
-def _spans(path: Path, blocks: list[_Block], value: Value, arrays: Arrays) -> list[Event]:
-    """Return an event for each span of one label of the blocks, by one value for each of their trials or samples."""
-    if isinstance(value, Matrix):
-        numbers = value.whole().ravel()
-        texts = [digits(one) for one in numbers] if numbers.size < sum(one.size for one in blocks) else []
-    elif isinstance(value, str):
-        numbers, texts = np.empty(0), [value]
-    elif isinstance(value, list):
-        flat = [one for item in value for one in (item if isinstance(item, list) else [item])]
-        numbers, texts = np.empty(0), [digits(o.whole().ravel()[0]) if isinstance(o, Matrix) else str(o) for o in flat]
-    else:
-        remedy = "label in [layout.arrays] names what has the labels"
-        raise MissingError(f"has no labels {arrays.trial_labels!r}", path=path, remedy=remedy)
-    trials = [one.begin + number * one.length for one in blocks for number in range(one.num_trials)]
-    ends = [*trials[1:], blocks[-1].stop]
-    if not texts and numbers.size:
-        begin, sfreq = blocks[0].begin, arrays.sfreq
-        return [Event((begin + start) / sfreq, (stop - start) / sfreq, text) for start, stop, text in runs(numbers)]
-    if len(texts) == len(blocks):
-        texts = [text for one, text in zip(blocks, texts, strict=True) for _ in range(one.num_trials)]
-    texts = texts * len(trials) if len(texts) == 1 else texts
-    if len(texts) != len(trials):
-        count = f"{len(texts)} labels for {len(trials)} trials in {len(blocks)} variables"
-        raise DamagedError(
-            f"{arrays.trial_labels} has {count}", path=path, remedy="axes tells which of them are trials"
-        )
-    spans = zip(trials, ends, texts, strict=True)
-    return [Event(begin / arrays.sfreq, (end - begin) / arrays.sfreq, text) for begin, end, text in spans]
+    return [event for block, held in pairs for event in spans(path, name, held.get(name), [block], arrays.sfreq)]
 
 
 def _by_itself(path: Path) -> SampledFile:

@@ -23,6 +23,8 @@ from tests.pipelines.own_trees import (
     write,
 )
 
+pytestmark = pytest.mark.slow
+
 SUBJECTS = ("S1", "S2", "S3")
 EVENTS = table(",", "onset,duration,label", TASKS)
 

@@ -162,6 +162,7 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path, name: str, capsys: pyt
         ({"X": TRIALS * 1j}, layout(), "X is not there or no array of real numbers"),
         ({"X": TRIALS}, layout(trial_labels="y"), "has no labels 'y'"),
         ({"X": TRIALS, "y": np.ones(3)}, layout(trial_labels="y"), "y has 3 labels for 4 trials"),
+        ({"X": TRIALS, "y": np.ones((4, 200, 3))}, layout("X", trial_labels="y"), "y has 2400 labels for 4 trials"),
         ({"X": TRIALS}, Arrays("X", "trial channel time", (), SFREQ), "says nothing of its channels"),
         ({"X": TRIALS}, Arrays("X", "trial channel time", LABELS, 0.0), "says nothing of its sfreq_hz; state sfreq_hz"),
     ],

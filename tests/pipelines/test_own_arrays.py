@@ -16,6 +16,8 @@ from tests.commands import dare, manifest, preprocess, recordings
 from tests.judges import samples
 from tests.pipelines.own_trees import recipe
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("Fp1", "F3", "C3", "Cz", "O2")
 SFREQ = 500
 LAYOUT = f'electrodes = ["FP1", "F3", "C3", "CZ", "O2"]\nnotch_hz = 50\nsfreq_hz = {SFREQ}\nwindow_s = 4\n'
