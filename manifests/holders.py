@@ -9,6 +9,7 @@ from pathlib import Path
 
 from manifests.errors import DamagedError, DareError
 from manifests.manifest import SPLITS, Manifest, load
+from manifests.subjects import among
 
 
 def sets_beside(folder: Path, subjects: Collection[str], merged: Iterable[Path]) -> list[str]:
@@ -43,14 +44,14 @@ def _said_of_set(path: Path, folder: Path, subjects: Collection[str]) -> str:
 
 def _said_of_encoder(path: Path, subjects: Collection[str]) -> str:
     try:
-        held = sorted(_seen(path).intersection(subjects))
+        held = sorted(among(subjects, _seen(path)))
     except DareError as problem:
         return f"{path}: was not looked into ({problem.reason})"
     return f"{path}: was trained on {', '.join(held)}" if held else ""
 
 
 def _seen(path: Path) -> set[str]:
-    """Return the subjects that the metadata of an encoder names, from the JSON that a safetensors file begins with."""
+    """Return whom the metadata of an encoder name, in clear or hashed: of the JSON that a safetensors file begins with."""
     try:
         with path.open("rb") as stream:
             num_bytes = int.from_bytes(stream.read(8), "little")

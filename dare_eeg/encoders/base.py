@@ -32,9 +32,9 @@ class Prepared:
 class Identity:
     """Who an encoder is: its name, the sha256 of its file ("" where it has none), and what it was pretrained on.
 
-    ``pretrained_on`` is the sha256 of a manifest and ``subjects`` are those it has seen, as namespace:id; "" and none
-    where unknown. It has seen ``more_subjects`` where it began with weights that do not say whom they had seen.
-    ``notes`` are what the user should know of its file.
+    ``pretrained_on`` is the sha256 of a manifest and ``subjects`` are those it has seen, as namespace:id, or with the
+    sha256 of that in place of the id; "" and none where unknown. It has seen ``more_subjects`` where it began with
+    weights that do not say whom they had seen. ``notes`` are what the user should know of its file.
     """
 
     name: str

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,7 +18,8 @@ from manifests import records
 from manifests.atomic_io import write_bytes
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DamagedError, MissingError
-from manifests.records import Record, added
+from manifests.records import Fields, Record, added
+from manifests.subjects import hashed
 
 ENCODER_FILE = "encoder.safetensors"
 """The name of the encoder in a run's folder."""
@@ -31,15 +32,22 @@ WAY_OUT = "give a run, an encoder.safetensors or a published .ckpt or .pth that 
 """What to do about a file that is no encoder."""
 
 
+def _hashed(fields: Fields) -> Fields:
+    """Return metadata that name subjects in clear with their hashes instead."""
+    return fields | {"subjects": sorted(map(hashed, fields["subjects"]))} if "subjects" in fields else fields
+
+
 class Provenance(Record):
     """What an encoder is and was trained on: network input = µV × ``unit_scale`` at ``sfreq`` Hz.
 
-    The first five fields are those of its `Size`. ``subjects`` are those it has seen, as namespace:id; there are none,
-    and no ``manifest_sha256``, where unknown. It has seen ``more_subjects`` where it began with weights that do not say
-    whom they had seen.
+    The first five fields are those of its `Size`. ``subjects`` are those it has seen, `hashed`, as such a file is passed
+    on; there are none, and no ``manifest_sha256``, where unknown. It has seen ``more_subjects`` where it began with
+    weights that do not say whom they had seen.
     """
 
     KIND = "encoder's metadata"
+    SCHEMA: ClassVar = 2
+    UPGRADES: ClassVar = {1: _hashed}
 
     name: str
     width: int

@@ -17,6 +17,7 @@ from dare_eeg.probing.splits import Fold, on_both_sides
 from manifests import manifest
 from manifests.manifest import SPLITS
 from manifests.recipe import EvaluationProtocol
+from manifests.subjects import among
 
 _NEAR_CHANCE = 0.02
 """By how much a balanced accuracy may exceed that of chance and still be no more than that."""
@@ -139,7 +140,7 @@ def _contamination(encoder: Identity, windows: Windows, tested: list[str]) -> Co
     if not known:
         note = "the encoder does not say whom it was trained on"
         return Contamination(known=False, seen_in_pretraining=(), note=note)
-    seen = tuple(sorted(set(tested) & set(known)))
+    seen = tuple(sorted(among(tested, known)))
     note = f"{len(seen)} of {len(tested)} test subjects were seen, without labels, in pretraining"
     unlinkable = [ids for ids in windows.manifest.recipe.unlinkable if ids.hides(tested, known)]
     for ids in unlinkable:

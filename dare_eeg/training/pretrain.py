@@ -27,6 +27,7 @@ from dare_eeg.training.step import Trainer, train_step, validate
 from manifests import manifest
 from manifests.electrodes import VOCABULARY, in_vocabulary
 from manifests.errors import RefusedError
+from manifests.subjects import hashed
 
 Report = Callable[[int, int, dict[str, Any]], None]
 
@@ -132,7 +133,7 @@ def _provenance(
     config: PretrainConfig, sets: list[TrainingSet], before: Provenance | None
 ) -> Callable[[int], Provenance]:
     names = {name for one in sets for name in one.train.electrodes}
-    subjects = {name for one in sets for windows in (one.train, one.valid) for name in windows.subject_names}
+    subjects = {hashed(name) for one in sets for windows in (one.train, one.valid) for name in windows.subject_names}
     sha256 = manifest.sha256(Path(config.shards))
     return lambda step: Provenance(
         **vars(SIZES[config.size]),

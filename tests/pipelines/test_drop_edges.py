@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from manifests.subjects import hashed
 from pipelines import synth
 from pipelines.run_marker import BUILDING
 from tests.commands import contents, dare, manifest, preprocess, preprocess_by_hand, unusable
@@ -191,7 +192,7 @@ def test_merged_set_is_refused_and_its_sources_are_named(copy: Copy, tuab_raw: P
 def test_encoders_trained_on_the_subject_are_named(copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = copy()
     subject = subject_of(folder, "train")
-    for name, seen in (("a", [subject, "tuh:x"]), ("b", ["tuh:x"])):
+    for name, seen in (("a", [subject, "tuh:x"]), ("b", ["tuh:x"]), ("c", [hashed(subject), hashed("tuh:x")])):
         (tmp_path / "runs" / name).mkdir(parents=True)
         metadata = {"subjects": json.dumps(seen)}
         save_file({"one": np.ones(2)}, tmp_path / "runs" / name / "encoder.safetensors", metadata)
@@ -204,7 +205,8 @@ def test_encoders_trained_on_the_subject_are_named(copy: Copy, tmp_path: Path, m
         runs = Path(options[1] if options else "runs")
         assert f"  {runs / 'a' / 'encoder.safetensors'}: was trained on {subject}\n" in told
         assert f"  {runs / 'damaged.safetensors'}: was not looked into (" in told
-        assert told.count("safetensors") == 2
+        assert f"  {runs / 'c' / 'encoder.safetensors'}: was trained on {subject}\n" in told
+        assert told.count("safetensors") == 3
     assert contents(tmp_path / "runs") == before
     unusable(dare("drop", folder, "--subject", subject, "--runs", tmp_path / "none"), "--runs", "no such folder")
 

@@ -23,6 +23,7 @@ from dare_eeg.training import config as configs
 from dare_eeg.training.resume import last_checkpoint
 from manifests import __version__, records
 from manifests.errors import DareError
+from manifests.subjects import hashed
 from tests.commands import dare, unusable
 from tests.dare_eeg.sets import NANO, metrics_of, pretrained
 
@@ -100,7 +101,9 @@ def test_metadata_of_the_release_before_are_read(tmp_path: Path, suffix: str) ->
     else:
         save_file(state, file, stored)
     fields = without_head(load_encoder(file).provenance.as_json())
-    assert fields == {name: json.loads(value) for name, value in stored.items()}
+    known = {name: json.loads(value) for name, value in stored.items()}
+    assert known["subjects"], "which it has in clear"
+    assert fields == known | {"subjects": sorted(map(hashed, known["subjects"]))}
 
 
 def test_results_of_the_release_before_are_read() -> None:
@@ -155,8 +158,8 @@ def test_a_newer_record_is_refused_by_the_version_that_wrote_it(
     for number, (fields, said) in enumerate(
         [
             (
-                {"schema_version": 2},
-                f"{kind} of schema 2, written by dare-eeg 9.9.9; this one, {today}, reads up to",
+                {"schema_version": 9},
+                f"{kind} of schema 9, written by dare-eeg 9.9.9; this one, {today}, reads up to",
             ),
             ({"flux": 1}, f"has the field 'flux', written by dare-eeg 9.9.9, which this one, {today}, does not know; "),
         ]
