@@ -12,14 +12,15 @@ from manifests.terminal import FOLDER, OK, SOME_FAILED, progress
 @click.option("--out", type=FOLDER, default=Path("shards/merged"), show_default=True, help="Folder of the merged set.")
 @click.option("--weight", "weights", multiple=True, metavar="NAME=W", help="Multiply a set's share of training.")
 @click.option("--exclude", multiple=True, metavar="SET[:SPLIT]", help="Leave out the subjects of this set.")
-def merge(sets: tuple[Path, ...], out: Path, weights: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace another merged set that is there.")
+def merge(
+    sets: tuple[Path, ...], out: Path, weights: tuple[str, ...], exclude: tuple[str, ...], overwrite: bool
+) -> None:
     """Make one training set of SETS by reference: nothing is copied, no subject is on two sides."""
-    from manifests.merge import merge as merge_sets
+    from manifests import merge as merging
 
-    merged = merge_sets(list(sets), out, dict(_weight(text) for text in weights), exclude)
-    click.echo(f"{out}: {', '.join(source.name for source in merged.sources)}")
-    for note in merged.notes:
-        click.echo(f"  {note}")
+    merged = merging.merge(list(sets), out, dict(_weight(text) for text in weights), exclude, overwrite)
+    click.echo(merging.text(out, merged))
 
 
 @click.command()

@@ -51,7 +51,7 @@ def _said_of_encoder(path: Path, subjects: Collection[str]) -> str:
 
 
 def _seen(path: Path) -> set[str]:
-    """Return whom the metadata of an encoder name, in clear or hashed: of the JSON that a safetensors file begins with."""
+    """Return whom the metadata of an encoder, JSON at the beginning of a safetensors file, name: in clear or hashed."""
     try:
         with path.open("rb") as stream:
             num_bytes = int.from_bytes(stream.read(8), "little")

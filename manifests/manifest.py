@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from manifests import records
 from manifests.atomic_io import canonical_json, read_json, sha256_bytes, unreadable
-from manifests.errors import DamagedError, RefusedError
+from manifests.errors import DamagedError, RefusedError, UsageError
 from manifests.notes import Note, counted, from_prose, one_line
 from manifests.recipe import Recipe
 from manifests.records import Fields, Part, Record, added
@@ -250,9 +250,14 @@ def subjects_of(text: str) -> set[str]:
 
 
 def named(text: str) -> tuple[Manifest, set[str]]:
-    """Return the manifest and the subjects of ``SET`` or ``SET:SPLIT``, SET being a shard set's folder."""
+    """Return the manifest and the subjects of ``SET`` or ``SET:SPLIT``, SET being a shard set's folder.
+
+    Raises DareError where there is no such set, or no such split of it.
+    """
     folder, _, split = text.rpartition(":")
     if split not in SPLITS:
+        if folder and not Path(text).exists() and (Path(folder) / "manifest.json").exists():
+            raise UsageError(f"has no split {split!r}", path=folder, remedy=f"name one of {', '.join(SPLITS)}")
         folder, split = text, ""
     manifest = load_set(Path(folder))
     return manifest, {subject for each in ([split] if split else SPLITS) for subject in manifest.splits[each].subjects}

@@ -130,12 +130,14 @@ def preprocess(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(path: Path, as_json: bool) -> None:
     """Say what a raw recording, a raw tree or a shard set holds."""
-    from manifests import manifest
+    from manifests import manifest, merge
 
     if path.is_dir() and (path / "manifest.json").exists():
         whole = manifest.load(path)
-        if as_json or isinstance(whole, manifest.Merged):
+        if as_json:
             answer(whole.model_dump_json(indent=1))
+        elif isinstance(whole, manifest.Merged):
+            answer(merge.text(path, whole))
         else:
             answer(manifest.text(path, whole))
         return

@@ -14,6 +14,7 @@ from dare_eeg.data.rows import Rows
 from manifests import manifest as manifest_file
 from manifests.errors import RefusedError, UsageError
 from manifests.manifest import SPLITS, Manifest, Merged
+from manifests.merge import MERGE_AGAIN
 from manifests.shard_format import Spans
 
 
@@ -257,7 +258,7 @@ def _training_set_of(path: Path, merged: Merged, number: int, banned: set[str]) 
     source = merged.sources[number]
     folder = path / source.path
     if manifest_file.sha256(folder) != source.manifest_sha256:
-        raise RefusedError(f"has changed since it was merged into {path}", path=folder, remedy="run dare merge again")
+        raise RefusedError(f"has changed since it was merged into {path}", path=folder, remedy=MERGE_AGAIN)
     return _training_set(source.name, folder, manifest_file.load_set(folder), source.weight, source.exclude, banned)
 
 

@@ -40,9 +40,9 @@ def _hashed(fields: Fields) -> Fields:
 class Provenance(Record):
     """What an encoder is and was trained on: network input = µV × ``unit_scale`` at ``sfreq`` Hz.
 
-    The first five fields are those of its `Size`. ``subjects`` are those it has seen, `hashed`, as such a file is passed
-    on; there are none, and no ``manifest_sha256``, where unknown. It has seen ``more_subjects`` where it began with
-    weights that do not say whom they had seen.
+    The first five fields are those of its `Size`. ``subjects`` are those it has seen, `hashed`, as such a file is
+    passed on; there are none, and no ``manifest_sha256``, where unknown. It has seen ``more_subjects`` where it began
+    with weights that do not say whom they had seen.
     """
 
     KIND = "encoder's metadata"

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manifests.manifest import OUTCOMES, Manifest, ShardEntry, SplitEntry, dump
+from manifests.manifest import OUTCOMES, Manifest, RecordingRow, ShardEntry, SplitEntry, dump
 from manifests.recipe import Recipe
 from manifests.shard_format import Index
 from tests.commands import dare
@@ -83,7 +84,20 @@ def write_set(
         code_versions={}, choices={}, notes=[],
     )  # fmt: skip
     (folder / "manifest.json").write_bytes(dump(manifest))
+    rows = [row for split, shards in splits.items() for row in _rows(split, [one for shard in shards for one in shard])]
+    (folder / "recordings.jsonl").write_bytes(b"".join(json.dumps(row.as_json()).encode() + b"\n" for row in rows))
     return folder
+
+
+def _rows(split: Any, windows: list[Window]) -> list[RecordingRow]:
+    count = Counter((window.recording, window.subject) for window in windows)
+    return [
+        RecordingRow(
+            path=path, bytes=0, sha256="", subject=subject, session="", split=split, channel_map={}, sfreq=256.0,
+            duration_s=0, windows=number, outcome="ok", notes=(), reason="",
+        )
+        for (path, subject), number in count.items()
+    ]  # fmt: skip
 
 
 def _split(folder: Path, split: str, shards: list[list[Window]]) -> SplitEntry:

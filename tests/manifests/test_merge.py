@@ -1,6 +1,7 @@
 """Many sets as one, by reference: nothing copied, no subject on two sides."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from dare_eeg.data.shards import training_sets
 from manifests import recipe as recipes
-from tests.commands import contents, dare, manifest, preprocess
+from tests.commands import contents, dare, manifest, preprocess, unusable
 
 pytest_plugins = ["tests.corpora_fixtures"]
 
@@ -38,6 +39,43 @@ def subjects(folder: Path, split: str) -> set[str]:
 
 def trained_on(merged: Path) -> dict[str, set[str]]:
     return {one.name: set(one.train.subjects.tolist()) for one in training_sets(merged)}
+
+
+def told(out: str, split: str) -> list[tuple[int, int, float]]:
+    """Return windows, subjects and hours of a split as a merge tells them: of all sets, then of each."""
+    found = re.findall(rf"^ +{split} +(\d+) windows +(\d+) subjects +([\d.]+) h$", out, re.MULTILINE)
+    return [(int(windows), int(subjects), float(hours)) for windows, subjects, hours in found]
+
+
+def test_merging_tells_what_there_is_to_train_on(sets: Path) -> None:
+    options = ("--weight", "tuev=3", "--exclude", f"{sets / 'tuab'}:valid")
+    answer = dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both", *options)
+    for split in ("train", "valid"):
+        parts = [getattr(one, split) for one in training_sets(sets / "both")]
+        (windows, subjects, hours), *each = told(answer.out, split)
+        assert [(len(part), len(part.subject_names)) for part in parts] == [(one, two) for one, two, _ in each]
+        assert (windows, subjects) == tuple(sum(one[place] for one in each) for place in (0, 1))
+        expected = sum(len(part) * part.shape[1] / part.sfreq / 3600 for part in parts)
+        assert hours == pytest.approx(expected, abs=0.005)
+    assert "  tuev at weight 3: " in answer.out
+    assert "  2 signatures, which take turns by whole batches:\n    19 electrodes of the network, 200 Hz" in answer.out
+    inspected = dare("inspect", sets / "both")
+    assert inspected.out == answer.out
+    assert json.loads(dare("inspect", sets / "both", "--json").out) == manifest(sets / "both")
+
+
+def test_another_merged_set_is_replaced_only_when_told(sets: Path) -> None:
+    dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both")
+    before = contents(sets / "both")
+    unusable(
+        dare("merge", sets / "tuab", "--out", sets / "both"), sets / "both", "holds another merged set; replace it"
+    )
+    assert contents(sets / "both") == before
+    assert dare("merge", sets / "tuev", sets / "tuab", "--out", sets / "both").status == 0, "the same again"
+    assert dare("merge", sets / "tuab", "--out", sets / "both", "--overwrite").status == 0
+    assert [source["name"] for source in manifest(sets / "both")["sources"]] == ["tuab"]
+    (sets / "tuab" / "plan.json").unlink()
+    unusable(dare("merge", sets / "tuev", "--out", sets / "tuab", "--overwrite"), "is a shard set itself")
 
 
 def test_merged_set_refers_to_its_sources_and_copies_nothing(sets: Path) -> None:
@@ -163,9 +201,11 @@ def test_missing_source_is_named(sets: Path) -> None:
         (("--weight", "tuab=0"), "tuab=0"),
         (("--weight", "tuab=much"), "tuab=much"),
         (("--exclude", "nowhere:test"), "nowhere/manifest.json"),
+        (("--exclude", "TUAB:tset"), "tuab: has no split 'tset'; name one of train, valid, test"),
     ],
 )
 def test_option_that_makes_no_sense_is_named(sets: Path, options: tuple[str, ...], said: str) -> None:
+    options = tuple(option.replace("TUAB", str(sets / "tuab")) for option in options)
     answer = dare("merge", sets / "tuab", sets / "tuev", "--out", sets / "both", *options)
     assert answer.status == 2
     assert said in answer.complaint
