@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from dare_eeg.probing.options import Mode
 
-from manifests.terminal import FILE, FOLDER, progress
+from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, progress
 
 
 @click.command()
@@ -39,38 +39,53 @@ from manifests.terminal import FILE, FOLDER, progress
 @click.option("--config", "file", type=FILE, help="A config.toml, as every run leaves one; options override it.")
 @click.option("--deepspeed", type=FILE, help="DeepSpeed JSON merged over the built-in config.")
 @click.option("--log", multiple=True, type=click.Choice(["wandb", "mlflow"]), help="Send the metrics there, too.")
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint; --out RUN is enough to say of what.")
+@click.option("--yes", is_flag=True, help="Train though --exclude leaves few subjects, or none to validate on.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and time, memory and disk; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def pretrain(file: Path | None, stop_after: int | None, resume: bool, as_json: bool, **given: Any) -> None:
+def pretrain(
+    file: Path | None, stop_after: int | None, resume: bool, yes: bool, dry_run: bool, as_json: bool, **given: Any
+) -> int:
     """Pretrain an encoder on --shards: masked reconstruction, anchor alignment, mask alignment."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
     from dare_eeg.data.shards import training_sets
     from dare_eeg.running.job import num_processes, report_once
     from dare_eeg.running.progress import progress as progress_of_steps
     from dare_eeg.training import config as configs
+    from dare_eeg.training import forecast as forecasting
     from dare_eeg.training import pretrain as training
-    from dare_eeg.training.loader import outside_vocabulary
+    from dare_eeg.training.left_out import refuse_too_few
 
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     given = {name: value for name, value in given.items() if value is not None and value != ()}
     first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
     with report_once():
+        if resume and not file and "shards" not in given:
+            file = configs.of_run(given.get("out"))
         config = configs.load(file, given, num_processes())
         sets = training_sets(Path(config.shards), config.exclude)
-        if first and (strange := outside_vocabulary(sets)):
-            click.echo(f"left out, the network has no embedding for them: {', '.join(strange)}", err=True)
+        if not (resume or yes):
+            refuse_too_few(sets, config.exclude)
+        if dry_run:
+            told = forecasting.forecast(config, sets, resume)
+            if first:
+                click.echo(json.dumps(told) if as_json else forecasting.text(told))
+            return OK
         with progress_of_steps() as report:
             done = training.pretrain(config, sets, report, resume, stop_after or 0)
+    status = INTERRUPTED if done.interrupted else OK
     if not first:
-        return
+        return status
     if as_json:
         click.echo(json.dumps(dict(vars(done)), default=str))
-        return
+        return status
     click.echo(f"{done.encoder}: {done.steps} of {done.planned} steps")
     if done.best_valid is not None:
         click.echo(f"  best valid loss {done.best_valid:.4f}")
     if done.steps < done.planned:
-        click.echo(f"  go on with: dare pretrain --config {config.out}/config.toml --resume")
+        click.echo(f"  go on with: dare pretrain --out {config.out} --resume")
+    click.echo(f"  {done.reading}")
+    return status
 
 
 @click.command()

@@ -9,6 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+_TIMED = 5
+"""Steps after which the time to go is told where the first line of the progress is far."""
+
 _BAR = "{percentage:3.0f} % |{bar:10}| {n}/{total}{postfix}"
 
 
@@ -20,11 +23,13 @@ def progress() -> Iterator[Callable[[int, int, dict[str, Any]], None]]:
     for data, and the parts of the loss.
     """
     bar: Any = None
+    left = timedelta()
     began: tuple[int, float] | None = None
     waited = 0.0
 
     def step(done: int, total: int, metrics: dict[str, Any]) -> None:
-        nonlocal bar, began, waited
+        nonlocal bar, began, waited, left
+        every = max(1, total // 50)
         told = [f"loss {metrics['loss']:.4g}", f"{metrics['samples_per_s']:.0f} windows/s"]
         if began is None:  # the first step pays for much that the others do not
             began = done, time.monotonic()
@@ -39,7 +44,9 @@ def progress() -> Iterator[Callable[[int, int, dict[str, Any]], None]]:
             bar = bar or tqdm(total=total, initial=done - 1, bar_format=_BAR, dynamic_ncols=True, file=sys.stderr)
             bar.set_postfix_str("  ".join(told), refresh=False)
             bar.update(1)
-        elif done % max(1, total // 50) == 0 or done == total:
+        elif done - began[0] == _TIMED and -done % every > _TIMED:
+            print(f"{left} to go, by {_TIMED} timed steps, validation not counted", file=sys.stderr, flush=True)
+        elif done % every == 0 or done == total:
             print(f"step {done} of {total}  {'  '.join(told)}", file=sys.stderr, flush=True)
 
     try:

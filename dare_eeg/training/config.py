@@ -13,13 +13,16 @@ from dare_eeg.network.objective import Objective
 from dare_eeg.running.engine import EngineSettings
 from manifests import records
 from manifests.atomic_io import unreadable, write_bytes
-from manifests.errors import UsageError
+from manifests.errors import MissingError, UsageError
 from manifests.records import Part, Record
 
 PEAK_LR = {"nano": 2e-3}
 """Peak learning rates of sizes for which trials found a better one than the published `PUBLISHED_LR`."""
 
 PUBLISHED_LR = 5e-4
+
+CONFIG_FILE = "config.toml"
+"""The name of the config in a run's folder."""
 
 MICRO_BATCH = 16
 """Windows of one pass, at most, where nobody says how many."""
@@ -122,6 +125,16 @@ class PretrainConfig(Planned, Record):
     def save(self, path: Path) -> None:
         """Write the config as TOML that `load` reads back."""
         write_bytes(path, tomli_w.dumps(self.as_json()).encode())
+
+
+def of_run(out: str | None) -> Path:
+    """Return the config of the run in a folder that is to go on; DareError where none is named, or it has none."""
+    if out is None:
+        raise UsageError("names no run", path="--resume", remedy="give the run's folder: --resume --out RUN")
+    file = Path(out) / CONFIG_FILE
+    if not file.exists():
+        raise MissingError("has no checkpoint to resume from", path=out, remedy="give the --out of a run to go on with")
+    return file
 
 
 def load(file: Path | None, given: Mapping[str, Any], processes: int = 1) -> PretrainConfig:

@@ -1,6 +1,5 @@
 """Pretrain: from a shard set to an encoder, in one loop that reads top to bottom."""
 
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import closing, nullcontext
@@ -18,11 +17,14 @@ from dare_eeg.running.engine import resolved, start_engine
 from dare_eeg.running.job import has_joined, watch_peers
 from dare_eeg.running.log import log, refuse_absent
 from dare_eeg.running.ranks import Ranks
-from dare_eeg.training.config import PretrainConfig
+from dare_eeg.running.stop import Stop
+from dare_eeg.training import header
+from dare_eeg.training.config import CONFIG_FILE, PretrainConfig
 from dare_eeg.training.loader import Loader
 from dare_eeg.training.order import OrderPlan, TrainingSource
+from dare_eeg.training.reading import reading
 from dare_eeg.training.resume import RunPlan, has_checkpoint, resume_run, save_checkpoint
-from dare_eeg.training.start import start
+from dare_eeg.training.start import Start, start
 from dare_eeg.training.step import Trainer, train_step, validate
 from manifests import manifest
 from manifests.electrodes import VOCABULARY, in_vocabulary
@@ -34,12 +36,55 @@ Report = Callable[[int, int, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Done:
-    """How a run ended: steps done of steps planned, where its encoder is, and the best valid loss, if any."""
+    """How a run ended: steps done of steps planned, where its encoder is, the best valid loss, if any.
+
+    ``reading`` says in plain words what its losses tell, in the process that writes for all; ``interrupted`` is whether
+    Ctrl-C ended it.
+    """
 
     steps: int
     planned: int
     encoder: Path
     best_valid: float | None
+    reading: str = ""
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run before its first step: what trains, in which order, what it began with, and where it stands."""
+
+    trainer: Trainer
+    order: OrderPlan
+    plan: RunPlan
+    began: Start
+    done: int
+    best_valid: float | None
+    leave: bool
+    """Whether the run parts the processes when it ends: whoever has joined them before parts them."""
+
+
+def prepare(config: PretrainConfig, sets: list[TrainingSet], resume: bool) -> Prepared:
+    """Return a run that is ready for its first step, or its next; nothing is written.
+
+    Raises DareError for sets that cannot be trained on, a run that is there already, and a resume that does not fit.
+    """
+    run = Path(config.out)
+    order = plan_order(config, trained_on(sets))
+    if has_checkpoint(run) and not resume:
+        raise RefusedError("holds a run", path=run, remedy="go on with --resume, or choose another --out")
+    refuse_absent(config.log)
+    torch.manual_seed(config.seed)
+    began = start(config, resume)
+    leave = not has_joined()
+    engine = start_engine(began.network, config.engine)
+    ranks = Ranks.of(engine)
+    every = config.checkpoint_every or max(1, order.steps // 20)
+    settled = {"steps": order.steps, "precision": resolved(config.precision), "checkpoint_every": every}
+    config = config.model_copy(update=settled)
+    plan = RunPlan.of(config, order, engine)
+    done, best_valid = resume_run(config, engine, ranks, plan) if resume else (0, None)
+    return Prepared(Trainer(began.network, engine, ranks, config), order, plan, began, done, best_valid, leave)
 
 
 def pretrain(
@@ -48,42 +93,29 @@ def pretrain(
     """Train a network on the sets of ``config.shards`` and leave a run: config, metrics, checkpoints, encoder.
 
     ``report`` is called with (step, steps, metrics of the step). ``stop_after`` ends the run that many steps on, its
-    schedules unchanged; SIGTERM and SIGUSR1 end it after the step they fall in. Raises DareError for sets that cannot
-    be trained on, a run that is there already, a resume that does not fit, and a loss that is not finite.
+    schedules unchanged; SIGTERM, SIGUSR1 and Ctrl-C end it after the step they fall in. Raises DareError for sets that
+    cannot be trained on, a run that is there already, a resume that does not fit, and a loss that is not finite.
     """
-    run = Path(config.out)
-    trained_on = [one for one in sets if len(one.train)]
-    order = plan_order(config, trained_on)
-    if has_checkpoint(run) and not resume:
-        raise RefusedError("holds a run", path=run, remedy="go on with --resume, or choose another --out")
-    refuse_absent(config.log)
-    torch.manual_seed(config.seed)
-    began = start(config, resume)
-    network = began.network
-    leave = not has_joined()  # whoever has joined the processes parts them
-    engine = start_engine(network, config.engine)
-    ranks = Ranks.of(engine)
-    every = config.checkpoint_every or max(1, order.steps // 20)
-    settled = {"steps": order.steps, "precision": resolved(config.precision), "checkpoint_every": every}
-    config = config.model_copy(update=settled)
-    plan = RunPlan.of(config, order, engine)
-    done, best_valid = resume_run(run, engine, ranks, plan) if resume else (0, None)
-    if ranks.is_first:
-        config.save(run / "config.toml")
-        if began.said:
-            print(began.said, file=sys.stderr)
+    made = prepare(config, sets, resume)
+    trainer, order, best_valid = made.trainer, made.order, made.best_valid
+    network, engine, ranks, config = trainer.network, trainer.engine, trainer.ranks, trainer.config
+    run, done = Path(config.out), made.done
     stop_at = min(order.steps, done + stop_after) if stop_after else order.steps
+    if ranks.is_first:
+        config.save(run / CONFIG_FILE)
+        said = header.lines(header.facts(config, sets, network, ranks), done, stop_at)
+        print("\n".join(said + ([f"  {made.began.said}"] if made.began.said else [])), file=sys.stderr, flush=True)
     restarted_at = done if config.on_resume == "restart" else 0
-    trainer = Trainer(network, engine, ranks, config)
-    loader = Loader(order, trained_on, config, done, ranks)
-    provenance = _provenance(config, sets, began.before)
+    loader = Loader(order, trained_on(sets), config, done, ranks)
+    provenance = _provenance(config, sets, made.began.before)
     logging = log(run, config.log, config.as_json(), done) if ranks.is_first else nullcontext(_nowhere)
-    with watch_peers(leave), _Stop() as stop, closing(loader), logging as write:
+    interrupted = False
+    with watch_peers(made.leave), Stop(alone=ranks.world == 1) as stop, closing(loader), logging as write:
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(trainer, step, batches, restarted_at)
             stopping = ranks.any(stop.asked) or step + 1 == stop_at  # signals reach the ranks in different steps
-            due = (step + 1) % every == 0 or step + 1 == order.steps
+            due = (step + 1) % config.checkpoint_every == 0 or step + 1 == order.steps
             valid = validate(trainer, sets, step + 1) if due else None
             write(metrics | ({"valid": valid} if valid else {}))
             if due or stopping:
@@ -94,13 +126,20 @@ def pretrain(
                     best_valid = valid["loss"] if valid else None
                     if ranks.is_first:
                         save_encoder(run / ENCODER_FILE, network.target_encoder.state_dict(), provenance(step + 1))
-                save_checkpoint(run, engine, ranks, step + 1, plan, best_valid, is_best)
+                save_checkpoint(run, engine, ranks, step + 1, made.plan, best_valid, is_best)
             if ranks.is_first:
                 report(step + 1, order.steps, metrics)
             if stopping:
                 stop_at = step + 1
                 break
-    return Done(stop_at, order.steps, run / ENCODER_FILE, best_valid)
+        interrupted = ranks.any(stop.interrupted)
+    said_of_losses = reading(run, config) if ranks.is_first else ""
+    return Done(stop_at, order.steps, run / ENCODER_FILE, best_valid, said_of_losses, interrupted)
+
+
+def trained_on(sets: list[TrainingSet]) -> list[TrainingSet]:
+    """Return the sets that have windows to train on; those that have none may have some to validate on."""
+    return [one for one in sets if len(one.train)]
 
 
 def plan_order(config: PretrainConfig, sets: list[TrainingSet]) -> OrderPlan:
@@ -149,20 +188,3 @@ def _provenance(
 
 def _nowhere(_metrics: dict[str, Any]) -> None:
     """Take the metrics of a rank that logs none."""
-
-
-class _Stop:
-    """Turns SIGTERM and SIGUSR1, which batch systems send before they kill, into an orderly end."""
-
-    asked = False
-
-    def __enter__(self) -> "_Stop":
-        self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGUSR1)}
-        return self
-
-    def _ask(self, _number: int, _frame: object) -> None:
-        self.asked = True
-
-    def __exit__(self, *problem: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)

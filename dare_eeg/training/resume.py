@@ -11,7 +11,7 @@ from dare_eeg.encoders.weights import ENCODER_FILE
 from dare_eeg.running import checkpoint
 from dare_eeg.running.engine import Engine
 from dare_eeg.running.ranks import Ranks
-from dare_eeg.training.config import Planned, PretrainConfig
+from dare_eeg.training.config import CONFIG_FILE, Planned, PretrainConfig, load
 from dare_eeg.training.order import Identity, OrderPlan
 from manifests import records
 from manifests.atomic_io import canonical_json
@@ -23,13 +23,15 @@ from manifests.records import Record, added
 class RunPlan(Planned):
     """All that must be equal to go on: the run's choices, the sources of its order, and how ZeRO shares the state.
 
-    ``world_size`` is the number of processes where they contrast across ranks, else 0.
+    ``world_size`` is the number of processes where they contrast across ranks, else 0. ``windows``, by source, need not
+    be stated: they only tell how sources differ.
     """
 
     order_version: int
     sources: tuple[Identity, ...]
     zero_stage: int
     world_size: int = added(0, absent=0)
+    windows: dict[str, int] = added({}, absent={})
 
     @classmethod
     def of(cls, config: PretrainConfig, order: OrderPlan, engine: Engine) -> "RunPlan":
@@ -40,16 +42,16 @@ class RunPlan(Planned):
             sources=tuple(one.identity for one in order.sources),
             zero_stage=engine.zero_optimization_stage(),
             world_size=engine.world_size if config.gather_negatives else 0,
+            windows={one.name: one.total for one in order.sources},
         )
 
-    def differences(self, other: "RunPlan") -> list[str]:
-        """Return in words each field that is another in ``other``."""
-        told = []
+    def differences(self, other: "RunPlan") -> dict[str, str]:
+        """Return each field that is another in ``other``, and in words how."""
+        told = {}
         for name in RunPlan.model_fields:
             mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                said = _of_sources(self, other) if name == "sources" else f"{mine}, now {theirs}"
-                told.append(f"its {name} is another ({said})")
+            if mine != theirs and name != "windows":
+                told[name] = _of_sources(self, other) if name == "sources" else f"{mine}, now {theirs}"
         return told
 
 
@@ -109,17 +111,25 @@ def network_of_last(run: Path) -> dict[str, Tensor] | None:
     return checkpoint.read_network(run / "checkpoints" / pointer.last, pointer.sha256, remedy)
 
 
-def resume_run(run: Path, engine: Engine, ranks: Ranks, plan: RunPlan) -> tuple[int, float | None]:
+def resume_run(config: PretrainConfig, engine: Engine, ranks: Ranks, plan: RunPlan) -> tuple[int, float | None]:
     """Load the last whole checkpoint and return (steps done, best valid loss so far).
 
     Raises DareError where there is none, where the plan differs (naming the fields), where ZeRO 1 or 2 meets another
     number of processes, or where a file is damaged.
     """
+    run = Path(config.out)
     pointer = last_checkpoint(run)
     if not pointer:
         raise MissingError("has no checkpoint to resume from", path=run, remedy="leave out --resume")
     if others := pointer.plan.differences(plan):
-        raise RefusedError(", ".join(others), path=run, remedy="give the run's own, or another --out")
+        if "sources" in others:
+            others["sources"] += _exclusions(run, config)
+        remedy = "give the run's own, or another --out"
+        if "steps" in others:
+            remedy += f"; {longer(run, plan.steps)}"
+        raise RefusedError(
+            ", ".join(f"its {name} is another ({said})" for name, said in others.items()), path=run, remedy=remedy
+        )
     stage = engine.zero_optimization_stage()
     if stage and pointer.processes != ranks.world:
         raise RefusedError(
@@ -134,6 +144,12 @@ def resume_run(run: Path, engine: Engine, ranks: Ranks, plan: RunPlan) -> tuple[
     return pointer.step, pointer.best_valid
 
 
+def longer(run: Path | str, steps: int | str) -> str:
+    """Return how a run is trained longer than it was planned: its schedules were made for its own number of steps."""
+    again = f"dare pretrain --config {run}/{CONFIG_FILE} --set start_from={run} --steps {steps} --out OTHER"
+    return f"to train longer, begin a new run with its weights: {again}"
+
+
 def _pointer(run: Path) -> Path:
     return run / "checkpoints" / "checkpoints.json"
 
@@ -142,8 +158,36 @@ def _of_sources(mine: RunPlan, theirs: RunPlan) -> str:
     """Return which of the sources of two plans differ, and in what."""
     before, now = ({one.name: one for one in plan.sources} for plan in (mine, theirs))
     told = [f"{name} is {'gone' if name in before else 'new'}" for name in sorted(before.keys() ^ now.keys())]
-    words = {"rows": "windows", "weight": "weight", "signature": "electrodes, rate or length"}
     for name in (name for name in before if name in now):
-        others = [word for field, word in words.items() if getattr(before[name], field) != getattr(now[name], field)]
-        told += [f"{name} has other {' and '.join(others)}"] if others else []
+        one, other = before[name], now[name]
+        how = [_of_windows(mine.windows.get(name), theirs.windows.get(name))] if one.rows != other.rows else []
+        how += [f"weight ({one.weight:g}, now {other.weight:g})"] if one.weight != other.weight else []
+        how += [_of_signatures(one.signature, other.signature)] if one.signature != other.signature else []
+        told += [f"{name} has other {' and '.join(how)}"] if how else []
     return ", ".join(told) or "in another order"
+
+
+def _of_windows(before: int | None, now: int | None) -> str:
+    if before is None:
+        return "windows"
+    return (
+        f"windows ({before:,}, now {now:,})" if before != now else f"windows ({before:,} as before: the set is another)"
+    )
+
+
+def _of_signatures(before: str, now: str) -> str:
+    """Return how two signatures differ: electrodes that are new and gone, rate and samples."""
+    (old, *old_shape), (new, *new_shape) = (signature.split() for signature in (before, now))
+    gone, more = (sorted(set(one.split(",")) - set(other.split(","))) for one, other in ((old, new), (new, old)))
+    told = [f"{word} {' '.join(names)}" for word, names in (("without", gone), ("with", more)) if names]
+    if old_shape != new_shape:
+        told.append("{} {}, {} samples, now {} {}, {} samples".format(*old_shape, *new_shape))
+    return f"electrodes, rate or length ({', '.join(told) or 'in another order'})"
+
+
+def _exclusions(run: Path, config: PretrainConfig) -> str:
+    """Return how --exclude differs from what the run's config says, "" where it does not or there is none."""
+    if not (run / CONFIG_FILE).exists():
+        return ""
+    before, now = (" ".join(one) or "none" for one in (load(run / CONFIG_FILE, {}).exclude, config.exclude))
+    return f"; --exclude was {before}, now {now}" if before != now else ""

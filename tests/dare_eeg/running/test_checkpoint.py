@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from dare_eeg import load_encoder
-from tests.commands import Answer, dare
+from dare_eeg.training import config as configs
+from tests.commands import Answer, dare, unusable
 from tests.dare_eeg.sets import (
     NANO,
     flip_byte,
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 STEPS = 8
 PLAN = ("--steps", STEPS, "--checkpoint-every", 4)
-CONFIG_OF = ("pretrain", "--config", "{}/config.toml", "--resume")
+GO_ON = ("pretrain", "--out", "{}", "--resume")
 """How to go on with a run."""
 
 KILLED = """
@@ -106,8 +107,8 @@ def test_stopping_and_going_on_twice_changes_nothing(four_electrodes: Path, copi
     second = resume(four_electrodes, copied, "--stop-after", 2)
     assert second.status == 0, second.err
     assert "5 of 8 steps" in second.out
-    assert f"go on with: dare {' '.join(CONFIG_OF)}".format(copied) in second.out
-    assert dare(*(word.format(copied) for word in CONFIG_OF)).status == 0
+    assert f"go on with: dare {' '.join(GO_ON)}".format(copied) in second.out
+    assert dare(*(word.format(copied) for word in GO_ON)).status == 0
     assert_same_end(copied, unbroken)
     assert metrics_of(copied)[-1] == metrics_of(unbroken)[-1]
 
@@ -182,11 +183,58 @@ def test_resuming_on_another_set_is_refused_and_the_set_named(
     other = write_set(tmp_path / "four", {"train": [recorded("tuh:a", 9)]}, ("C3", "CZ", "C4", "OZ"))
     for shards, said in (
         (tuab_pretrain, "four is gone, tuab-pretrain is new"),
-        (other, "four has other windows and electrodes, rate or length"),
+        (other, "four has other windows (15, now 9) and electrodes, rate or length (without PZ, with OZ)"),
     ):
         answer = resume(shards, copied)
         assert answer.status == 2
         assert f"its sources is another ({said}); " in answer.complaint
+
+
+def test_how_sources_differ_is_told_with_what_is_left_out_now(
+    four_electrodes: Path, copied: Path, tmp_path: Path
+) -> None:
+    one = write_set(tmp_path / "one", {"train": [recorded("tuh:b", 1)]})
+    answer = dare("pretrain", "--out", copied, "--resume", "--exclude", one)
+    said = (
+        f"its sources is another (four has other windows (15, now 10); --exclude was none, now {one}); give the run's"
+    )
+    assert said in answer.complaint
+    weighed = [tmp_path / name / "merged" for name in ("whole", "half")]
+    for merged, weight in zip(weighed, (1, 0.5), strict=True):
+        assert dare("merge", four_electrodes, "--out", merged, "--weight", f"four={weight}").status == 0
+    assert resume(weighed[0], copied, "--stop-after", 1).status == 0
+    assert "(four has other weight (1, now 0.5)); " in resume(weighed[1], copied).complaint
+    anew = write_set(tmp_path / "four", {"train": [recorded(f"tuh:{name}", 5, seed=1) for name in "abc"]})
+    assert "(four has other windows (15 as before: the set is another))" in resume(anew, copied).complaint
+
+
+def test_a_run_is_trained_longer_as_its_refusal_says(copied: Path, tmp_path: Path) -> None:
+    told = dare("pretrain", "--out", copied, "--resume", "--steps", 20).complaint
+    words = (
+        told.partition("begin a new run with its weights: dare ")[2].replace("OTHER", str(tmp_path / "longer")).split()
+    )
+    assert words[:2] == ["pretrain", "--config"]
+    answer = dare(*words, "--stop-after", 1)
+    assert answer.status == 0, answer.err
+    assert f"  begins with all of the network of {copied}\n" in answer.err
+    assert "1 of 20 steps" in answer.out
+    assert configs.load(tmp_path / "longer" / "config.toml", {}).start_from == str(copied)
+
+
+def test_the_folder_of_a_run_is_enough_to_go_on(copied: Path, unbroken: Path, tmp_path: Path) -> None:
+    moved = copied.rename(tmp_path / "moved")
+    answer = dare("pretrain", "--out", moved, "--resume")
+    assert answer.status == 0, answer.err
+    assert "  this call: from step 4 to 8\n" in answer.err
+    assert metrics_of(moved) == metrics_of(unbroken)
+    assert configs.load(moved / "config.toml", {}).out == str(moved)
+    again = dare("pretrain", "--out", moved, "--resume")
+    assert "  no step is left to do; to train longer, begin a new run with its weights: " in again.err
+    for words, said in (
+        (("--out", tmp_path / "none"), f"{tmp_path / 'none'}: has no checkpoint to resume from; "),
+        ((), "--resume: names no run; give the run's folder: --resume --out RUN"),
+    ):
+        unusable(dare("pretrain", "--resume", *words), said)
 
 
 def test_a_run_that_is_there_is_not_overwritten(four_electrodes: Path, stopped: Path) -> None:

@@ -205,7 +205,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_what_to_look_at(tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_and_ends_the_run_after_the_step_that_it_falls_in(
     run: Path, four_electrodes: Path, tmp_path: Path, number: int
 ) -> None:
@@ -217,8 +217,8 @@ def test_a_signal_saves_and_ends_the_run_after_the_step_that_it_falls_in(
     given = {"shards": str(four_electrodes), "out": str(stopped), "size": "nano", "steps": STEPS, "checkpoint_every": 6}
     config = configs.load(None, given | {"global_batch": 8, "micro_batch": 4})
     done = training.pretrain(config, training_sets(four_electrodes), report)
-    assert (done.steps, done.planned) == (3, STEPS)
-    assert dare("pretrain", "--config", stopped / "config.toml", "--resume").status == 0
+    assert (done.steps, done.planned, done.interrupted) == (3, STEPS, number == signal.SIGINT)
+    assert dare("pretrain", "--out", stopped, "--resume").status == 0
     assert [line["loss"] for line in metrics_of(stopped)] == [line["loss"] for line in metrics_of(run)]
 
 

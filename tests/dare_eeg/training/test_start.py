@@ -37,7 +37,8 @@ def went(shards: Path, run: Path, start: Path, *options: object) -> str:
     """Train from a start, which must go well, and return what was said of it."""
     answer = go(shards, run, start, *options)
     assert answer.status == 0, answer.err
-    return answer.err.splitlines()[0]
+    (said,) = [line.strip() for line in answer.err.splitlines() if line.startswith("  begins with")]
+    return said
 
 
 def last_state(run: Path) -> dict[str, Tensor]:

@@ -106,7 +106,30 @@ def test_a_checkpoint_half_written_is_never_used(
     assert [line["loss"] for line in metrics_of(run)] == unbroken
 
 
-@pytest.mark.parametrize(("launcher", "struck"), [("srun", "one rank"), ("torchrun", "the launcher")])
+def test_ctrl_c_saves_says_how_to_go_on_and_ends_as_interrupted(four_electrodes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = [
+        sys.executable,
+        "-c",
+        "import cli; cli.main()",
+        *map(str, options(four_electrodes, run, "--steps", 100_000)),
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ranks.HOUSE) as process:
+        ranks.until(lambda: steps_done(run) >= 3, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=ranks.MINUTE)
+    assert process.returncode == 130
+    assert "\nstopping after this step, which is saved; Ctrl-C again ends at once\n" in err
+    assert last(run) == steps_done(run) >= 3
+    assert f"  go on with: dare pretrain --out {run} --resume\n" in out
+    before = metrics_of(run)
+    assert dare("pretrain", "--out", run, "--resume", "--stop-after", 1).status == 0
+    assert metrics_of(run)[:-1] == before
+
+
+@pytest.mark.parametrize(
+    ("launcher", "struck"), [("srun", "one rank"), ("torchrun", "the launcher"), ("torchrun", "all, by Ctrl-C")]
+)
 def test_a_signal_ends_all_ranks_at_one_step_with_a_checkpoint(
     four_electrodes: Path, tmp_path: Path, launcher: str, struck: str
 ) -> None:
@@ -115,11 +138,14 @@ def test_a_signal_ends_all_ranks_at_one_step_with_a_checkpoint(
         ranks.until(lambda: steps_done(run) >= 3, process)
         if struck == "one rank":
             ranks.ranks(process)[1].send_signal(signal.SIGUSR1)
-        else:
+        elif struck == "the launcher":
             process.terminate()
+        else:  # as a terminal does to all, and the launcher, which is one of them, once more to its own
+            for one in (process, *ranks.ranks(process)):
+                one.send_signal(signal.SIGINT)
         status, told = ranks.finished(process)
     assert last(run) == steps_done(run) >= 3
-    assert told.count("go on with: dare pretrain --config") == 1, told
+    assert told.count("go on with: dare pretrain --out") == 1, told
     if struck == "one rank":
         assert status == 0
     before = metrics_of(run)
