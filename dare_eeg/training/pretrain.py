@@ -103,14 +103,15 @@ def pretrain(
     stop_at = min(order.steps, done + stop_after) if stop_after else order.steps
     if ranks.is_first:
         config.save(run / CONFIG_FILE)
-        said = header.lines(header.facts(config, sets, network, ranks), done, stop_at)
-        print("\n".join(said + ([f"  {made.began.said}"] if made.began.said else [])), file=sys.stderr, flush=True)
     restarted_at = done if config.on_resume == "restart" else 0
     loader = Loader(order, trained_on(sets), config, done, ranks)
     provenance = _provenance(config, sets, made.began.before)
     logging = log(run, config.log, config.as_json(), done) if ranks.is_first else nullcontext(_nowhere)
     interrupted = False
     with watch_peers(made.leave), Stop(alone=ranks.world == 1) as stop, closing(loader), logging as write:
+        if ranks.is_first:
+            said = header.lines(header.facts(config, sets, network, ranks), done, stop_at)
+            print("\n".join(said + ([f"  {made.began.said}"] if made.began.said else [])), file=sys.stderr, flush=True)
         batches = iter(loader)
         for step in range(done, stop_at):
             metrics = train_step(trainer, step, batches, restarted_at)

@@ -141,7 +141,7 @@ def test_a_signal_ends_all_ranks_at_one_step_with_a_checkpoint(
         elif struck == "the launcher":
             process.terminate()
         else:  # as a terminal does to all, and the launcher, which is one of them, once more to its own
-            for one in (process, *ranks.ranks(process)):
+            for one in (*ranks.ranks(process).values(), process):
                 one.send_signal(signal.SIGINT)
         status, told = ranks.finished(process)
     assert last(run) == steps_done(run) >= 3
