@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,8 +25,8 @@ from dare_eeg.training.loader import Loader
 from dare_eeg.training.pretrain import Prepared, prepare, trained_on
 from dare_eeg.training.step import train_step
 
-_STEPS, _LONG_S = 6, 20.0
-"""Steps that are timed, at most; no more once they have taken so long."""
+_STEPS, _LONG_S = 10, 20.0
+"""Steps that are done, at most; no more once they have taken so long. The first is not counted if there are others."""
 
 _FORWARD = 1 / 3
 """What a window costs to validate on, as a share of a window to train on: there is no way back."""
@@ -49,7 +49,7 @@ def forecast(config: PretrainConfig, sets: list[TrainingSet], resume: bool = Fal
     config, left = trainer.config, order.steps - made.done
     validations = left // config.checkpoint_every + bool(order.steps % config.checkpoint_every)
     valid = sum(len(one.valid) for one in sets)
-    step_s = median(took_s[1:] or took_s or [0.0])
+    step_s = fmean(took_s[1:] or took_s or [0.0])  # sets of several montages take turns, and their steps differ
     checkpoint, encoder = _state_bytes(trainer.network), _bytes(trainer.network.encoder)
     there = next(
         folder for folder in (Path(config.out).absolute(), *Path(config.out).absolute().parents) if folder.exists()
@@ -83,7 +83,7 @@ def text(told: dict[str, Any]) -> str:
             f"{_megabytes(told['checkpoint_bytes'])}, an encoder of {_megabytes(told['encoder_bytes'])}, metrics; "
             f"{_megabytes(told['free_bytes'])} are free{lacking}",
             f"  memory: {_megabytes(told['memory_bytes'])} at the peak of the timed steps, by each process",
-            f"  time: {told['hours']:,.2f} h ({duration}): {told['step_s']:.3g} s a step, the median of "
+            f"  time: {told['hours']:,.2f} h ({duration}): {told['step_s']:.3g} s a step, the mean of "
             f"{told['timed_steps']} timed here, {told['waited']:.0%} of it waiting for data, and "
             f"{told['validations']} validations",
             "nothing was written",
