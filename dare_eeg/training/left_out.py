@@ -25,7 +25,7 @@ def reasons(sets: list[TrainingSet], exclude: tuple[str, ...]) -> list[str]:
         if not there & subjects:
             nobody = takes_nobody_out(text, [one.manifest for one in sets])
             why = nobody.partition("of the sets: ")[2] or "all of them are in test, which is never read"
-            said = f"{said}; {why}"
+            said = f"{said}; {why if subjects else 'it holds nobody'}"
         told.append(said)
     held_out = {name for one in sets for name in one.manifest.splits["valid"].subjects}
     for one in sets:
