@@ -10,10 +10,10 @@ import click
 if TYPE_CHECKING:
     from dare_eeg.probing.options import Mode
 
-from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, progress
+from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, Command, answer, progress
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--shards", type=FOLDER, help="A shard set or a merged one; needed unless --config names it.")
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: runs/SET-SIZE]")
 @click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]), help="[default: base]")
@@ -69,7 +69,7 @@ def pretrain(
         if dry_run:
             told = forecasting.forecast(config, sets, resume)
             if first:
-                click.echo(json.dumps(told) if as_json else forecasting.text(told))
+                answer(json.dumps(told) if as_json else forecasting.text(told))
             return OK
         with progress_of_steps() as report:
             done = training.pretrain(config, sets, report, resume, stop_after or 0)
@@ -77,18 +77,18 @@ def pretrain(
     if not first:
         return status
     if as_json:
-        click.echo(json.dumps(dict(vars(done)), default=str))
+        answer(json.dumps(dict(vars(done)), default=str))
         return status
-    click.echo(f"{done.encoder}: {done.steps} of {done.planned} steps")
+    answer(f"{done.encoder}: {done.steps} of {done.planned} steps")
     if done.best_valid is not None:
-        click.echo(f"  best valid loss {done.best_valid:.4f}")
+        answer(f"  best valid loss {done.best_valid:.4f}")
     if done.steps < done.planned:
-        click.echo(f"  go on with: dare pretrain --out {config.out} --resume")
-    click.echo(f"  {done.reading}")
+        answer(f"  go on with: dare pretrain --out {config.out} --resume")
+    answer(f"  {done.reading}")
     return status
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--encoder", type=click.Path(path_type=Path), required=True, help="A run or a file.")
 @click.option("--to", type=click.Choice(["official", "safetensors"]), required=True, help="The form to write.")
 @click.option("--out", type=FILE, required=True, help="The file to write.")
@@ -96,10 +96,10 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
     """Write an encoder in the published form, or a published one in ours, and check it to the bit."""
     from dare_eeg.encoders.published import export as write
 
-    click.echo("\n  ".join([f"{out}: the encoder of {encoder}", *write(encoder, to, out)]))
+    answer("\n  ".join([f"{out}: the encoder of {encoder}", *write(encoder, to, out)]))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("corpus")
 @click.option("--shards", type=FOLDER, help="The labelled set.  [default: shards/CORPUS]")
 @click.option(
@@ -169,6 +169,6 @@ def probe(
             click.echo(f"{folder}: its results are replaced", err=True)
         results = run_probe(request, progress(f"probe {one}", "fits"))
         if as_json:
-            click.echo(json.dumps(results.model_dump(mode="json")))
+            answer(json.dumps(results.model_dump(mode="json")))
         else:
-            click.echo(report.text(folder, results))
+            answer(report.text(folder, results))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from manifests.terminal import FOLDER, OK, SOME_FAILED, progress
+from manifests.terminal import FOLDER, OK, SOME_FAILED, Command, answer, progress
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sets", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", type=FOLDER, default=Path("shards/merged"), show_default=True, help="Folder of the merged set.")
 @click.option("--weight", "weights", multiple=True, metavar="NAME=W", help="Multiply a set's share of training.")
@@ -20,10 +20,10 @@ def merge(
     from manifests import merge as merging
 
     merged = merging.merge(list(sets), out, dict(_weight(text) for text in weights), exclude, overwrite)
-    click.echo(merging.text(out, merged))
+    answer(merging.text(out, merged))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", metavar="SET", type=FOLDER)
 def verify(path: Path) -> int:
     """Check sizes, sha256, indexes and counts of SET against its manifest; name every fault."""
@@ -32,7 +32,7 @@ def verify(path: Path) -> int:
     faults = faults_of(path, progress("verify", "shards"))
     for fault in faults:
         click.echo(fault, err=True)
-    click.echo(f"{path}: {'whole' if not faults else f'{len(faults)} faults'}")
+    answer(f"{path}: {'whole' if not faults else f'{len(faults)} faults'}")
     return SOME_FAILED if faults else OK
 
 

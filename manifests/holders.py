@@ -9,6 +9,7 @@ from pathlib import Path
 
 from manifests.errors import DamagedError, DareError
 from manifests.manifest import SPLITS, Manifest, load
+from manifests.merge import MERGE_AGAIN
 from manifests.subjects import among
 
 
@@ -39,7 +40,7 @@ def _said_of_set(path: Path, folder: Path, subjects: Collection[str]) -> str:
         return f"{path}: holds {', '.join(held)} too; drop it there as well" if held else ""
     if folder.resolve() not in {(path / source.path).resolve() for source in manifest.sources}:
         return ""
-    return f"{path}: is merged of it; merge again"
+    return f"{path}: is merged of it; {MERGE_AGAIN}"
 
 
 def _said_of_encoder(path: Path, subjects: Collection[str]) -> str:

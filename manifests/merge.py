@@ -143,9 +143,9 @@ def _refuse_what_is_there(out: Path, content: bytes, overwrite: bool) -> None:
     there = read_json(path, "remove it") if path.exists() else None
     is_set = isinstance(there, dict) and there.get("kind", "set") == "set"
     if is_set or (out / "plan.json").exists():
-        raise RefusedError("is a shard set itself", path=out, remedy="choose another --out")
+        raise UsageError("is a shard set itself", path=out, remedy="choose another --out")
     if there is not None and not overwrite and path.read_bytes() != content:
-        raise RefusedError(
+        raise UsageError(
             "holds another merged set", path=out, remedy="replace it with --overwrite, or choose another --out"
         )
 

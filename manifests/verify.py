@@ -11,6 +11,7 @@ from zlib_ng.zlib_ng import crc32
 from manifests.atomic_io import PARTIAL, sha256_file
 from manifests.errors import DareError
 from manifests.manifest import Manifest, Merged, MergedSource, ShardEntry, StoreEntry, load, sha256
+from manifests.merge import MERGE_AGAIN
 from manifests.shard_format import Index
 from manifests.store import CHUNK, DAMAGE, Store, StoreIndex, measure
 
@@ -29,7 +30,7 @@ def _source(folder: Path, source: MergedSource, progress: Callable[[int, int], N
     try:
         faults = verify(folder, progress)
         if sha256(folder) != source.manifest_sha256:
-            faults.append(f"{folder}: has changed since it was merged; merge again")
+            faults.append(f"{folder}: has changed since it was merged; {MERGE_AGAIN}")
     except DareError as problem:
         return [str(problem)]
     return faults

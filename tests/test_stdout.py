@@ -10,6 +10,8 @@ import mne
 import numpy as np
 import pytest
 
+import cli
+from manifests.terminal import Command
 from tests.pipelines.cnt_file import cnt_bytes
 
 MUTTERING = """
@@ -87,3 +89,7 @@ def test_results_are_written_to_a_closed_pipe_without_a_traceback(real: Path) ->
     command = f"{sys.executable} -m cli inspect {real / 'eegmat' / 'Subject00_1.edf'} | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
+
+
+def test_every_command_keeps_standard_output_for_its_answer() -> None:
+    assert [name for name in cli.COMMANDS if not isinstance(cli.command(name), Command)] == []

@@ -183,7 +183,7 @@ def test_source_made_anew_is_noticed(raw: Path, sets: Path) -> None:
     preprocess("tuab", raw / "tuab", sets, "--overwrite", "--set", "split_seed=3")
     answer = dare("verify", sets / "both")
     assert answer.status == 1
-    assert "tuab: has changed since it was merged; merge again" in answer.err
+    assert "tuab: has changed since it was merged; run dare merge again, with --overwrite" in answer.err
 
 
 def test_missing_source_is_named(sets: Path) -> None:

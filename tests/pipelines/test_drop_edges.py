@@ -182,11 +182,14 @@ def test_merged_set_is_refused_and_its_sources_are_named(copy: Copy, tuab_raw: P
     assert contents(folder.parent) == before
     told = drop(folder, "--subject", subject, "--merged", tmp_path / "elsewhere").splitlines()
     assert told[-3:] == [
-        f"  {folder.parent / 'merged'}: is merged of it; merge again",
+        f"  {folder.parent / 'merged'}: is merged of it; run dare merge again, with --overwrite",
         f"  {other}: holds {subject} too; drop it there as well",
-        f"  {tmp_path / 'elsewhere'}: is merged of it; merge again",
+        f"  {tmp_path / 'elsewhere'}: is merged of it; run dare merge again, with --overwrite",
     ]
-    assert "has changed since it was merged; merge again" in dare("verify", folder.parent / "merged").err
+    assert (
+        "has changed since it was merged; run dare merge again, with --overwrite"
+        in dare("verify", folder.parent / "merged").err
+    )
 
 
 def test_encoders_trained_on_the_subject_are_named(copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +243,7 @@ def test_set_of_the_first_release_is_dropped_from(
     assert f"  runs/half/encoder.safetensors: was trained on {subject}\n" in told
     assert_nowhere(folder, subject)
     if name == "tuab-pretrain":
-        assert "  shards/merged: is merged of it; merge again\n" in told
+        assert "  shards/merged: is merged of it; run dare merge again, with --overwrite\n" in told
         assert f"  shards/tuab: holds {subject} too; drop it there as well\n" in told
         before = contents(folder)
         people = ("--subjects", "aaaaaaaq,aaaaaaar,aaaaaaas")
