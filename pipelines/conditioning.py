@@ -88,14 +88,14 @@ def condition(
             continue
         common_uv = _sum(whole_uv, rows, mixed.common) if mixed.common else None
         one_pass = _Pass.of(recording.sfreq, whole_uv.shape[1], recipe)
-        padded_uv = one_pass.padded(whole_uv.shape[1])
         counts = np.empty((len(present), one_pass.num_resampled(whole_uv.shape[1])), np.int16)
         counts[~present] = 0
         places = np.flatnonzero(present)
         for group in (places[first : first + _TOGETHER] for first in range(0, len(places), _TOGETHER)):
-            for row, place in zip(padded_uv, group, strict=False):
-                one_pass.pad(_sum(whole_uv, rows, mixed.rows[place] or {}), common_uv, row)
-            num_clipped += one_pass(padded_uv, counts, group)
+            channels_uv = [_sum(whole_uv, rows, mixed.rows[place] or {}) for place in group]
+            if common_uv is not None:
+                channels_uv = [channel_uv - common_uv for channel_uv in channels_uv]
+            num_clipped += one_pass(channels_uv, counts, group)
         before_s = (recording.first_sample + begin) / recording.sfreq
         core = range(*(_inside((edge_s - before_s) * recipe.sfreq_hz, counts) for edge_s in (start_s, stop_s)))
         if core:
@@ -187,40 +187,52 @@ class _Pass:
         """Return how many samples become of some."""
         return num_samples * self.up // self.down
 
-    def padded(self, num_samples: int) -> NDArray[np.float32]:
-        """Return room for as many channels as are transformed at once, in whole blocks and margins, all zeros."""
-        block = self.length - 2 * self.margin
-        return np.zeros((_TOGETHER, 2 * self.margin + -(-num_samples // block) * block), np.float32)
+    def __call__(
+        self, channels_uv: list[NDArray[np.float32]], counts: NDArray[np.int16], rows: NDArray[np.int64]
+    ) -> int:
+        """Write channels, as many as are transformed at once or fewer, to rows of ``counts``; return how many clip.
 
-    def pad(
-        self, channel_uv: NDArray[np.float32], common_uv: NDArray[np.float32] | None, row: NDArray[np.float32]
-    ) -> None:
-        """Write a channel, less what is common to all and its mean, to the middle of a padded row.
-
-        It is continued oddly about its ends; zeros beyond one reflection are left as they are. A filter removes the
-        mean anyway, and without a high-pass int16 should hold the signal and not the amplifier's offset.
+        Their means are taken off: a filter removes them anyway, and without a high-pass int16 should hold the signal
+        and not the amplifier's offset.
         """
-        reach, end = min(self.margin, len(channel_uv) - 1), self.margin + len(channel_uv)
-        inside = row[self.margin : end]
-        alone = channel_uv if common_uv is None else channel_uv - common_uv
-        np.subtract(alone, alone.mean(), out=inside)
-        row[self.margin - reach : self.margin] = 2 * inside[0] - inside[reach:0:-1]
-        row[end : end + reach] = 2 * inside[-1] - inside[-2 : -2 - reach : -1]
-
-    def __call__(self, padded_uv: NDArray[np.float32], counts: NDArray[np.int16], places: NDArray[np.int64]) -> int:
-        """Write padded channels to their places in ``counts``, no more than there are; return how many samples clip."""
         resampled_length, skip = self.num_resampled(self.length), self.num_resampled(self.margin)
+        means_uv = [channel_uv.mean() for channel_uv in channels_uv]
+        block_uv = np.zeros((_TOGETHER, self.length), np.float32)
         num_clipped = 0
-        for start in range(0, padded_uv.shape[1] - 2 * self.margin, self.length - 2 * self.margin):
-            spectrum = rfft(padded_uv[:, start : start + self.length])[:, : len(self.response) // 2]
+        for start in range(0, len(channels_uv[0]), self.length - 2 * self.margin):
+            for row_uv, channel_uv, mean_uv in zip(block_uv, channels_uv, means_uv, strict=False):
+                self._pad(channel_uv, mean_uv, start - self.margin, row_uv)
+            spectrum = rfft(block_uv)[:, : len(self.response) // 2]
             parts = spectrum.view(np.float32)
             parts *= self.response
             resampled = irfft(spectrum, n=resampled_length, overwrite_x=True)[:, skip : resampled_length - skip]
             first = self.num_resampled(start)
             end = min(first + resampled.shape[1], counts.shape[1])
-            for place, row in zip(places, resampled, strict=False):
+            for place, row in zip(rows, resampled, strict=False):
                 num_clipped += quantise(row[: end - first], counts[place, first:end])
         return num_clipped
+
+    def _pad(
+        self, channel_uv: NDArray[np.float32], mean_uv: np.float32, start: int, block_uv: NDArray[np.float32]
+    ) -> None:
+        """Write to a block what a channel, less its mean, has from ``start`` on, continued oddly about its ends.
+
+        Beyond one reflection, which is no longer than the margin, there are zeros.
+        """
+        end, stop = len(channel_uv), start + len(block_uv)
+        reach = min(self.margin, end - 1)
+        first, last = max(start, 0), min(stop, end)
+        np.subtract(channel_uv[first:last], mean_uv, out=block_uv[first - start : last - start])
+        if start < 0:
+            mirrored_uv = channel_uv[min(reach, -start) : 0 : -1] - mean_uv
+            begin = -start - len(mirrored_uv)
+            block_uv[:begin] = 0
+            block_uv[begin:-start] = 2 * (channel_uv[0] - mean_uv) - mirrored_uv
+        if stop > end:
+            mirrored_uv = channel_uv[-2 : -2 - min(reach, stop - end) : -1] - mean_uv
+            after = last - start + len(mirrored_uv)
+            block_uv[last - start : after] = 2 * (channel_uv[-1] - mean_uv) - mirrored_uv
+            block_uv[after:] = 0
 
 
 def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:

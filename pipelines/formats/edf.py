@@ -117,9 +117,7 @@ class EdfFile(RecordFile):
         onsets_s = np.full(self.num_records, np.nan)
         events: list[Event] = []
         num_damaged = num_illegible = 0
-        separator = np.zeros((self.num_records, 1), np.uint8)
-        spans = [part for span in self.annotation_spans for part in (self.records[:, span], separator)]
-        for number, lists in enumerate(row.tobytes() for row in np.hstack(spans)):
+        for number, lists in enumerate(self._annotation_bytes()):
             for onset_s, duration_s, texts in annotation_lists(lists):
                 if not math.isfinite(onset_s):
                     num_illegible += 1
@@ -130,6 +128,13 @@ class EdfFile(RecordFile):
             # The first byte of a record's annotations begins its first list, so a shift by one byte shows.
             num_damaged += not _BEGINS_A_LIST.match(lists) and lists.strip(b"\0") != b""
         return onsets_s, events, num_damaged, illegible(num_illegible)
+
+    def _annotation_bytes(self) -> Iterator[bytes]:
+        """Yield the annotation bytes of each record, those of each of its channels ended by a zero."""
+        for _, block in self.blocks(slice(0, self.num_records)):
+            separator = np.zeros((len(block), 1), np.uint8)
+            spans = [part for span in self.annotation_spans for part in (block[:, span], separator)]
+            yield from (row.tobytes() for row in np.hstack(spans))
 
 
 def parse(path: Path) -> EdfFile:

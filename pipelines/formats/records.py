@@ -2,9 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,8 @@ MAX_RECORD_S = 1e6
 """Longer records, eleven days and more, are damaged headers."""
 
 _NUM_LOOKS = 100  # records that tell whether samples have a sign
+
+_MAPPED_BYTES = 1 << 22  # of a file at a time: about what a processor's second cache holds
 
 _TIME_JITTER_S = 1e-3  # record onsets are written with few decimals
 
@@ -130,6 +131,19 @@ def decoded(block: NDArray[np.uint8], dtype: str) -> NDArray[Any]:
     return padded.view(f"{dtype[:2]}4")[..., 0] >> 8
 
 
+def _decode(block: NDArray[np.uint8], signals: Sequence[Signal], out: NDArray[np.float32]) -> NDArray[np.bool_] | bool:
+    """Write records (records × bytes) in µV, channels × records × samples; return where all channels miss theirs."""
+    missing: NDArray[np.bool_] | bool = True
+    for row, signal in zip(out, signals, strict=True):
+        digital = decoded(block[:, signal.byte_offset : signal.byte_stop], signal.dtype)
+        signal.to_uv(digital, row)
+        if missing is not False:
+            # Not greater, rather than equal, so that NaN is missing too.
+            missing = missing & ~(digital > signal.lowest)
+            missing = missing if missing.any() else False
+    return missing
+
+
 def with_signs(path: Path, signals: Sequence[Signal], data_offset: int, shape: tuple[int, int]) -> tuple[Signal, ...]:
     """Return signals whose samples have a sign or none, whichever their digital range and their bytes fit better.
 
@@ -205,11 +219,16 @@ class RecordFile(ABC):
     def timeline(self) -> Timeline:
         """Return record onsets and events; raises DareError where they show that the file is damaged."""
 
-    @cached_property
-    def records(self) -> NDArray[np.uint8]:
-        """The bytes of all records, (num_records, record_bytes), mapped and not read."""
-        shape = (self.num_records, self.record_bytes)
-        return np.asarray(np.memmap(self.path, np.uint8, "r", self.data_offset, shape))
+    def blocks(self, span: slice) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield (the first record, the bytes of it and of those that follow, records × bytes) all through a span.
+
+        They are mapped and not read, a few at a time: all that is mapped at once counts as this process's memory.
+        """
+        step = max(1, _MAPPED_BYTES // max(1, self.record_bytes))
+        for first in range(span.start, span.stop, step):
+            shape = (min(step, span.stop - first), self.record_bytes)
+            offset = self.data_offset + first * self.record_bytes
+            yield first, np.asarray(np.memmap(self.path, np.uint8, "r", offset, shape))
 
     def is_joint(self, text: str) -> bool:
         """Return whether an event with this text says that what follows it was not recorded right after the rest."""
@@ -229,23 +248,14 @@ class RecordFile(ABC):
 
     def _decode(self, signals: Sequence[Signal], span: slice) -> Decoded:
         """Return what some records hold, µV."""
-        num_records = span.stop - span.start
-        shape = (num_records, signals[0].num_samples)
-        data_uv = np.empty((len(signals), math.prod(shape)), np.float32)
-        missing: NDArray[np.bool_] | None = np.ones(shape, np.bool_)
+        shape = (span.stop - span.start, signals[0].num_samples)
+        data_uv = np.empty((len(signals), *shape), np.float32)
+        missing = np.zeros(shape, np.bool_)
         with np.errstate(over="ignore", invalid="ignore"):
-            for row, signal in zip(data_uv, signals, strict=True):
-                digital = self._digital(signal, span)
-                signal.to_uv(digital, row.reshape(shape))
-                if missing is not None:
-                    # Not greater, rather than equal, so that NaN is missing too.
-                    missing &= ~(digital > signal.lowest)
-                    missing = missing if missing.any() else None
-        return data_uv, None if missing is None else missing.reshape(-1)
-
-    def _digital(self, signal: Signal, span: slice) -> NDArray[Any]:
-        """Return the samples of a channel as stored, records × samples; not copied, but for those of three bytes."""
-        return decoded(self.records[span, signal.byte_offset : signal.byte_stop], signal.dtype)
+            for first, block in self.blocks(span):
+                there = slice(first - span.start, first - span.start + len(block))
+                missing[there] = _decode(block, signals, data_uv[:, there])
+        return data_uv.reshape(len(signals), -1), missing.reshape(-1) if missing.any() else None
 
     def _stretches(self, record_onsets_s: NDArray[np.float64], signal: Signal) -> list[Segment]:
         """Return the stretches between jumps of the records' time."""

@@ -108,11 +108,10 @@ def _rises(channel: _Channel) -> tuple[NDArray[np.int64], NDArray[np.int64], int
 def _of_records(file: RecordFile, signal: Signal) -> _Channel:
     """Return a channel of EDF, BDF or GDF, the trigger bits of its words."""
     width, length = int(signal.dtype[-1]), signal.num_samples
-    step = max(1, _BLOCK // length)
 
     def blocks() -> Iterator[NDArray[np.int64]]:
-        for first in range(0, file.num_records, step):
-            stored = file.records[first : first + step, signal.byte_offset : signal.byte_offset + length * width]
+        for _, block in file.blocks(slice(0, file.num_records)):
+            stored = block[:, signal.byte_offset : signal.byte_stop]
             if width == 3:
                 stored = np.ascontiguousarray(stored.reshape(-1, 3)[:, :2])
             words = np.nan_to_num(stored.view("<u2" if width == 3 else signal.dtype)).astype(np.int64)
