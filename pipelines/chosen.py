@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import firwin, resample_poly
 
 from manifests.notes import Note, note
 from pipelines.channels import Choice
@@ -86,6 +85,8 @@ def _agree(repeats: _Repeats) -> bool:
 
 def _joined(recording: Recording, other: Recording) -> Recording:
     """Return a recording with the channels of another, of the same span of its file, brought to its rate."""
+    from scipy.signal import firwin, resample_poly  # slow to import, and hardly ever needed
+
     ratio = Fraction(other.sfreq / recording.sfreq).limit_denominator(100_000)
     num_theirs, num_ours = ratio.as_integer_ratio()  # samples of a common period
     widest = max(num_theirs, num_ours)

@@ -15,6 +15,7 @@ from manifests.errors import MissingError, UnfitError
 from manifests.notes import Note, note, text
 from manifests.recipe import Recipe
 from manifests.shard_format import quantise
+from pipelines.filters import create_filter
 from pipelines.recording import AMBIGUOUS, Recording
 from pipelines.reference import Weights, montage
 from pipelines.windows import ConditionedSegment
@@ -246,12 +247,8 @@ def _taps(sfreq_hz: float, recipe: Recipe) -> tuple[tuple[float, ...], ...]:
 @lru_cache(maxsize=32)
 def _filters(sfreq_hz: float, band_hz: tuple[float, float], notch_hz: float) -> tuple[tuple[float, ...], ...]:
     """Return the taps of the zero-phase filters of a band and a notch."""
-    import mne
-
-    return tuple(
-        tuple(mne.filter.create_filter(None, sfreq_hz, **design._asdict(), verbose="ERROR"))
-        for design in filter_design.designs(sfreq_hz, band_hz, notch_hz)
-    )
+    designs = filter_design.designs(sfreq_hz, band_hz, notch_hz)
+    return tuple(tuple(create_filter(sfreq_hz, **design._asdict()).tolist()) for design in designs)
 
 
 @lru_cache(maxsize=8)
