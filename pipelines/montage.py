@@ -13,6 +13,8 @@ def named(channels: Sequence[Channel], montage: Sequence[str]) -> tuple[Channel,
     A channel that its file names keeps that name. Raises DareError where a file has fewer channels than the montage, or
     names an electrode itself and elsewhere than the montage has it: then its order is another.
     """
+    if not montage:
+        return tuple(channels)
     if len(channels) < len(montage):
         raise DamagedError(
             f"has {len(channels)} channels, fewer than the {len(montage)} electrodes that it should begin with: "

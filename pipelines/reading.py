@@ -1,5 +1,6 @@
 """Reading: a recording of a corpus, with what its file leaves unsaid and only the corpus knows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +26,19 @@ def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, sto
 
     What is marked as bad in it is in no segment. Raises DareError as `readers.read` does.
     """
+    (recording,) = read_spans(src, raw, recipe, [(start_s, stop_s)])
+    return recording
+
+
+def read_spans(src: Path, raw: RawRecording, recipe: Recipe, spans_s: Sequence[tuple[float, float]]) -> list[Recording]:
+    """Return what `read` does of several spans of a recording, whose header is read once."""
     file = _opened(src, raw, recipe)
+    told = _told(_scaled(file, recipe).header, raw)
+    return [_read(file, told, recipe, *span_s) for span_s in spans_s]
+
+
+def _read(file: RawFile, told: Header, recipe: Recipe, start_s: float, stop_s: float) -> Recording:
     scaled = _scaled(file, recipe)
-    told = _told(scaled.header, raw)
     recording = readers.read_chosen(scaled, told, recipe.needed, start_s, stop_s, slowest_hz(recipe))
     recording = without_bad_spans(recording, corpora.of(recipe).is_label_event)
     return _with_triggers(recording, file, recipe.layout, recipe) if recipe.layout and recipe.classes else recording

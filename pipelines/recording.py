@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -126,6 +127,7 @@ class RawFile(Protocol):
         """
 
 
+@lru_cache(maxsize=4096)
 def describe_channel(label: str, position: int, sfreq: float, unit: str, kind: str = "") -> Channel:
     """Return the channel at ``position`` of a file; where its label names no electrode it is ``CH4``, say.
 

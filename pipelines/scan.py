@@ -24,6 +24,10 @@ from pipelines.recording import Channel, Header
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
 _FINGERPRINT_BYTES = 1 << 16
+
+READERS = 32
+"""Threads that read headers: a disk that is far away lets each wait longer than it computes."""
+
 _NAME_FOLDER = "name the one that holds the raw recordings"
 
 
@@ -79,7 +83,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
     found = [raw.model_copy(update={"skip": _NO_RECORDING}) if _is_apple_double(raw.path) else raw for raw in found]
     headers = Headers(src, recipe)
     scanned: list[ScannedRecording] = []
-    with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as threads:
+    with ThreadPoolExecutor(READERS) as threads:
         for one in threads.map(headers.scanned, found):
             scanned.append(one)
             progress(len(scanned), len(found))

@@ -107,7 +107,7 @@ def test_a_room_loads_nothing_of_its_neighbour(one: str, other: str) -> None:
 
 def test_imports_are_seen_wherever_they_stand() -> None:
     assert "manifests" in imports(HOUSE / "cli.py")
-    assert "mne" in imports(HOUSE / "pipelines" / "conditioning.py")
+    assert "mne" in imports(HOUSE / "pipelines" / "reference.py")
 
 
 def test_no_file_is_long() -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
@@ -37,6 +37,12 @@ CLIPPED_SHARE = 0.001
 """Share of a channel's samples at its highest or lowest value above which it is reported."""
 
 _ONE_PROCESS = 48  # recordings that are read sooner than other processes have started
+
+_PART = 48
+"""Recordings that a process is given at once."""
+
+_READERS = 6
+"""Threads of a process that read stretches: one may wait a few times as long as it computes."""
 
 
 def scan_quality(
@@ -93,10 +99,19 @@ def _sampled(recordings: list[PlannedRecording], recipe: Recipe, src: Path, work
     look = partial(_look, recipe=recipe, src=src)
     num_processes = min(workers, len(recordings) // _ONE_PROCESS)
     if num_processes < 2:
-        yield from map(look, recordings)
+        with ThreadPoolExecutor(_READERS) as threads:
+            yield from threads.map(look, recordings)
         return
+    parts = [recordings[first : first + _PART] for first in range(0, len(recordings), _PART)]
     with ProcessPoolExecutor(num_processes, get_context("spawn")) as processes:
-        yield from processes.map(look, recordings, chunksize=8)
+        for looks in processes.map(partial(_all_of, look), parts):
+            yield from looks
+
+
+def _all_of(look: Callable[[PlannedRecording], Facts], recordings: list[PlannedRecording]) -> list[Facts]:
+    """Return what stretches of some recordings show; while one waits for the disk, others are computed."""
+    with ThreadPoolExecutor(_READERS) as threads:
+        return list(threads.map(look, recordings))
 
 
 def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
@@ -105,7 +120,7 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     if scanned.outcome:
         return {}
     try:
-        stretches = [reading.read(src, scanned.raw, recipe, *span) for span in _spans(scanned.duration_s)]
+        stretches = reading.read_spans(src, scanned.raw, recipe, _spans(scanned.duration_s))
         measures = signal_quality(stretches)
         windows = _num_windows(planned, stretches[0], recipe, src)
     except DareError as problem:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -336,10 +337,17 @@ def _require_bytes(path: Path, size: int, needed: int) -> None:
 
 
 def _number(path: Path, fields: dict[str, str], name: str) -> float:
-    digits = fields[name].replace(",", ".")
-    if not _NUMBER.fullmatch(digits) or not np.isfinite(float(digits)):
+    value = _parsed(fields[name])
+    if not math.isfinite(value):
         raise DamagedError(f"header field '{name}' is not a number: {fields[name]!r}", path=path)
-    return float(digits)
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> float:
+    """Return the number that a field says, NaN where it says none; the channels of a corpus say few others."""
+    digits = text.replace(",", ".")
+    return float(digits) if _NUMBER.fullmatch(digits) else math.nan
 
 
 def _whole_number(path: Path, fields: dict[str, str], name: str) -> int:

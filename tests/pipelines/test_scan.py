@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from manifests.plan import ScannedRecording
 from pipelines import reading
 from pipelines.corpora import CORPORA
 from pipelines.formats.registry import files_of
+from pipelines.recording import Header
 from pipelines.scan import Tree, list_files, scan
 from tests.judges import TEN_TWENTY_19, noise_uv, write_edf
 
@@ -305,3 +307,21 @@ def test_companion_that_changes_changes_the_fingerprint(real: Path, tmp_path: Pa
     after = scan_it()
     assert (after.bytes, after.duration_s) == (before.bytes, before.duration_s)
     assert after.fingerprint != before.fingerprint
+
+
+# --- slow disks -------------------------------------------------------------------------------------------------------
+
+
+def test_many_headers_are_waited_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"aaaaaaa{letter}" for letter in "abcdefghijklmnopqrstuvwx"]
+    for name in names:
+        write_edf(place(tmp_path, name), noise_uv(labels(TUAB_23), 10, 200), 200)
+    all_waiting = threading.Barrier(len(names), timeout=60)
+    read_header = reading.read_header
+
+    def far_away(*arguments: object) -> Header:
+        all_waiting.wait()
+        return read_header(*arguments)
+
+    monkeypatch.setattr(reading, "read_header", far_away)
+    assert [Path(one.path).name[:8] for one in scanned(tmp_path).recordings] == names
