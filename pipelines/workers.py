@@ -217,7 +217,7 @@ def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
         with client:
             yield client
         return
-    with dask.config.set(_DASK), _deaf_to_interrupts():
+    with dask.config.set(_DASK), deaf_to_interrupts():
         cluster = LocalCluster(
             n_workers=min(workers.count, num_tasks),
             threads_per_worker=1,
@@ -230,7 +230,7 @@ def _client(workers: Workers, num_tasks: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     """Ignore Ctrl-C and put off SIGTERM while the block starts processes.
 
     The processes inherit that they ignore Ctrl-C: this one ends them in good order. A SIGTERM takes effect after the

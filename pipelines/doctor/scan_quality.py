@@ -26,6 +26,7 @@ from pipelines.recording import SEGMENTS, UNIT_UNKNOWN, Channel, Recording, Segm
 from pipelines.scan import Tree
 from pipelines.sources import Source
 from pipelines.windows import ConditionedSegment
+from pipelines.workers import deaf_to_interrupts
 
 STRETCH_S = 20.0
 """Seconds of the first, the middle and the last stretch that are read of every recording."""
@@ -38,8 +39,8 @@ CLIPPED_SHARE = 0.001
 
 _ONE_PROCESS = 48  # recordings that are read sooner than other processes have started
 
-_PART = 48
-"""Recordings that a process is given at once."""
+_PART = 16
+"""Recordings that a process is given at once, and that an interrupted command still waits for."""
 
 _READERS = 6
 """Threads of a process that read stretches: one may wait a few times as long as it computes."""
@@ -104,7 +105,9 @@ def _sampled(recordings: list[PlannedRecording], recipe: Recipe, src: Path, work
         return
     parts = [recordings[first : first + _PART] for first in range(0, len(recordings), _PART)]
     with ProcessPoolExecutor(num_processes, get_context("spawn")) as processes:
-        for looks in processes.map(partial(_all_of, look), parts):
+        with deaf_to_interrupts():
+            looked_at = processes.map(partial(_all_of, look), parts)
+        for looks in looked_at:
             yield from looks
 
 
