@@ -28,6 +28,8 @@ ENVIRONMENT = {
     # By dask's own settings the allocator returns every large array to the system: slower than a single process.
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    # Transforms go over more memory than a processor finds quickly in pages of 4 kB.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     # A worker has one core; threads of its libraries would take the cores of the other workers.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
