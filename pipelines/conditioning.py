@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-from manifests import filter_design
+from manifests import filters
 from manifests.errors import MissingError, UnfitError
 from manifests.notes import Note, note, text
 from manifests.recipe import Recipe
 from manifests.shard_format import quantise
-from pipelines.filters import create_filter
 from pipelines.recording import AMBIGUOUS, Recording
 from pipelines.reference import Weights, montage
 from pipelines.windows import ConditionedSegment
@@ -107,7 +106,7 @@ def condition(
 
 def is_notched(sfreq_hz: float, recipe: Recipe) -> bool:
     """Return whether a recording of this rate holds the recipe's notch."""
-    return filter_design.is_notched(sfreq_hz, recipe.notch_hz)
+    return filters.is_notched(sfreq_hz, recipe.notch_hz)
 
 
 def too_slow(sfreq_hz: float, recipe: Recipe) -> tuple[Note, ...]:
@@ -240,22 +239,15 @@ def _ratio(sfreq_hz: float, recipe: Recipe) -> Fraction:
     return Fraction(recipe.sfreq_hz / sfreq_hz).limit_denominator(100_000)
 
 
-def _taps(sfreq_hz: float, recipe: Recipe) -> tuple[tuple[float, ...], ...]:
-    return _filters(sfreq_hz, recipe.band_hz, recipe.notch_hz)
-
-
-@lru_cache(maxsize=32)
-def _filters(sfreq_hz: float, band_hz: tuple[float, float], notch_hz: float) -> tuple[tuple[float, ...], ...]:
-    """Return the taps of the zero-phase filters of a band and a notch."""
-    designs = filter_design.designs(sfreq_hz, band_hz, notch_hz)
-    return tuple(tuple(create_filter(sfreq_hz, **design._asdict()).tolist()) for design in designs)
+def _taps(sfreq_hz: float, recipe: Recipe) -> tuple[filters.Taps, ...]:
+    return filters.taps(sfreq_hz, recipe.band_hz, recipe.notch_hz)
 
 
 @lru_cache(maxsize=8)
-def _response(filters: tuple[tuple[float, ...], ...], length: int) -> NDArray[np.float32]:
+def _response(all_taps: tuple[filters.Taps, ...], length: int) -> NDArray[np.float32]:
     """Return the product of the filters' zero-phase responses at the frequencies of a real FFT of a length."""
     response = np.ones(length // 2 + 1)
-    for taps in filters:
+    for taps in all_taps:
         centred = np.zeros(length)
         centred[: len(taps)] = taps
         response *= rfft(np.roll(centred, -(len(taps) // 2))).real
