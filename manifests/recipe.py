@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 FACTS = frozenset({"licence", "citation", "probe_electrodes", "unlinkable"})
 """Fields that tell of the corpus and change no shard, so that they may be put right without making a set anew."""
 
-_FOR_SETS_MADE_ANEW = frozenset({"events", "split", "split_by"})
+_FOR_SETS_MADE_ANEW = frozenset({"events", "split", "split_by", "quality"})
 """Fields whose default may change: a set whose recipe lacks one keeps what that means, unless it is stated."""
 
 _NETWORK_WINDOWS: Fields = {
@@ -118,6 +118,11 @@ class Recipe(Record):
     edges: Literal["drop", "pad", "wrap"] = "drop"
     events: Literal["rows", "deduplicated", "merged"] = added("rows", absent="rows")
     reject_uv: Annotated[float, Field(ge=0)] = 0.0
+    quality: Literal["checked", "none"] = added("checked", absent="none")
+    sd_range_uv: tuple[Annotated[float, Field(ge=0)], Positive] = added((0.1, 5000.0), absent=(0.1, 5000.0))
+    max_clipped_share: Annotated[float, Field(gt=0, le=1)] = added(0.5, absent=0.5)
+    max_dead_share: Annotated[float, Field(gt=0, le=1)] = added(0.25, absent=0.25)
+    bad_channels: Literal["as marked", "lof"] = added("as marked", absent="as marked")
     balance: bool = False
     valid_share: Share = 0.1
     split_seed: int = 0
@@ -164,6 +169,8 @@ class Recipe(Record):
             raise ValueError(f"band_hz {low:g} to {high:g} must rise and end by half of sfreq_hz {self.sfreq_hz:g}")
         if self.notch_hz >= self.sfreq_hz:
             raise ValueError(f"notch_hz {self.notch_hz:g} lies beyond sfreq_hz {self.sfreq_hz:g}")
+        if not self.sd_range_uv[0] < self.sd_range_uv[1]:
+            raise ValueError("sd_range_uv must rise, as in 0.1,5000")
         if spelt := [name for name in (*self.electrodes, *self.probe_electrodes) if canonical(name) != name]:
             raise ValueError(f"electrodes must have their canonical names: {', '.join(spelt)}")
         if len(set(self.electrodes)) != len(self.electrodes):

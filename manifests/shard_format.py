@@ -25,7 +25,9 @@ KEY_LENGTH = 92
 NPY_HEADER = 128
 """Bytes of a version 1 npy header for any array of two small dimensions."""
 
-_MOST = 32767
+MOST_COUNTS = 32767
+"""The largest that a sample can be in int16, and with a minus the smallest that one is."""
+
 _BLOCK = 512
 _CHECKSUM = slice(148, 154)
 _DAMAGE = (
@@ -71,9 +73,9 @@ def quantise(scaled: NDArray[np.float32], counts: NDArray[np.int16]) -> int:
     """
     np.rint(scaled, out=scaled)
     num_clipped = 0
-    if scaled.size and max(scaled.max(), -scaled.min()) > _MOST:
-        num_clipped = int(np.count_nonzero(np.abs(scaled) > _MOST))
-        np.clip(scaled, -_MOST, _MOST, out=scaled)
+    if scaled.size and max(scaled.max(), -scaled.min()) > MOST_COUNTS:
+        num_clipped = int(np.count_nonzero(np.abs(scaled) > MOST_COUNTS))
+        np.clip(scaled, -MOST_COUNTS, MOST_COUNTS, out=scaled)
     counts[...] = scaled
     return num_clipped
 

@@ -13,7 +13,7 @@ from manifests import records
 from manifests.atomic_io import atomic_folder, sha256_file
 from manifests.manifest import Split
 from manifests.notes import Note, prose
-from manifests.records import Fields, Part, Record
+from manifests.records import Fields, Part, Record, added
 from manifests.shard_format import Index
 
 CHUNK = 1 << 12
@@ -56,7 +56,8 @@ class StoredRecording(Record):
     """The facts of a store: what its samples are, and what else cutting windows from them takes.
 
     ``labels`` is the content, in base 64, of the file of labels; ``events``, those that can tell a class, are (onset in
-    s, duration in s, text); ``clipped`` is the share of samples that int16 could not hold.
+    s, duration in s, text); ``clipped`` is the share of samples that int16 could not hold; ``dead`` are, by electrode,
+    the (start, stop) in samples of the raw file in which it was dead; ``unfit`` says why the whole is no EEG.
     """
 
     KIND: ClassVar = "store"
@@ -86,6 +87,8 @@ class StoredRecording(Record):
     events: tuple[tuple[float, float, str], ...]
     notes: tuple[Note, ...]
     conditioning: tuple[Note, ...]
+    dead: dict[str, tuple[tuple[int, int], ...]] = added({}, absent={})
+    unfit: tuple[Note, ...] = added((), absent=())
     raw: StoredRaw
 
 

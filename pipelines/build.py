@@ -85,6 +85,8 @@ def _process(piece: Piece, recipe: Recipe, source: Source, out: Path, task: Task
         return _Done(ended, store=store)
     if task.format != "webdataset":
         store = archive.keep(out, piece, held, row.sha256, recipe)
+    if held.unfit:
+        return _Done(_ended(row, "skipped", (*held.unfit, *held.recording.notes)), store=store)
     try:
         cut = windows_of(held, piece, recipe)
     except Exception as problem:

@@ -42,6 +42,11 @@ class Conditioned:
     clipped: float
     notes: tuple[Note, ...]
 
+    @classmethod
+    def nothing(cls, recipe: Recipe) -> "Conditioned":
+        """Return what a recording holds of which nothing is to be used."""
+        return cls([], np.zeros(len(recipe.electrodes), np.bool_), (), 0.0, ())
+
 
 def margin_s(sfreq_hz: float, recipe: Recipe) -> float:
     """Return how many seconds to either side must be read: what filters and resampling of a sample look at.

@@ -2,24 +2,25 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DamagedError, DareError, MissingError, RefusedError
-from manifests.notes import Note, note
+from manifests.errors import DamagedError, DareError, MissingError, RefusedError, UnfitError
+from manifests.notes import Note, note, text
 from manifests.plan import Piece, PlannedRecording, RawRecording, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines import corpora, reading, scan
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import is_notched
+from pipelines.dead_spans import dead_in
 from pipelines.formats.readers import GET_AGAIN
 from pipelines.plan import SetOptions, cut_into_pieces
 from pipelines.recording import Recording
 from pipelines.sources.raw import RawTree
-from pipelines.windows import Window, at_cues, on_a_grid, quiet, thin, with_spans
+from pipelines.windows import Window, at_cues, happened, on_a_grid, quiet, thin, with_spans
 
 CLIPPED_SHARE = 0.001
 """Share of clipped samples above which a recording is reported."""
@@ -82,6 +83,8 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     notes = [*recording.notes, *conditioned.notes]
     changes: Counter[str] = Counter()
     spans = None
+    if held.unfit:
+        raise UnfitError(text(held.unfit))
     if raw.label or not recipe.classes:
         label = recipe.classes.index(raw.label) if recipe.classes else -1
         first = piece.number * round(piece.recording.piece_s / min(recipe.stride_s, recipe.window_s))
@@ -95,6 +98,8 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
         if recipe.events != "rows":
             rows, _ = corpus.cues(raw, recording, held.labels, recipe.model_copy(update={"events": "rows"}))
             changes["events"] = abs(len(rows) - len(cues))
+    windows, said, changes["quality"] = _without_dead(windows, held, recipe)
+    notes += said
     kept = quiet(windows, recipe)
     changes["reject_uv"] = len(windows) - len(kept)
     if changes["reject_uv"]:
@@ -116,6 +121,44 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     changes["missing"] = len(kept) * bool(conditioned.interpolated or not conditioned.present.all())
     scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
     return Cut(with_spans(kept, spans, recipe), scale, tuple(notes), dict(+changes))
+
+
+def _without_dead(
+    windows: list[Window], held: ConditionedRecording, recipe: Recipe
+) -> tuple[list[Window], list[Note], int]:
+    """Return (the windows to keep, notes on those with dead electrodes, how many are other for them).
+
+    For pretraining windows that are dead in most electrodes are left out, in others the dead are absent; for probing
+    all windows are kept as they are.
+    """
+    starts_s = [window.start_s for window in windows]
+    dead = dead_in(starts_s, held.dead, held.recording, recipe) & held.conditioned.present
+    is_touched = dead.any(axis=1)
+    if not is_touched.any():
+        return windows, [], 0
+    is_dead = dead.sum(axis=1) > held.conditioned.present.sum() / 2
+    names = [recipe.electrodes[row] for row in np.flatnonzero(dead[~is_dead].any(axis=0))]
+    to_pretrain = recipe.purpose == "pretrain"
+    done, absent = ("left out", "absent there") if to_pretrain else ("kept", "kept")
+    of = f"{{count}} of {{total}} windows flat or at a rail for {recipe.max_dead_share:.0%} of the time or more"
+    notes = happened(
+        note("dead windows", f"most electrodes are in {of}: {done}", count=int(is_dead.sum()), total=len(windows)),
+        note(
+            "dead electrodes",
+            f"{{names}} are in {of}: {absent}",
+            names,
+            count=int((is_touched & ~is_dead).sum()),
+            total=len(windows),
+        ),
+    )
+    if not to_pretrain:
+        return windows, notes, 0
+    kept = [
+        replace(window, dead=tuple(np.flatnonzero(rows).tolist())) if rows.any() else window
+        for window, rows, is_lost in zip(windows, dead, is_dead, strict=True)
+        if not is_lost
+    ]
+    return kept, notes, int(is_touched.sum())
 
 
 def _refuse_unfit(scanned: ScannedRecording, source: RawTree, recipe: Recipe) -> None:

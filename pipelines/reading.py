@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from manifests.layout import Layout
-from manifests.plan import RawRecording
+from manifests.plan import RawRecording, ScannedRecording
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines.bad_spans import without_bad_spans
@@ -13,12 +13,18 @@ from pipelines.channels import marked, slowest_hz
 from pipelines.formats import readers, triggers
 from pipelines.formats.rescaled import rescaled
 from pipelines.montage import named
-from pipelines.recording import Header, RawFile, Recording
+from pipelines.recording import Channel, Header, RawFile, Recording
 
 
 def read_header(src: Path, raw: RawRecording, recipe: Recipe) -> Header:
     """Return the header of a recording below ``src``; raises DareError as `readers.read_header` does."""
     return _told(_scaled(_opened(src, raw, recipe), recipe).header, raw)
+
+
+def channels_read(src: Path, scanned: ScannedRecording, recipe: Recipe) -> list[Channel]:
+    """Return the channels of a recording's header that its electrodes are read from."""
+    labels = scanned.channel_map.values()
+    return [one for one in read_header(src, scanned.raw, recipe).channels if one.label in labels]
 
 
 def read(src: Path, raw: RawRecording, recipe: Recipe, start_s: float = 0.0, stop_s: float = float("inf")) -> Recording:

@@ -35,7 +35,9 @@ AMBIGUOUS = "ambiguous channels"
 UNIT_UNKNOWN, SEGMENTS = "unit unknown", "segments"
 """Kinds of notes that are on the part of a file that was read, and not on the whole of it."""
 
-_PLAUSIBLE_SD_UV = (0.5, 2000.0)
+PLAUSIBLE_SD_UV = (0.5, 2000.0)
+"""Median standard deviation of scalp EEG in µV; outside of it the unit is more likely wrong than the brain odd."""
+
 _NUM_LOOKS = 10
 _LOOK_S = 30.0
 _MAX_SFREQ = 1e6
@@ -186,7 +188,7 @@ def settle_units(
 
 def _guess_unit(spread: float, electrodes: Sequence[str]) -> tuple[float, Note]:
     """Return (µV per unit, a note on what it was taken for) of channels of this standard deviation."""
-    low, high = _PLAUSIBLE_SD_UV
+    low, high = PLAUSIBLE_SD_UV
     for scale, unit in ((1.0, "µV"), (1e6, "V"), (1e3, "mV")):
         if low <= spread * scale <= high:
             says = f"unit unknown, read as {unit} by amplitude (median sd {{sd_uv:.3g}} µV): {{names}}"
@@ -217,17 +219,17 @@ def without_missing(
     if missing is None:
         return tuple(segments)
     present = np.ones(len(missing), np.bool_)
-    for start, stop in _runs(missing):
+    for start, stop in runs(missing):
         if stop - start >= _MIN_GAP_SAMPLES:
             present[start:stop] = False
     return tuple(
         Segment(part.start + start, part.start + stop, part.onset_s + start / sfreq)
         for part in segments
-        for start, stop in _runs(present[part.start : part.stop])
+        for start, stop in runs(present[part.start : part.stop])
     )
 
 
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return the (start, stop) of each run of True."""
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

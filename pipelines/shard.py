@@ -36,7 +36,8 @@ SYNC_BYTES = 1 << 20
 class RecordingWindows:
     """The windows that one recording gives to a shard, and what they have in common.
 
-    ``scale`` is µV per count of each electrode, 0 where absent; ``shared`` are the fields of every sidecar.
+    ``scale`` is µV per count of each electrode, 0 where absent; ``shared`` are the fields of every sidecar, but that a
+    window with dead electrodes has a scale of its own.
     """
 
     row: RecordingRow
@@ -64,6 +65,14 @@ class RecordingWindows:
         }
         return cls(row, slug, windows, scale, json.dumps(shared, sort_keys=True))
 
+    def scale_of(self, window: Window) -> NDArray[np.float32]:
+        """Return µV per count in a window: 0 also of the electrodes that are dead in it."""
+        if not window.dead:
+            return self.scale
+        scale = self.scale.copy()
+        scale[list(window.dead)] = 0
+        return scale
+
     def sidecar(self, window: Window, recipe: Recipe) -> bytes:
         """Return the JSON member of a window."""
         own = {
@@ -76,7 +85,11 @@ class RecordingWindows:
                 for onset_s, duration_s, label in _spans(window)
             ],
         }
-        return f"{json.dumps(own)[:-1]}, {self.shared[1:]}".encode()
+        shared = self.shared
+        if window.dead:
+            scale = [float(one) for one in self.scale_of(window)]
+            shared = json.dumps(json.loads(shared) | {"scale": scale}, sort_keys=True)
+        return f"{json.dumps(own)[:-1]}, {shared[1:]}".encode()
 
 
 @dataclass(frozen=True)
@@ -114,11 +127,12 @@ def write(path: Path, windows: list[tuple[RecordingWindows, Window]], recipe: Re
             key, sidecar = sample_key(recipe.corpus, one.slug, window.number), one.sidecar(window, recipe)
             member[: payload_offset() - NPY_HEADER] = np.frombuffer(tar_header(f"{key}.eeg.npy", array_bytes), np.uint8)
             counts[...] = window.counts
+            counts[list(window.dead)] = 0
             put(member.data)
             put(tar_header(f"{key}.json", len(sidecar)) + sidecar + bytes(-len(sidecar) % member_size(0)))
             starts.append(starts[-1] + len(member) + member_size(len(sidecar)))
             crcs.append(crc32(counts.data))
-            add_window(sums, counts, one.scale)
+            add_window(sums, counts, one.scale_of(window))
             if starts[-1] - begun >= SYNC_BYTES:
                 begun = begin_sync(stream, begun)
         put(bytes(tar_size(starts[-1]) - starts[-1]))
@@ -136,7 +150,7 @@ def write_index(
     for one, window in windows:
         counts = np.ascontiguousarray(window.counts)
         crcs.append(crc32(counts.data))
-        add_window(sums, counts, one.scale)
+        add_window(sums, counts, one.scale_of(window))
     stores = sorted({store for store, _ in places})
     numbers = {store: number for number, store in enumerate(stores)}
     index = StoreIndex(
@@ -159,7 +173,7 @@ def _columns(windows: list[tuple[RecordingWindows, Window]], crcs: list[int], re
         "window": np.array([window.number for _, window in windows], np.int32),
         "start_s": np.array([round(window.start_s, 6) for _, window in windows], np.float64),
         "label": np.array([window.label for _, window in windows], np.int32),
-        "scale": np.stack([one.scale for one, _ in windows]),
+        "scale": np.stack([one.scale_of(window) for one, window in windows]),
         "crc32": np.array(crcs, np.uint32),
         "recordings": np.array(recordings, np.str_),
         "subjects": np.array([subjects[path] for path in recordings], np.str_),

@@ -52,14 +52,15 @@ class ConditionedSegment:
 class Window:
     """One window: int16 counts, electrodes × samples, from ``start_s`` of the recording; label -1 where it has none.
 
-    ``number`` tells it from the recording's others. ``spans`` are the labelled spans that it touches, in order of time,
-    None where the corpus's labels are no spans.
+    ``number`` tells it from the recording's others; ``dead`` are the electrodes, by row, that are no signal in it.
+    ``spans`` are the labelled spans that it touches, in order of time, None where the corpus's labels are no spans.
     """
 
     number: int
     start_s: float
     label: int
     counts: NDArray[np.int16]
+    dead: tuple[int, ...] = ()
     spans: tuple[LabelledSpan, ...] | None = None
 
 
@@ -205,9 +206,14 @@ def with_spans(windows: list[Window], spans: Sequence[LabelledSpan] | None, reci
 
 
 def quiet(windows: list[Window], recipe: Recipe) -> list[Window]:
-    """Return the windows in which no sample reaches ``reject_uv``; all where it is 0."""
+    """Return the windows in which no sample of an electrode that is alive reaches ``reject_uv``; all where it is 0."""
     limit = recipe.reject_uv / recipe.quantum_uv
-    return [one for one in windows if not limit or max(one.counts.max(), -int(one.counts.min())) < limit]
+    return [one for one in windows if not limit or _height(one) < limit]
+
+
+def _height(window: Window) -> int:
+    alive = np.delete(window.counts, window.dead, axis=0) if window.dead else window.counts
+    return max(int(alive.max()), -int(alive.min()))
 
 
 def thin(windows: list[Window], limit: int) -> list[Window]:

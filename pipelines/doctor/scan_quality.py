@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from manifests.errors import DareError
+from manifests.notes import text
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
 from pipelines import plan as planning
-from pipelines import reading
+from pipelines import quality, reading
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import Conditioned
 from pipelines.doctor import estimate
@@ -22,7 +23,7 @@ from pipelines.doctor.estimate import Facts
 from pipelines.doctor.signal_quality import MAINS_HZ, STANDS_OUT_DB, Measures, signal_quality
 from pipelines.piece import windows_of
 from pipelines.plan import SetOptions
-from pipelines.recording import SEGMENTS, UNIT_UNKNOWN, Channel, Recording, Segment
+from pipelines.recording import PLAUSIBLE_SD_UV, SEGMENTS, UNIT_UNKNOWN, Channel, Recording, Segment
 from pipelines.scan import Tree
 from pipelines.sources import Source
 from pipelines.windows import ConditionedSegment
@@ -30,9 +31,6 @@ from pipelines.workers import deaf_to_interrupts
 
 STRETCH_S = 20.0
 """Seconds of the first, the middle and the last stretch that are read of every recording."""
-
-PLAUSIBLE_SD_UV = (0.5, 2000.0)
-"""Median standard deviation of scalp EEG in µV; outside of it the unit is more likely wrong than the brain odd."""
 
 CLIPPED_SHARE = 0.001
 """Share of a channel's samples at its highest or lowest value above which it is reported."""
@@ -125,6 +123,7 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     try:
         stretches = reading.read_spans(src, scanned.raw, recipe, _spans(scanned.duration_s))
         measures = signal_quality(stretches)
+        unfit = _unfit(stretches, planned, recipe, src)
         windows = _num_windows(planned, stretches[0], recipe, src)
     except DareError as problem:
         return {"fault": str(problem.about("", src / scanned.path))}
@@ -135,12 +134,20 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     notes = {note.text: note for stretch in stretches for note in stretch.notes}.values()
     return {
         "measures": measures,
+        "unfit": unfit,
         "gap_s": _gap_s(stretches[-1]),
         "windows": windows,
         # Each stretch guesses the unit for itself, and has segments of its own.
         "unit": [note for note in notes if note.kind == UNIT_UNKNOWN][:1],
         "notes": [note for note in notes if note.kind not in (UNIT_UNKNOWN, SEGMENTS)],
     }
+
+
+def _unfit(stretches: list[Recording], planned: PlannedRecording, recipe: Recipe, src: Path) -> str:
+    """Return why a run would skip a recording if all of it is as the stretches are, "" where it would not."""
+    if recipe.quality == "none":
+        return ""
+    return text(quality.unfit(stretches, recipe, partial(reading.channels_read, src, planned.scanned, recipe)))
 
 
 def _spans(duration_s: float) -> list[tuple[float, float]]:
@@ -226,6 +233,8 @@ def _findings(
         found.append(_finding("clipped", f"samples held at the highest or lowest value: {shares}"))
     low, high = PLAUSIBLE_SD_UV
     found += [_finding(note.kind, note.text) for note in sampled["unit"]]
+    if sampled["unfit"]:
+        found.append(_finding("quality", f"a run skips it if all of it is as where read: {sampled['unfit']}"))
     if measures.sd_uv is not None and not low <= measures.sd_uv <= high:
         units = ", ".join(sorted({repr(channel.unit) for channel in channels}))
         found.append(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.quality import held, sds
 from pipelines.recording import Recording
 
 MAINS_HZ = (50, 60)
@@ -19,7 +20,6 @@ DIPS_DB = -6.0
 _WELCH_S = 2.0  # bins of 0.5 Hz: the line and its neighbourhood fall apart, and 20 s still average well
 _LINE_HALF_HZ = 1.0
 _NEIGHBOURHOOD_HZ = (2.0, 6.0)
-_LEAST_HELD = 3  # samples in a row at an extreme: two are chance where the amplitude is small
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def signal_quality(stretches: list[Recording]) -> Measures:
 
 def _median_sd_uv(parts: list[NDArray[np.float32]]) -> float | None:
     """Return the median over channels of the median over stretches, which no single artefact moves."""
-    sds = [part.std(axis=1, dtype=np.float64) for part in parts if part.shape[1] > 1]
-    return float(np.median(np.median(sds, axis=0))) if sds else None
+    sds_uv = [sds(part) for part in parts if part.shape[1] > 1]
+    return float(np.median(np.median(sds_uv, axis=0))) if sds_uv else None
 
 
 def _spectrum(parts: list[NDArray[np.float32]], sfreq: float) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -92,22 +92,5 @@ def _held_shares(parts: list[NDArray[np.float32]]) -> list[float]:
     """Return the share of each channel's samples that lie in runs at its highest or lowest value."""
     if not parts:
         return []
-    held = np.zeros(len(parts[0]), np.int64)
-    for extreme in (
-        np.max([part.max(axis=1) for part in parts], axis=0),
-        np.min([part.min(axis=1) for part in parts], axis=0),
-    ):
-        for part in parts:
-            held += _in_runs(part == extreme[:, None]).sum(axis=1)
-    return [float(share) for share in held / sum(part.shape[1] for part in parts)]
-
-
-def _in_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return where a mask, channels × samples, is True in runs of some length."""
-    width = mask.shape[1] - _LEAST_HELD + 1
-    runs = np.zeros_like(mask)
-    if width > 0:
-        begins = np.logical_and.reduce([mask[:, shift : shift + width] for shift in range(_LEAST_HELD)])
-        for shift in range(_LEAST_HELD):
-            runs[:, shift : shift + width] |= begins
-    return runs
+    num_held = np.sum([seen.sum(axis=1) for seen in held(parts)], axis=0)
+    return [float(share) for share in num_held / sum(part.shape[1] for part in parts)]

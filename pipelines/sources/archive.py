@@ -24,7 +24,7 @@ from manifests.store import (
     path_of,
     write,
 )
-from pipelines import corpora, sides
+from pipelines import corpora, quality, sides
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import Conditioned
 from pipelines.recording import Event, Recording, Segment
@@ -40,6 +40,7 @@ SIGNAL_FIELDS = (
     "band_hz",
     "notch_hz",
     "quantum_uv",
+    *quality.MEASURED,
 )
 """What a recipe says of the signal and not of windows: in an archive it is settled."""
 
@@ -275,6 +276,8 @@ def _facts(piece: Piece, held: ConditionedRecording, sha256: str, recipe: Recipe
         ),
         notes=recording.notes,
         conditioning=conditioned.notes,
+        dead=held.dead,
+        unfit=held.unfit,
         raw=StoredRaw(
             bytes=planned.scanned.bytes,
             sha256=sha256,
@@ -298,4 +301,4 @@ def _conditioned(facts: StoredRecording, segments: list[ConditionedSegment]) -> 
     )
     present = np.array(facts.scale) > 0
     conditioned = Conditioned(segments, present, facts.interpolated, facts.clipped, facts.conditioning)
-    return ConditionedRecording(recording, conditioned, b64decode(facts.labels))
+    return ConditionedRecording(recording, conditioned, b64decode(facts.labels), facts.dead, facts.unfit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from manifests.atomic_io import sha256_file, sha256_files
@@ -11,10 +11,12 @@ from manifests.errors import RefusedError
 from manifests.manifest import RecordingRow
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
-from pipelines import corpora, reading, scan, sides
+from pipelines import corpora, quality, reading, scan, sides
 from pipelines.conditioned import ConditionedRecording
-from pipelines.conditioning import condition, margin_s
+from pipelines.conditioning import Conditioned, condition, margin_s
+from pipelines.dead_spans import Spans, dead_spans
 from pipelines.formats.readers import files_of
+from pipelines.outliers import without_outliers
 from pipelines.scan import Tree
 
 REACH_S = 60.0
@@ -41,10 +43,19 @@ class RawTree:
         around_s = margin_s(scanned.sfreq, recipe) + max(REACH_S, recipe.window_s + abs(recipe.offset_s))
         span_s = piece.start_s - around_s, piece.stop_s + around_s
         recording = reading.read(self.folder, scanned.raw, recipe, *span_s)
+        labels = corpora.of(recipe).label_content(self.folder, scanned.raw)
+        dead: Spans = {}
+        if recipe.quality == "checked":
+            if unfit := quality.unfit(
+                [recording], recipe, partial(reading.channels_read, self.folder, scanned, recipe)
+            ):
+                return ConditionedRecording(recording, Conditioned.nothing(recipe), labels, unfit=unfit)
+            dead = dead_spans(recording)
+        if recipe.bad_channels == "lof":
+            recording = without_outliers(recording)
         as_referenced = _as_referenced(piece.recording, recipe)
         conditioned = condition(recording, as_referenced, piece.start_s, piece.stop_s, scanned.channel_map)
-        labels = corpora.of(recipe).label_content(self.folder, scanned.raw)
-        return ConditionedRecording(recording, conditioned, labels)
+        return ConditionedRecording(recording, conditioned, labels, dead)
 
     def sha256(self, recording: PlannedRecording) -> str:
         """Return the hash of a recording's files; DareError where they are not as long as when it was planned."""

@@ -1,0 +1,146 @@
+"""Quality: what a recording as read shows to be no EEG as a whole: a wrong unit, or clipping."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.notes import Note, note
+from manifests.recipe import Recipe
+from manifests.shard_format import MOST_COUNTS
+from pipelines.recording import PLAUSIBLE_SD_UV, UV_PER_UNIT, Channel, Recording
+
+MEASURED = ("quality", "sd_range_uv", "max_clipped_share", "bad_channels")
+"""Fields of a recipe that only a raw recording can answer, and not what was made of it."""
+
+_NUM_LOOKS, _LOOK_S = 32, 10.0
+"""Stretches by which the recording is judged; the drift of an amplifier without a high-pass is small within one."""
+
+_LEAST_HELD = 3  # samples in a row at an extreme: two are chance where the amplitude is small
+_USUAL_SD_UV = 20.0
+_KEEP = "; --set quality=none takes it as it is"
+
+
+def unfit(
+    stretches: Sequence[Recording], recipe: Recipe, channels: Callable[[], Collection[Channel]]
+) -> tuple[Note, ...]:
+    """Return why a recording, of which these stretches were read, is no EEG by its amplitude or for clipping.
+
+    ``channels`` returns those of its header that were read, to say their unit. Electrodes that are flat or not finite
+    are left out of account, as they are absent anyway. What is well gives no note.
+    """
+    parts = _looks(stretches)
+    if not parts:
+        return ()
+    with np.errstate(over="ignore", invalid="ignore"):
+        sds_uv = np.array([sds(part) for part in parts])
+        moves = np.isfinite(sds_uv).all(axis=0) & (sds_uv > 0).any(axis=0)
+        if not moves.any():
+            return ()
+        parts, sds_uv = [part[moves] for part in parts], sds_uv[:, moves]
+        # Stretches of zeros tell no unit.
+        typical_uv = np.nanmedian(np.where(sds_uv > 0, sds_uv, np.nan), axis=0)
+        share = _clipped_share(parts, sds_uv, MOST_COUNTS * recipe.quantum_uv)
+    low_uv, high_uv = recipe.sd_range_uv
+    for beyond in (typical_uv > high_uv, typical_uv < low_uv):
+        if beyond.sum() > len(typical_uv) / 2:
+            sd_uv = float(np.median(typical_uv[beyond]))
+            says = "standard deviation of {sd_uv:.2g} µV in {count} of {total} electrodes: " + _unit(sd_uv, channels())
+            return (note("unit", says, sd_uv=sd_uv, count=int(beyond.sum()), total=len(typical_uv)),)
+    if share > recipe.max_clipped_share:
+        says = "{share:.0%} of all samples are clipped: " + _unit(float(np.median(typical_uv)), channels())
+        return (note("mostly clipped", says, share=share),)
+    return ()
+
+
+def sds(part: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the standard deviation of each channel of a stretch, channels × samples; 0 exactly where it is flat."""
+    away = part - part.mean(axis=1, keepdims=True)
+    deviations: NDArray[np.float64] = np.nan_to_num(np.sqrt(np.vecdot(away, away) / part.shape[1]), nan=np.nan).astype(
+        np.float64
+    )
+    # The mean of equal numbers need not be that number.
+    deviations[(part[:, :1] == part).all(axis=1)] = 0.0
+    return deviations
+
+
+def held(parts: Sequence[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
+    """Return where each channel's samples lie in runs at its highest or lowest value, in each part."""
+    at_an_end = [np.zeros(part.shape, np.bool_) for part in parts]
+    for extreme in (
+        np.max([part.max(axis=1) for part in parts], axis=0),
+        np.min([part.min(axis=1) for part in parts], axis=0),
+    ):
+        for part, seen in zip(parts, at_an_end, strict=True):
+            seen |= _in_runs(part == extreme[:, None])
+    return at_an_end
+
+
+def _looks(stretches: Sequence[Recording]) -> list[NDArray[np.float32]]:
+    """Return parts spread over the segments of what was read, all of it where that is short."""
+    length = max(1, round(_LOOK_S * stretches[0].sfreq))
+    parts = [
+        (one.data_uv, start, min(start + length, segment.stop))
+        for one in stretches
+        for segment in one.segments
+        for start in range(segment.start, segment.stop, length)
+    ]
+    chosen = [parts[k * len(parts) // _NUM_LOOKS] for k in range(_NUM_LOOKS)] if len(parts) > _NUM_LOOKS else parts
+    return [data_uv[:, start:stop] for data_uv, start, stop in chosen if stop - start > 1]
+
+
+def _clipped_share(parts: list[NDArray[np.float32]], sds_uv: NDArray[np.float64], top_uv: float) -> float:
+    """Return the share of samples held at the ends of their channel's range, or too far from its mean for int16."""
+    num_clipped = 0
+    # Half of a signal lies beyond its top only if its deviation is about as large, or larger.
+    wide = sds_uv.max(axis=0) > top_uv / 2
+    at_ends = _held_where_likely(parts)
+    for part, at_end in zip(parts, at_ends, strict=True):
+        away = np.abs(part[wide] - part[wide].mean(axis=1, keepdims=True)) > top_uv
+        num_clipped += int(np.count_nonzero(at_end)) + int(np.count_nonzero(away & ~at_end[wide]))
+    return num_clipped / sum(part.size for part in parts)
+
+
+def _held_where_likely(parts: list[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
+    """Return `held`, but nowhere in channels of which fewer samples than can matter lie at an end."""
+    few = [part[:, ::_FEW] for part in parts]
+    highest, lowest = (end([end(part, axis=1) for part in few], axis=0)[:, None] for end in (np.max, np.min))
+    counts = np.sum([((part == highest) | (part == lowest)).sum(axis=1) for part in few], axis=0)
+    likely = counts > sum(part.shape[1] for part in few) / 8
+    at_ends = [np.zeros(part.shape, np.bool_) for part in parts]
+    if likely.any():
+        for at_end, found in zip(at_ends, held([part[likely] for part in parts]), strict=True):
+            at_end[likely] = found
+    return at_ends
+
+
+_FEW = 16  # of so many samples one tells whether a channel may lie at its ends often
+
+
+def _in_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where a mask, channels × samples, is True in runs of some length."""
+    width = mask.shape[1] - _LEAST_HELD + 1
+    inside = np.zeros_like(mask)
+    if width > 0:
+        begins = np.logical_and.reduce([mask[:, shift : shift + width] for shift in range(_LEAST_HELD)])
+        for shift in range(_LEAST_HELD):
+            inside[:, shift : shift + width] |= begins
+    return inside
+
+
+def _unit(sd_uv: float, channels: Collection[Channel]) -> str:
+    """Say which unit the channels have, and which would make a usual amplitude of a standard deviation."""
+    units = Counter((one.unit.strip(), one.scale_to_uv) for one in channels)
+    (found, scale), _ = max(units.items(), key=lambda one: one[1], default=(("", math.nan), 0))
+    is_stated = not math.isnan(scale)
+    others = {"nV": UV_PER_UNIT["nv"], "µV": UV_PER_UNIT["uv"], "mV": UV_PER_UNIT["mv"], "V": UV_PER_UNIT["v"]}
+    would_uv = {name: sd_uv / (scale if is_stated else 1.0) * other for name, other in others.items()}
+    low_uv, high_uv = PLAUSIBLE_SD_UV
+    fitting = {name: uv for name, uv in would_uv.items() if low_uv <= uv <= high_uv and others[name] != scale}
+    read_as = f"read as {found}" if is_stated else "none is stated, read as µV"
+    if not fitting:
+        return f"is the unit right? ({read_as}; no other would fit){_KEEP}"
+    best = min(fitting, key=lambda name: abs(math.log(fitting[name] / _USUAL_SD_UV)))
+    return f"is the unit right? ({read_as}; {best} would give {fitting[best]:.2g} µV){_KEEP}"
