@@ -19,8 +19,8 @@ and a coarse quantisation does by chance, or one that a single artefact saturate
 _AT_RAIL = 0.5
 """Share of samples at a rail that makes half of `_LEAST_S` part of a dead span, as mains from rail to rail have."""
 
-_CHANCE = 2
-"""Blocks that may begin with an extreme of all of them without that being a rail."""
+_SEEN, _AMONG = 3, 8
+"""An end of a channel's range is a rail where so many among so many blocks in a row begin with it."""
 
 
 def dead_spans(recording: Recording) -> Spans:
@@ -28,75 +28,63 @@ def dead_spans(recording: Recording) -> Spans:
     half = max(1, round(_LEAST_S / 2 * recording.sfreq))
     # Blocks begin at the same samples of the file, whichever part of it was read.
     first = -recording.first_sample % half
+    shift = recording.first_sample + first
     data_uv = recording.data_uv[:, first:]
     if data_uv.shape[1] <= 2 * half:
         return {}
-    edges_uv = data_uv[:, ::half].copy()
-    flat = _flat_blocks(data_uv, edges_uv, half)
+    begin_uv = data_uv[:, ::half].copy()
+    flat = _flat_blocks(data_uv, begin_uv, half)
+    dead = flat | _railed_blocks(data_uv, begin_uv, half)
     found: Spans = {}
-    for row, name in enumerate(recording.electrodes):
-        spans = [
-            _widened(recording.data_uv[row], first + half * start, first + half * stop)
-            for start, stop in runs(flat[row])
-        ]
-        railed = _railed_blocks(data_uv[row], edges_uv[row], half)
-        spans += [(first + half * start, first + half * stop) for start, stop in runs(railed)]
-        long = [(start, stop) for start, stop in _joined(spans) if stop - start >= 2 * half]
-        if long:
-            shift = recording.first_sample
-            found[name] = tuple((start + shift, stop + shift) for start, stop in long)
+    for row in np.flatnonzero(dead.any(axis=1)):
+        samples_uv, spans = data_uv[row], []
+        for start, stop in runs(dead[row]):
+            more_before = _num_equal(samples_uv[: start * half][-half:][::-1], samples_uv[start * half])
+            more_after = _num_equal(samples_uv[stop * half :][:half], samples_uv[stop * half - 1])
+            span = start * half - more_before * flat[row, start], stop * half + more_after * flat[row, stop - 1]
+            if span[1] - span[0] >= 2 * half:
+                spans.append((int(span[0]) + shift, int(span[1]) + shift))
+        if spans:
+            found[recording.electrodes[row]] = tuple(spans)
     return found
 
 
-def _flat_blocks(data_uv: NDArray[np.float32], edges_uv: NDArray[np.float32], length: int) -> NDArray[np.bool_]:
+def _flat_blocks(data_uv: NDArray[np.float32], begin_uv: NDArray[np.float32], length: int) -> NDArray[np.bool_]:
     """Return which blocks of some length, channels × blocks, hold the value that they and the next begin with.
 
-    Few begin with the same value as the next, and only in these all samples are looked at.
+    Few begin with the same value as the next, fewer have some samples more of it, and only in these all are looked at.
     """
-    flat: NDArray[np.bool_] = edges_uv[:, 1:] == edges_uv[:, :-1]
+    flat: NDArray[np.bool_] = begin_uv[:, 1:] == begin_uv[:, :-1]
     blocks = data_uv[:, : flat.shape[1] * length].reshape(len(data_uv), -1, length)
-    middle = blocks[:, :, length // 2]
-    flat &= middle == edges_uv[:, :-1]
-    rows, places = np.nonzero(flat)
-    flat[rows, places] = (blocks[rows, places] == edges_uv[rows, places, None]).all(axis=1)
+    for step in (-(-length // 3), -(-length // 7)):
+        rows, places = np.nonzero(flat)
+        flat[rows, places] = (blocks[rows, places, ::step] == begin_uv[rows, places, None]).all(axis=1)
+    for row in np.flatnonzero(flat.any(axis=1)):
+        for start, stop in runs(flat[row]):
+            flat[row, start:stop] = (blocks[row, start:stop] == begin_uv[row, start]).all(axis=1)
     return flat
 
 
-def _widened(samples_uv: NDArray[np.float32], start: int, stop: int) -> tuple[int, int]:
-    """Return a flat span with the equal samples before and after it."""
-    value, reach = samples_uv[start], stop - start
-    before, after = samples_uv[max(0, start - reach) : start][::-1], samples_uv[stop : stop + reach]
-    return start - _num_first(before == value), stop + _num_first(after == value)
+def _railed_blocks(data_uv: NDArray[np.float32], begin_uv: NDArray[np.float32], length: int) -> NDArray[np.bool_]:
+    """Return which blocks lie at the rails of their channel for half of their samples: the ends of a range, if held.
 
-
-def _num_first(mask: NDArray[np.bool_]) -> int:
-    """Return how many are True before the first that is not."""
-    return len(mask) if mask.all() else int(np.argmin(mask))
-
-
-def _railed_blocks(samples_uv: NDArray[np.float32], edges_uv: NDArray[np.float32], length: int) -> NDArray[np.bool_]:
-    """Return which blocks of a channel lie at its rails for half of their samples: the ends of a range that are held.
-
-    A rail that is held for long is one of the values that blocks begin with, more than by chance.
+    A rail that is held for long is what blocks begin with, more of them than by chance.
     """
-    ends = {float(edges_uv.max()), float(edges_uv.min())}
-    rails = [end for end in ends if np.count_nonzero(edges_uv == end) > _CHANCE]
-    if not rails or len(ends) == 1:
-        return np.zeros(len(edges_uv) - 1, np.bool_)
-    blocks = samples_uv[: (len(edges_uv) - 1) * length].reshape(-1, length)
-    at_rail = np.logical_or.reduce([blocks == rail for rail in rails])
-    return np.asarray(at_rail.mean(axis=1) >= _AT_RAIL)
+    railed = np.zeros((len(begin_uv), begin_uv.shape[1] - 1), np.bool_)
+    at_an_end = (begin_uv == begin_uv.max(axis=1, keepdims=True)) | (begin_uv == begin_uv.min(axis=1, keepdims=True))
+    for row in np.flatnonzero(at_an_end.sum(axis=1) >= _SEEN):
+        seen = np.flatnonzero(at_an_end[row])
+        if np.ptp(begin_uv[row]) > 0 and (seen[_SEEN - 1 :] - seen[: 1 - _SEEN] < _AMONG).any():
+            blocks = data_uv[row, : railed.shape[1] * length].reshape(-1, length)
+            at_rail = (blocks == begin_uv[row].max()) | (blocks == begin_uv[row].min())
+            railed[row] = at_rail.mean(axis=1) >= _AT_RAIL
+    return railed
 
 
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return spans in order, those that touch as one."""
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(joined[-1][1], stop)
-        else:
-            joined.append((start, stop))
-    return joined
+def _num_equal(samples_uv: NDArray[np.float32], value: np.float32) -> int:
+    """Return how many samples equal a value before the first that does not."""
+    is_other = samples_uv != value
+    return int(np.argmax(is_other)) if is_other.any() else len(samples_uv)
 
 
 def dead_in(starts_s: Sequence[float], spans: Spans, recording: Recording, recipe: Recipe) -> NDArray[np.bool_]:

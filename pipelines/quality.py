@@ -15,8 +15,11 @@ from pipelines.recording import PLAUSIBLE_SD_UV, UV_PER_UNIT, Channel, Recording
 MEASURED = ("quality", "sd_range_uv", "max_clipped_share", "bad_channels")
 """Fields of a recipe that only a raw recording can answer, and not what was made of it."""
 
-_NUM_LOOKS, _LOOK_S = 32, 10.0
+_NUM_LOOKS, _LOOK_S = 32, 4.0
 """Stretches by which the recording is judged; the drift of an amplifier without a high-pass is small within one."""
+
+_FEW, _LEAST_SHARE = 16, 0.1
+"""One of so many samples tells whether a channel lies at the ends of its range for that share of the time."""
 
 _LEAST_HELD = 3  # samples in a row at an extreme: two are chance where the amplitude is small
 _USUAL_SD_UV = 20.0
@@ -39,7 +42,8 @@ def unfit(
         moves = np.isfinite(sds_uv).all(axis=0) & (sds_uv > 0).any(axis=0)
         if not moves.any():
             return ()
-        parts, sds_uv = [part[moves] for part in parts], sds_uv[:, moves]
+        if not moves.all():
+            parts, sds_uv = [part[moves] for part in parts], sds_uv[:, moves]
         # Stretches of zeros tell no unit.
         typical_uv = np.nanmedian(np.where(sds_uv > 0, sds_uv, np.nan), axis=0)
         share = _clipped_share(parts, sds_uv, MOST_COUNTS * recipe.quantum_uv)
@@ -57,13 +61,13 @@ def unfit(
 
 def sds(part: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the standard deviation of each channel of a stretch, channels × samples; 0 exactly where it is flat."""
-    away = part - part.mean(axis=1, keepdims=True)
-    deviations: NDArray[np.float64] = np.nan_to_num(np.sqrt(np.vecdot(away, away) / part.shape[1]), nan=np.nan).astype(
-        np.float64
-    )
+    means = part.mean(axis=1, keepdims=True)
+    away = part - means
+    deviations = np.nan_to_num(np.sqrt(np.vecdot(away, away) / np.float32(part.shape[1])), nan=np.nan)
     # The mean of equal numbers need not be that number.
-    deviations[(part[:, :1] == part).all(axis=1)] = 0.0
-    return deviations
+    still = np.flatnonzero(deviations <= np.float32(1e-3) * np.abs(means[:, 0]))
+    deviations[still[np.ptp(part[still], axis=1) == 0]] = 0
+    return deviations.astype(np.float64)
 
 
 def held(parts: Sequence[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
@@ -92,31 +96,21 @@ def _looks(stretches: Sequence[Recording]) -> list[NDArray[np.float32]]:
 
 
 def _clipped_share(parts: list[NDArray[np.float32]], sds_uv: NDArray[np.float64], top_uv: float) -> float:
-    """Return the share of samples held at the ends of their channel's range, or too far from its mean for int16."""
-    num_clipped = 0
-    # Half of a signal lies beyond its top only if its deviation is about as large, or larger.
-    wide = sds_uv.max(axis=0) > top_uv / 2
-    at_ends = _held_where_likely(parts)
-    for part, at_end in zip(parts, at_ends, strict=True):
-        away = np.abs(part[wide] - part[wide].mean(axis=1, keepdims=True)) > top_uv
-        num_clipped += int(np.count_nonzero(at_end)) + int(np.count_nonzero(away & ~at_end[wide]))
+    """Return the share of samples held at the ends of their channel's range, or too far from its mean for int16.
+
+    Only channels of which that may be much are looked at: few samples tell of the ends, and half of a signal lies
+    beyond a top only if its deviation is about as large.
+    """
+    few = np.concatenate([part[:, ::_FEW] for part in parts], axis=1)
+    ends = few.max(axis=1, keepdims=True), few.min(axis=1, keepdims=True)
+    at_ends = np.count_nonzero((few == ends[0]) | (few == ends[1]), axis=1) / few.shape[1]
+    likely = np.flatnonzero((at_ends > _LEAST_SHARE) | (sds_uv.max(axis=0) > top_uv / 2))
+    if not len(likely):
+        return 0.0
+    looked_at = [part[likely] for part in parts]
+    away = [np.abs(part - part.mean(axis=1, keepdims=True)) > top_uv for part in looked_at]
+    num_clipped = sum(np.count_nonzero(one | other) for one, other in zip(away, held(looked_at), strict=True))
     return num_clipped / sum(part.size for part in parts)
-
-
-def _held_where_likely(parts: list[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
-    """Return `held`, but nowhere in channels of which fewer samples than can matter lie at an end."""
-    few = [part[:, ::_FEW] for part in parts]
-    highest, lowest = (end([end(part, axis=1) for part in few], axis=0)[:, None] for end in (np.max, np.min))
-    counts = np.sum([((part == highest) | (part == lowest)).sum(axis=1) for part in few], axis=0)
-    likely = counts > sum(part.shape[1] for part in few) / 8
-    at_ends = [np.zeros(part.shape, np.bool_) for part in parts]
-    if likely.any():
-        for at_end, found in zip(at_ends, held([part[likely] for part in parts]), strict=True):
-            at_end[likely] = found
-    return at_ends
-
-
-_FEW = 16  # of so many samples one tells whether a channel may lie at its ends often
 
 
 def _in_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
