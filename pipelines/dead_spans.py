@@ -1,6 +1,8 @@
 """Dead spans: when an electrode of a recording as read holds one value, or lies at a rail, and in which windows."""
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ _LEAST_S = 0.5
 and a coarse quantisation does by chance, or one that a single artefact saturates."""
 
 _AT_RAIL = 0.5
-"""Share of samples at a rail that makes half of `_LEAST_S` part of a dead span, as mains from rail to rail have."""
+"""Share of samples at a rail that makes a block of a quarter of a second dead, as mains from rail to rail have."""
 
 _SEEN, _AMONG = 3, 8
 """An end of a channel's range is a rail where so many among so many blocks in a row begin with it."""
@@ -25,28 +27,38 @@ _SEEN, _AMONG = 3, 8
 
 def dead_spans(recording: Recording) -> Spans:
     """Return when each electrode holds one value, or lies at the ends of its range, for half a second or more."""
-    half = max(1, round(_LEAST_S / 2 * recording.sfreq))
+    length = _block_length(recording.sfreq)
     # Blocks begin at the same samples of the file, whichever part of it was read.
-    first = -recording.first_sample % half
-    shift = recording.first_sample + first
-    data_uv = recording.data_uv[:, first:]
-    if data_uv.shape[1] <= 2 * half:
+    first = -recording.first_sample % length
+    data_uv, shift = recording.data_uv[:, first:], recording.first_sample + first
+    if data_uv.shape[1] <= 2 * length:
         return {}
-    begin_uv = data_uv[:, ::half].copy()
-    flat = _flat_blocks(data_uv, begin_uv, half)
-    dead = flat | _railed_blocks(data_uv, begin_uv, half)
+    begin_uv = data_uv[:, ::length].copy()
+    flat = _flat_blocks(data_uv, begin_uv, length)
+    dead = flat | _railed_blocks(data_uv, begin_uv, length)
     found: Spans = {}
     for row in np.flatnonzero(dead.any(axis=1)):
         samples_uv, spans = data_uv[row], []
-        for start, stop in runs(dead[row]):
-            more_before = _num_equal(samples_uv[: start * half][-half:][::-1], samples_uv[start * half])
-            more_after = _num_equal(samples_uv[stop * half :][:half], samples_uv[stop * half - 1])
-            span = start * half - more_before * flat[row, start], stop * half + more_after * flat[row, stop - 1]
-            if span[1] - span[0] >= 2 * half:
-                spans.append((int(span[0]) + shift, int(span[1]) + shift))
+        for first_block, end_block in runs(dead[row]):
+            start, stop = first_block * length, end_block * length
+            if flat[row, first_block]:
+                start -= _num_equal(samples_uv[max(0, start - length) : start][::-1], samples_uv[start])
+            if flat[row, end_block - 1]:
+                stop += _num_equal(samples_uv[stop : stop + length], samples_uv[stop - 1])
+            if stop - start >= _LEAST_S * recording.sfreq:
+                spans.append((start + shift, stop + shift))
         if spans:
             found[recording.electrodes[row]] = tuple(spans)
     return found
+
+
+@lru_cache(maxsize=32)
+def _block_length(sfreq: float) -> int:
+    """Return the samples of a block: the largest prime within half the least span, so that mains begin none alike."""
+    return max(
+        (n for n in range(2, round(_LEAST_S / 2 * sfreq) + 1) if all(n % k for k in range(2, math.isqrt(n) + 1))),
+        default=1,
+    )
 
 
 def _flat_blocks(data_uv: NDArray[np.float32], begin_uv: NDArray[np.float32], length: int) -> NDArray[np.bool_]:

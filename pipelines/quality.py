@@ -67,7 +67,7 @@ def sds(part: NDArray[np.float32]) -> NDArray[np.float64]:
     # The mean of equal numbers need not be that number.
     still = np.flatnonzero(deviations <= np.float32(1e-3) * np.abs(means[:, 0]))
     deviations[still[np.ptp(part[still], axis=1) == 0]] = 0
-    return deviations.astype(np.float64)
+    return np.asarray(deviations, np.float64)
 
 
 def held(parts: Sequence[NDArray[np.float32]]) -> list[NDArray[np.bool_]]:
