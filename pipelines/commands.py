@@ -86,7 +86,7 @@ def preprocess(
     if html and not dry_run:
         raise click.UsageError(f"--html {html}: goes with --dry-run")
     recipe = recipes.load(corpus, purpose, settings, file)
-    if recipe.layout and not overwrite and (there := recipe_there(out / recipe.set_name)):
+    if not overwrite and (there := recipe_there(out / recipe.set_name)):
         recipe = recipes.load(corpus, purpose, settings, file, there)
     recipe = corpora.settled(recipe)
     source = open_source(src)

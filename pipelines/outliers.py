@@ -14,6 +14,9 @@ _THRESHOLD = 1.5
 """The local outlier factor from which MNE by default takes a channel as bad."""
 
 _NEIGHBOURS = 20
+"""The others that an electrode is compared with by default; among fewer than twice as many, half of them: with all of
+them, an outlier among these would make every electrode look as far away as itself."""
+
 _LEAST_ELECTRODES = 8  # among fewer each is far from the others
 
 
@@ -35,7 +38,7 @@ def without_outliers(recording: Recording) -> Recording:
     names = [recording.electrodes[row] for row in usable]
     raw = mne.io.RawArray(signal_uv[usable] * 1e-6, mne.create_info(names, recording.sfreq, "eeg"), verbose="error")
     raw.filter(low_hz, high_hz if high_hz < recording.sfreq / 2 else None, verbose="error")
-    neighbours = min(_NEIGHBOURS, len(names) - 1)
+    neighbours = min(_NEIGHBOURS, len(names) // 2)
     bads, scores = find_bad_channels_lof(raw, neighbours, threshold=_THRESHOLD, return_scores=True, verbose="error")
     if not bads:
         return recording

@@ -116,7 +116,7 @@ def test_fields_are_added_and_old_sets_are_verified_finished_grown_and_cut(tmp_p
         without(COMMANDS[UNFINISHED], "--part"),
         ("verify", UNFINISHED),
         elsewhere(COMMANDS[UNFINISHED], "anew"),
-        ("preprocess", "bcic2b", "--src", "shards/bcic2b", "--out", "cut", "--workers", 1),
+        ("preprocess", "bcic2b", "--src", "shards/bcic2b", "--out", "cut", "--workers", 1, "--set", "quality=none"),
         *([*without(COMMANDS[folder], "--subjects"), "--append"] for folder in grown),
         *(("verify", folder) for folder in grown),
     )

@@ -49,6 +49,11 @@ CHANGES = {
     "edges": "pad",
     "events": "merged",
     "reject_uv": 100,
+    "quality": "none",
+    "sd_range_uv": "1,5000",
+    "max_clipped_share": 0.1,
+    "max_dead_share": 0.5,
+    "bad_channels": "lof",
     "balance": "true",
     "valid_share": 0.3,
     "split_seed": 1,
@@ -256,7 +261,7 @@ def test_fields_are_listed_for_a_name_that_is_none_and_not_for_a_wrong_value(tmp
     with pytest.raises(UsageError) as refused:
         recipes.load("mine", file=file)
     assert (refused.value.path, refused.value.reason) == (str(file), "foo: is no field")
-    assert refused.value.remedy.startswith("fields are balance, ")
+    assert refused.value.remedy.startswith("fields are bad_channels, balance, ")
     for setting in ("quantum_uv=nan", 'layout={"files": "*.edf", "labels": "none", "foo": 1}'):
         assert refusal(setting).endswith("; docs/recipes.md tells of every field")
 

@@ -13,6 +13,7 @@ from manifests import recipe as recipes
 from manifests.recipe import Recipe
 from pipelines import corpora
 from pipelines.conditioning import condition
+from pipelines.quality import MEASURED
 from pipelines.recording import Recording, Segment
 from pipelines.sources.archive import SIGNAL_FIELDS
 from tests.commands import contents, dare, manifest, preprocess, preprocess_by_hand, recordings, unusable
@@ -321,7 +322,9 @@ OTHER_VALUES = {
     "electrodes": ("C3", "C4"), "missing": "interpolate", "reference": "average", "sfreq_hz": 100.0,
     "band_hz": (1.0, 30.0), "notch_hz": 50.0, "quantum_uv": 0.125, "namespace": "other", "corpus": "tuev",
     "purpose": "pretrain", "classes": (), "window_s": 4.0, "stride_s": 2.0, "offset_s": 1.0, "edges": "pad",
-    "events": "merged", "reject_uv": 90.0, "balance": True, "valid_share": 0.5, "split_seed": 3,
+    "events": "merged", "reject_uv": 90.0, "quality": "none", "sd_range_uv": (1.0, 2.0),
+    "max_clipped_share": 0.1, "max_dead_share": 0.1, "bad_channels": "lof", "balance": True,
+    "valid_share": 0.5, "split_seed": 3,
     "protocol": "loso", "split": "rank", "split_by": "session", "shard_mb": 1.0, "options": {"runs": [4]},
     "layout": None,
 }  # fmt: skip
@@ -344,5 +347,6 @@ def test_archive_refuses_whatever_shapes_its_signal() -> None:
         for name, value in OTHER_VALUES.items()
         if conditioned(recipe.model_copy(update={name: value})) != conditioned(recipe)
     }
-    # The namespace is no part of the signal, but of the subjects that an archive names.
-    assert shaping | {"namespace"} == set(SIGNAL_FIELDS)
+    # The namespace is no part of the signal, but of the subjects that an archive names; what is measured before the
+    # signal is conditioned can only be asked of the raw file.
+    assert shaping | {"namespace", *MEASURED} == set(SIGNAL_FIELDS)
