@@ -85,14 +85,13 @@ def _process(piece: Piece, recipe: Recipe, source: Source, out: Path, task: Task
         return _Done(ended, store=store)
     if task.format != "webdataset":
         store = archive.keep(out, piece, held, row.sha256, recipe)
-    if held.unfit:
-        return _Done(_ended(row, "skipped", (*held.unfit, *held.recording.notes)), store=store)
     try:
         cut = windows_of(held, piece, recipe)
     except Exception as problem:
         return _Done(_ended(row, "failed", prose(_reason(path, problem))), store=store)
     if not cut.windows:
-        return _Done(_ended(row, "skipped", (NO_WINDOW, *cut.notes)), changes=cut.changes, store=store)
+        notes = cut.notes if held.unfit else (NO_WINDOW, *cut.notes)
+        return _Done(_ended(row, "skipped", notes), changes=cut.changes, store=store)
     row = _ended(row, "ok", cut.notes).model_copy(update={"windows": len(cut.windows)})
     given = RecordingWindows.of(row, piece.recording.slug, cut.windows, cut.scale, recipe)
     return _Done(row, given, held.conditioned.segments, cut.changes, store)

@@ -55,10 +55,8 @@ def dead_spans(recording: Recording) -> Spans:
 @lru_cache(maxsize=32)
 def _block_length(sfreq: float) -> int:
     """Return the samples of a block: the largest prime within half the least span, so that mains begin none alike."""
-    return max(
-        (n for n in range(2, round(_LEAST_S / 2 * sfreq) + 1) if all(n % k for k in range(2, math.isqrt(n) + 1))),
-        default=1,
-    )
+    downward = range(round(_LEAST_S / 2 * sfreq), 1, -1)
+    return next((n for n in downward if all(n % k for k in range(2, math.isqrt(n) + 1))), 1)
 
 
 def _flat_blocks(data_uv: NDArray[np.float32], begin_uv: NDArray[np.float32], length: int) -> NDArray[np.bool_]:
@@ -102,8 +100,7 @@ def _num_equal(samples_uv: NDArray[np.float32], value: np.float32) -> int:
 def dead_in(starts_s: Sequence[float], spans: Spans, recording: Recording, recipe: Recipe) -> NDArray[np.bool_]:
     """Return, windows × the recipe's electrodes, which are dead for `max_dead_share` of a window or more.
 
-    Windows start at ``starts_s`` of true time. A derivation is dead where one of its parts is, an electrode made of
-    many others never.
+    Windows start at ``starts_s`` of true time. A derivation is dead where one of its parts is.
     """
     dead = np.zeros((len(starts_s), len(recipe.electrodes)), np.bool_)
     if not (spans and starts_s):

@@ -70,7 +70,10 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
         )
         for number in range(num_pieces):
             piece = Piece(recording=planned, number=number)
-            yield windows_of(source.read(piece, recipe), piece, recipe)
+            held = source.read(piece, recipe)
+            if held.unfit and num_pieces == 1:
+                raise UnfitError(text(held.unfit))
+            yield windows_of(held, piece, recipe)
     except DareError as problem:
         remedy = GET_AGAIN if isinstance(problem, DamagedError) else "cut another file, or this one by another recipe"
         raise problem.about(path, place, own).or_else(remedy) from problem
@@ -84,7 +87,7 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     changes: Counter[str] = Counter()
     spans = None
     if held.unfit:
-        raise UnfitError(text(held.unfit))
+        return Cut([], np.zeros(len(recipe.electrodes), np.float32), (*held.unfit, *notes), {})
     if raw.label or not recipe.classes:
         label = recipe.classes.index(raw.label) if recipe.classes else -1
         first = piece.number * round(piece.recording.piece_s / min(recipe.stride_s, recipe.window_s))
@@ -132,7 +135,8 @@ def _without_dead(
     all windows are kept as they are.
     """
     starts_s = [window.start_s for window in windows]
-    dead = dead_in(starts_s, held.dead, held.recording, recipe) & held.conditioned.present
+    as_recorded = held.conditioned.present & ~np.isin(recipe.electrodes, held.conditioned.interpolated)
+    dead = dead_in(starts_s, held.dead, held.recording, recipe) & as_recorded
     is_touched = dead.any(axis=1)
     if not is_touched.any():
         return windows, [], 0

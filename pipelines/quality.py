@@ -61,9 +61,10 @@ def unfit(
 
 def sds(part: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the standard deviation of each channel of a stretch, channels × samples; 0 exactly where it is flat."""
-    means = part.mean(axis=1, keepdims=True)
-    away = part - means
-    deviations = np.nan_to_num(np.sqrt(np.vecdot(away, away) / np.float32(part.shape[1])), nan=np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = part.mean(axis=1, keepdims=True)
+        away = part - means
+        deviations = np.nan_to_num(np.sqrt(np.vecdot(away, away) / np.float32(part.shape[1])), nan=np.nan)
     # The mean of equal numbers need not be that number.
     still = np.flatnonzero(deviations <= np.float32(1e-3) * np.abs(means[:, 0]))
     deviations[still[np.ptp(part[still], axis=1) == 0]] = 0

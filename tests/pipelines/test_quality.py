@@ -195,6 +195,22 @@ def test_cut_raises_why_a_recording_is_no_eeg(tmp_path: Path) -> None:
         list(cut(src / "S2_task.edf", recipes.load("mine", "pretrain", file=recipe(tmp_path))))
 
 
+def test_piece_that_is_no_eeg_gives_no_window_and_the_others_do(tmp_path: Path) -> None:
+    signal_uv = noise_uv(14, seconds=600)
+    signal_uv[:, 300 * SFREQ :] *= 300
+    src = tree(tmp_path, noise_uv(2))
+    written(src / "S2_task.edf", signal_uv, range_uv=60000.0)
+    mine, source = recipes.load("mine", "pretrain", file=recipe(tmp_path)), open_source(src)
+    options = SetOptions(piece_samples=len(ELECTRODES) * SFREQ * 100)
+    found = source.apart(source.scan(mine, lambda *_: None), mine)
+    run.preprocess(found, mine, source, tmp_path / "pieces", Workers(1), options, lambda *_: None)
+    row = recordings(tmp_path / "pieces")["S2_task.edf"]
+    assert (row["outcome"], "unit" in kinds(row)) == ("ok", True)
+    starts_s = [one.start_s for one in of_recording(tmp_path / "pieces", "S2_task.edf")]
+    assert starts_s == [10.0 * number for number in range(len(starts_s))]
+    assert 20 <= len(starts_s) < 40
+
+
 def test_dry_run_tells_what_a_run_would_skip(tmp_path: Path) -> None:
     src = tree(tmp_path, noise_uv(2))
     written(src / "S2_task.edf", noise_uv(2, sd_uv=9000.0), range_uv=60000.0)
@@ -274,6 +290,25 @@ def test_electrode_that_is_dead_in_a_window_is_absent_there_alone(tmp_path: Path
     }
     for number, dead in enumerate(is_dead):
         assert by_index["S2_task.edf", 10.0 * number].tolist() == dead.tolist()
+
+
+def test_electrode_that_is_interpolated_is_not_dead(tmp_path: Path) -> None:
+    signal_uv = noise_uv(5)
+    signal_uv[4] = RANGE_UV
+    src = tree(tmp_path, signal_uv)
+    for one in of_recording(made(src, tmp_path, "--set", "missing=interpolate"), "S2_task.edf"):
+        assert all(one.fields["scale"])
+        assert one.counts[4].any()
+
+
+def test_derivation_is_dead_where_one_of_its_parts_is(tmp_path: Path) -> None:
+    src = tree(tmp_path, partly_dead())
+    folder = made(src, tmp_path, "--set", "electrodes=C3-CZ,CZ-C4,P3-O1")
+    # From 10 to 30 s two of three are dead.
+    assert [one.start_s for one in of_recording(folder, "S2_task.edf")] == [0.0, 30.0, 40.0, 50.0]
+    folder = made(src, tmp_path / "more", "--set", "electrodes=C3-CZ,P3-O1,F3-FZ,O1-OZ")
+    found = [(np.array(one.fields["scale"]) == 0).tolist() for one in of_recording(folder, "S2_task.edf")]
+    assert found == [[number in (1, 2), False, False, False] for number in range(6)]
 
 
 def test_share_of_a_window_is_a_field(tmp_path: Path) -> None:
