@@ -15,7 +15,7 @@ from pipelines.recording import PLAUSIBLE_SD_UV, UV_PER_UNIT, Channel, Recording
 MEASURED = ("quality", "sd_range_uv", "max_clipped_share", "bad_channels")
 """Fields of a recipe that only a raw recording can answer, and not what was made of it."""
 
-_NUM_LOOKS, _LOOK_S = 32, 4.0
+_NUM_LOOKS, _LOOK_S = 16, 4.0
 """Stretches by which the recording is judged; the drift of an amplifier without a high-pass is small within one."""
 
 _FEW, _LEAST_SHARE = 16, 0.1
