@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.notes import Note, note
+from manifests.notes import Note, note, one_line
 from manifests.recipe import Recipe
 from manifests.shard_format import MOST_COUNTS
 from pipelines.recording import PLAUSIBLE_SD_UV, UV_PER_UNIT, Channel, Recording
@@ -23,7 +23,6 @@ _FEW, _LEAST_SHARE = 16, 0.1
 
 _LEAST_HELD = 3  # samples in a row at an extreme: two are chance where the amplitude is small
 _USUAL_SD_UV = 20.0
-_KEEP = "; --set quality=none takes it as it is"
 
 
 def unfit(
@@ -51,11 +50,12 @@ def unfit(
     for beyond in (typical_uv > high_uv, typical_uv < low_uv):
         if beyond.sum() > len(typical_uv) / 2:
             sd_uv = float(np.median(typical_uv[beyond]))
-            says = "standard deviation of {sd_uv:.2g} µV in {count} of {total} electrodes: " + _unit(sd_uv, channels())
-            return (note("unit", says, sd_uv=sd_uv, count=int(beyond.sum()), total=len(typical_uv)),)
+            figures = {"sd_uv": sd_uv, "count": int(beyond.sum()), "total": len(typical_uv)}
+            says = "standard deviation of {sd_uv:.2g} µV in {count} of {total} electrodes"
+            return (_asking_for_the_unit("unit", says, sd_uv, channels(), figures),)
     if share > recipe.max_clipped_share:
-        says = "{share:.0%} of all samples are clipped: " + _unit(float(np.median(typical_uv)), channels())
-        return (note("mostly clipped", says, share=share),)
+        says, sd_uv = "{share:.0%} of all samples are clipped", float(np.median(typical_uv))
+        return (_asking_for_the_unit("mostly clipped", says, sd_uv, channels(), {"share": share}),)
     return ()
 
 
@@ -125,17 +125,21 @@ def _in_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return inside
 
 
-def _unit(sd_uv: float, channels: Collection[Channel]) -> str:
-    """Say which unit the channels have, and which would make a usual amplitude of a standard deviation."""
-    units = Counter((one.unit.strip(), one.scale_to_uv) for one in channels)
+def _asking_for_the_unit(
+    kind: str, says: str, sd_uv: float, channels: Collection[Channel], figures: dict[str, float]
+) -> Note:
+    """Return a note that names the unit of most channels, and the one that would make a standard deviation usual."""
+    units = Counter((one_line(one.unit.strip()), one.scale_to_uv) for one in channels)
     (found, scale), _ = max(units.items(), key=lambda one: one[1], default=(("", math.nan), 0))
     is_stated = not math.isnan(scale)
     others = {"nV": UV_PER_UNIT["nv"], "µV": UV_PER_UNIT["uv"], "mV": UV_PER_UNIT["mv"], "V": UV_PER_UNIT["v"]}
     would_uv = {name: sd_uv / (scale if is_stated else 1.0) * other for name, other in others.items()}
     low_uv, high_uv = PLAUSIBLE_SD_UV
-    fitting = {name: uv for name, uv in would_uv.items() if low_uv <= uv <= high_uv and others[name] != scale}
-    read_as = f"read as {found}" if is_stated else "none is stated, read as µV"
-    if not fitting:
-        return f"is the unit right? ({read_as}; no other would fit){_KEEP}"
-    best = min(fitting, key=lambda name: abs(math.log(fitting[name] / _USUAL_SD_UV)))
-    return f"is the unit right? ({read_as}; {best} would give {fitting[best]:.2g} µV){_KEEP}"
+    fitting = [name for name, uv in would_uv.items() if low_uv <= uv <= high_uv and others[name] != scale]
+    would = "no other would fit"
+    if fitting:
+        best = min(fitting, key=lambda name: abs(math.log(would_uv[name] / _USUAL_SD_UV)))
+        would, figures = f"{best} would give {{would_uv:.2g}} µV", figures | {"would_uv": would_uv[best]}
+    read_as = "read as {names}" if is_stated else "none is stated, read as µV"
+    asked = f"is the unit right? ({read_as}; {would}); --set quality=none takes it as it is"
+    return note(kind, f"{says}: {asked}", [found] if is_stated else [], **figures)

@@ -133,6 +133,16 @@ def test_unit_of_an_edf_is_judged_by_its_amplitude(tmp_path: Path, sd_in_file: f
         assert recordings(folder)["S2_task.edf"]["outcome"] == "ok"
 
 
+def test_recordings_of_one_wrong_unit_are_counted_as_one_kind(tmp_path: Path) -> None:
+    src = tree(tmp_path, noise_uv(2))
+    for subject, sd_uv in (("S2", 8000.0), ("S3", 9000.0)):
+        written(src / f"{subject}_task.edf", noise_uv(2, sd_uv=sd_uv), range_uv=60000.0)
+    (said,) = manifest(made(src, tmp_path))["outcomes"]["skipped"].items()
+    assert said[1] == 2
+    assert said[0].startswith("standard deviation of 8e+03 to 9e+03 µV in 12 of 12 electrodes: is the unit right?")
+    assert "nV would give 8 to 9 µV" in said[0]
+
+
 def test_samples_of_two_bytes_read_as_three_are_skipped(tmp_path: Path) -> None:
     steps = np.rint(np.random.default_rng(0).normal(0, 200, (1, 90, 150))).astype(np.int16)
     content = edf_bytes([EdfChannel("C3", list(steps[0]))], version="\xffBIOSEMI", num_records="60", reserved="24BIT")
