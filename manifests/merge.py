@@ -138,14 +138,14 @@ def _signatures(manifests: dict[str, Manifest]) -> list[str]:
 
 
 def _refuse_what_is_there(out: Path, content: bytes, overwrite: bool) -> None:
-    """Raise RefusedError where a folder holds a set, or, unless it may be replaced, another merged one."""
+    """Raise UsageError where a folder holds a set, RefusedError where another merged one may not be replaced."""
     path = out / "manifest.json"
     there = read_json(path, "remove it") if path.exists() else None
     is_set = isinstance(there, dict) and there.get("kind", "set") == "set"
     if is_set or (out / "plan.json").exists():
         raise UsageError("is a shard set itself", path=out, remedy="choose another --out")
     if there is not None and not overwrite and path.read_bytes() != content:
-        raise UsageError(
+        raise RefusedError(
             "holds another merged set", path=out, remedy="replace it with --overwrite, or choose another --out"
         )
 
