@@ -104,7 +104,7 @@ def levels(windows: Windows, labels: NDArray[np.int64], told: NDArray[np.float64
     parts = {"window": (labels, told, windows.subjects), "recording": recorded}
     table: dict[str, Any] = {}
     for level, (true, probabilities, subjects) in parts.items():
-        bounds = metrics.interval(true, probabilities, subjects)
+        bounds = metrics.interval([metrics.Scored(true, probabilities, subjects)])
         found = metrics.scores(true, probabilities)
         table[level] = {name: {"mean": value, "sd": 0.0, "ci95": bounds[name]} for name, value in found.items()}
     return table

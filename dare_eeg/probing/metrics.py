@@ -1,18 +1,28 @@
 """Metrics: what predictions are worth, by window and by recording, with intervals over subjects."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
+from dare_eeg.probing.resampling import resampled_scores
 from manifests import keyed
 
 NUM_RESAMPLES = 500
 """Draws of subjects behind an interval, where nobody says how many."""
 
 Scores = dict[str, float]
+
+
+class Scored(NamedTuple):
+    """Labels (n,), probabilities (n, classes) and subjects (n,) of windows or recordings that a fit was tested on."""
+
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    subjects: NDArray[np.str_]
 
 
 def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Scores:
@@ -35,27 +45,19 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Sco
         }
 
 
-def interval(
-    labels: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    subjects: NDArray[np.str_],
-    resamples: int = NUM_RESAMPLES,
-) -> dict[str, tuple[float, float] | None]:
-    """Return the 95 % interval of each metric over subjects drawn with replacement (bootstrap by subject).
+def interval(fits: Sequence[Scored], resamples: int = NUM_RESAMPLES) -> dict[str, tuple[float, float] | None]:
+    """Return the 95 % interval of the mean of each metric over fits, over subjects drawn with replacement (bootstrap).
 
-    Windows of one subject are not independent, so whole subjects are drawn; a draw that misses a class is not counted.
-    None where there are fewer than two subjects.
+    Windows of one subject are not independent, so whole subjects are drawn, the same in every fit; a draw that misses a
+    class is not counted. None where there are fewer than two subjects.
     """
-    names = sorted(set(subjects.tolist()))
-    members = [np.flatnonzero(subjects == name) for name in names]
-    num_classes = len(set(labels.tolist()))
-    drawn: list[Scores] = []
-    for resample in range(resamples if len(names) > 1 else 0):
+    names = sorted({name for fit in fits for name in fit.subjects.tolist()})
+    drawn = np.zeros((resamples if len(names) > 1 else 0, len(names)), np.int64)
+    for resample, counts in enumerate(drawn):
         chosen = keyed.integers(keyed.key("bootstrap", resample), np.arange(len(names))) % np.uint64(len(names))
-        rows = np.concatenate([members[int(number)] for number in chosen])
-        if len(set(labels[rows].tolist())) == num_classes:
-            drawn.append(scores(labels[rows], probabilities[rows]))
-    return {name: _percentiles([one[name] for one in drawn]) for name in scores(labels, probabilities)}
+        counts[:] = np.bincount(chosen.astype(np.int64), minlength=len(names))
+    of_fits = [resampled_scores(*fit, drawn[:, np.isin(names, fit.subjects)]) for fit in fits]
+    return {name: _percentiles(np.mean([one[name] for one in of_fits], axis=0)) for name in of_fits[0]}
 
 
 def by_recording(
@@ -63,14 +65,14 @@ def by_recording(
     probabilities: NDArray[np.float64],
     recordings: NDArray[np.str_],
     subjects: NDArray[np.str_],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]] | None:
-    """Return (labels, mean probabilities, subjects) of recordings; None where one has windows of two classes."""
+) -> Scored | None:
+    """Return recordings with the mean probabilities of their windows; None where one has windows of two classes."""
     names, first, inverse = np.unique(recordings, return_index=True, return_inverse=True)
     if (labels != labels[first][inverse]).any():
         return None
     sums = np.zeros((len(names), probabilities.shape[1]))
     np.add.at(sums, inverse, probabilities)
-    return labels[first], sums / np.bincount(inverse)[:, None], subjects[first]
+    return Scored(labels[first], sums / np.bincount(inverse)[:, None], subjects[first])
 
 
 def _ranked(labels: NDArray[np.int64], probabilities: NDArray[np.float64], metric: Callable[..., float]) -> float:
@@ -82,9 +84,9 @@ def _ranked(labels: NDArray[np.int64], probabilities: NDArray[np.float64], metri
     return float(np.mean([metric(labels == label, probabilities[:, label]) for label in range(num_classes)]))
 
 
-def _percentiles(values: list[float]) -> tuple[float, float] | None:
-    finite = [value for value in values if np.isfinite(value)]
-    if not finite:
+def _percentiles(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return None
     low, high = np.percentile(finite, [2.5, 97.5])
     return float(low), float(high)

@@ -17,7 +17,7 @@ class EncoderFacts(Part):
 
 
 class Figure(Part):
-    """A metric: its mean and deviation over seeds, each seed's value, and an interval over subjects where one is."""
+    """A metric: its mean and deviation over seeds, each seed's value, and the mean's interval over subjects if any."""
 
     mean: float
     sd: float

@@ -10,6 +10,7 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder, Identity
 from dare_eeg.probing import metrics
 from dare_eeg.probing.fit import FoldFit
+from dare_eeg.probing.metrics import Scored
 from dare_eeg.probing.options import ON_FEATURES
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
@@ -21,9 +22,6 @@ from manifests.subjects import among
 
 _NEAR_CHANCE = 0.02
 """By how much a balanced accuracy may exceed that of chance and still be no more than that."""
-
-Scored = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]
-"""Labels (n,), probabilities (n, classes) and subjects (n,) of windows or recordings."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def summarise(
     tested, by_seed = fitted.tested, fitted.probabilities
     labels, subjects = windows.labels[tested].astype(np.int64), windows.subjects[tested]
     grouped = [metrics.by_recording(labels, one, windows.recordings[tested], subjects) for one in by_seed]
-    levels: dict[str, list[Scored]] = {"window": [(labels, one, subjects) for one in by_seed]}
+    levels: dict[str, list[Scored]] = {"window": [Scored(labels, one, subjects) for one in by_seed]}
     if all(group is not None for group in grouped):
         levels["recording"] = [group for group in grouped if group is not None]
     numbers = list(range(len(windows.classes)))
@@ -110,11 +108,9 @@ def _left_out(request: ProbeRequest, encoder: EEGEncoder, windows: Windows) -> t
 
 
 def _table(seeds: list[Scored], resamples: int) -> dict[str, Figure]:
-    """Return mean and deviation over seeds of each metric that applies, and the interval of the seeds' mean word."""
-    by_seed = [metrics.scores(labels, probabilities) for labels, probabilities, _ in seeds]
-    labels, _, subjects = seeds[0]
-    averaged = np.mean([probabilities for _, probabilities, _ in seeds], axis=0)
-    bounds = metrics.interval(labels, averaged, subjects, resamples)
+    """Return mean and deviation over seeds of each metric that applies, and the interval of that mean."""
+    by_seed = [metrics.scores(one.labels, one.probabilities) for one in seeds]
+    bounds = metrics.interval(seeds, resamples)
     table = {}
     for name in by_seed[0]:
         values = [one[name] for one in by_seed]

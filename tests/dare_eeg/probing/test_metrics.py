@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dare_eeg.probing.metrics import by_recording, interval, scores
+from dare_eeg.probing.metrics import Scored, by_recording, interval, scores
+from dare_eeg.probing.resampling import resampled_scores
 
 FEW = 100
 """Resamples enough to tell what an interval is made of."""
@@ -111,7 +112,7 @@ def test_interval_holds_the_score_and_narrows_with_people() -> None:
     for people in (8, 80):
         labels, told = predictions(2, 10 * people, seed=3)
         subjects = np.repeat([f"s{number}" for number in range(people)], 10)
-        bounds = interval(labels, told, subjects, FEW)
+        bounds = interval([Scored(labels, told, subjects)], FEW)
         for name, value in scores(labels, told).items():
             low, high = bounds[name] or [np.nan, np.nan]
             assert low < value < high
@@ -126,8 +127,8 @@ def test_interval_holds_the_score_and_narrows_with_people() -> None:
 def test_interval_is_over_people_however_many_windows_they_have() -> None:
     labels, told = predictions(2, 20, seed=4)
     subjects = np.array([f"s{number % 10}" for number in range(20)])
-    thrice = interval(np.tile(labels, 3), np.tile(told, (3, 1)), np.tile(subjects, 3), FEW)
-    once = interval(labels, told, subjects, FEW)
+    thrice = interval([Scored(np.tile(labels, 3), np.tile(told, (3, 1)), np.tile(subjects, 3))], FEW)
+    once = interval([Scored(labels, told, subjects)], FEW)
     for name in ("balanced_accuracy", "auroc", "kappa"):
         assert thrice[name] == pytest.approx(once[name])
 
@@ -136,5 +137,41 @@ def test_interval_is_over_people_however_many_windows_they_have() -> None:
 def test_interval_is_the_same_each_time_and_none_for_one_person() -> None:
     labels, told = predictions(2, 40, seed=5)
     subjects = np.array([f"s{number % 7}" for number in range(40)])
-    assert interval(labels, told, subjects, FEW) == interval(labels, told, subjects, FEW)
-    assert set(interval(labels, told, np.array(["s"] * 40), FEW).values()) == {None}
+    assert interval([Scored(labels, told, subjects)], FEW) == interval([Scored(labels, told, subjects)], FEW)
+    assert set(interval([Scored(labels, told, np.array(["s"] * 40))], FEW).values()) == {None}
+
+
+def test_interval_is_of_the_mean_over_fits_and_holds_it() -> None:
+    people = 12
+    subjects = np.repeat([f"s{number:02d}" for number in range(people)], 10)
+    labels = np.tile([0, 1], 5 * people)
+    fits = [Scored(labels, predictions(2, len(labels), seed)[1], subjects) for seed in range(4)]
+    bounds = interval(fits, FEW)
+    for name in ("balanced_accuracy", "auroc"):
+        mean = np.mean([scores(fit.labels, fit.probabilities)[name] for fit in fits])
+        low, high = bounds[name] or (np.nan, np.nan)
+        assert low < mean < high
+        # Not of the averaged word of all, which is another predictor's, and here a better one.
+        averaged = np.mean([fit.probabilities for fit in fits], axis=0)
+        assert interval([Scored(labels, averaged, subjects)], FEW)[name] != bounds[name]
+
+
+@pytest.mark.slow
+@given(st.integers(2, 5), st.integers(12, 60), st.integers(0, 10_000), st.sampled_from([1, 15]))
+def test_resampled_scores_are_those_of_the_drawn_windows(
+    num_classes: int, windows: int, seed: int, decimals: int
+) -> None:
+    labels, told = predictions(num_classes, windows, seed, decimals)
+    rng = np.random.default_rng(seed)
+    subjects = np.array([f"s{number}" for number in rng.integers(0, 7, windows)])
+    names = sorted(set(subjects.tolist()))
+    drawn = rng.integers(0, 3, (5, len(names)))
+    found = resampled_scores(labels, told, subjects, drawn)
+    for draw, counts in enumerate(drawn):
+        of_names = zip(names, counts.tolist(), strict=True)
+        rows = np.concatenate([np.repeat(np.flatnonzero(subjects == name), count) for name, count in of_names])
+        of_draw = {name: values[draw] for name, values in found.items()}
+        if len(set(labels[rows].tolist())) < num_classes:
+            assert np.isnan(list(of_draw.values())).all()
+        else:
+            assert of_draw == pytest.approx(scores(labels[rows], told[rows]), abs=1e-9)
