@@ -99,7 +99,7 @@ def band_power(windows: Windows) -> NDArray[np.float32]:
 
 def levels(windows: Windows, labels: NDArray[np.int64], told: NDArray[np.float64]) -> dict[str, Any]:
     """Return the metrics of predictions by window and by recording, shaped as in results.json."""
-    recorded = metrics.by_recording(labels, told, windows.recordings, windows.subjects)
+    recorded = metrics.by_recording(labels, told, windows.subjects, windows.recordings)
     assert recorded is not None
     parts = {"window": (labels, told, windows.subjects), "recording": recorded}
     table: dict[str, Any] = {}

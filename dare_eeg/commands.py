@@ -109,7 +109,9 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
               help="Of a scratch encoder.  [default: base]")  # fmt: skip
 @click.option("--mode", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas.")
 @click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many times, seeds from 0.")
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="How often, with other folds.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How often, with other weights and"
+              " orders, where the mode draws any.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
 @click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
               " each interval.")  # fmt: skip
@@ -126,6 +128,7 @@ def probe(
     size: str | None,
     mode: str,
     protocol: Any,
+    repeats: int,
     seeds: int,
     epochs: int | None,
     resamples: int,
@@ -158,6 +161,7 @@ def probe(
             encoder,
             one,
             protocol,
+            repeats,
             seeds,
             folder,
             size,

@@ -63,8 +63,8 @@ def interval(fits: Sequence[Scored], resamples: int = NUM_RESAMPLES) -> dict[str
 def by_recording(
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float64],
-    recordings: NDArray[np.str_],
     subjects: NDArray[np.str_],
+    recordings: NDArray[np.str_],
 ) -> Scored | None:
     """Return recordings with the mean probabilities of their windows; None where one has windows of two classes."""
     names, first, inverse = np.unique(recordings, return_index=True, return_inverse=True)

@@ -6,10 +6,10 @@ Unless the options say otherwise, models are selected on valid only, and test is
 import csv
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import numpy as np
 import torch
 
 from dare_eeg.data.shards import Windows
@@ -20,10 +20,11 @@ from dare_eeg.encoders.ours import PretrainedEncoder
 from dare_eeg.probing import modes, report
 from dare_eeg.probing.alignment import AlignedWindows
 from dare_eeg.probing.fit import FoldFit
+from dare_eeg.probing.options import ON_FEATURES
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Results
 from dare_eeg.probing.splits import folds
-from dare_eeg.probing.summary import Fitted, summarise
+from dare_eeg.probing.summary import Round, summarise
 from manifests import keyed, manifest, records
 from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import RefusedError, UsageError
@@ -32,36 +33,42 @@ from manifests.recipe import EvaluationProtocol
 
 
 def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Results:
-    """Fit and test every fold with every seed; write results.json, predictions.csv and pictures; return the results.
+    """Fit and test every fold of every repeat with every seed; write results.json, predictions.csv and pictures.
 
-    Raises DareError for a set without labels, an encoder that cannot be loaded, and a protocol the set is not made for.
+    Returns the results. Raises DareError for a set without labels, an encoder that cannot be loaded, and a protocol the
+    set is not made for.
     """
     labelled = _labelled_set(request)
     windows = (Windows if request.options.alignment == "none" else AlignedWindows)(request.shards, labelled, SPLITS)
     protocol: EvaluationProtocol = request.protocol or labelled.recipe.protocol
-    parts = folds(windows, protocol)
-    probabilities = np.zeros((request.seeds, len(windows), len(windows.classes)))
-    fits: list[tuple[int, int, FoldFit]] = []
-    total = request.seeds * len(parts)
-    for seed in range(request.seeds):
+    repeats = [folds(windows, protocol, repeat) for repeat in range(request.repeats)]
+    is_drawn = request.mode not in ON_FEATURES or request.encoder == SCRATCH
+    seeds = range(request.seeds if is_drawn else 1)
+    total, done = len(seeds) * sum(map(len, repeats)), 0
+    rounds: list[Round] = []
+    for seed in seeds:
         if seed == 0 or request.encoder == SCRATCH:
             torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
             encoder = _encoder(request)
             fit = modes.fitter(request.mode)(encoder, windows, request.options, request.epochs)
             _require_writable(request.out)
-        for number, fold in enumerate(parts):
-            torch.manual_seed(keyed.key("fold", seed, number) >> 1)
-            done = fit(fold, keyed.key("order", seed, number), lambda share: progress(len(fits) + share, total))
-            probabilities[seed, fold.test] = done.probabilities
-            fits.append((seed, number, done))
-            progress(len(fits), total)
-    tested = np.sort(np.concatenate([fold.test for fold in parts]))
-    fitted = Fitted(parts, fits, tested, probabilities[:, tested])
-    results = summarise(request, protocol, encoder, windows, fitted)
-    write_bytes(request.out / "predictions.csv", _predictions(windows, fitted))
+        for repeat, parts in enumerate(repeats):
+            fits: list[FoldFit] = []
+            for number, fold in enumerate(parts):
+                torch.manual_seed(keyed.key("fold", seed, number) >> 1)
+                fits.append(fit(fold, keyed.key("order", seed, number), partial(_within, progress, done, total)))
+                done += 1
+                progress(done, total)
+            rounds.append(Round(repeat, seed, parts, fits))
+    results = summarise(request, protocol, encoder, windows, rounds)
+    write_bytes(request.out / "predictions.csv", _predictions(windows, rounds))
     write_bytes(request.out / "results.json", canonical_json(results.as_json()))
-    report.draw(request.out, results, [(seed, number, fit.curves) for seed, number, fit in fits])
+    report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])
     return results
+
+
+def _within(progress: Callable[[float, int], None], done: int, total: int, share: float) -> None:
+    progress(done + share, total)
 
 
 def will_replace(request: ProbeRequest) -> bool:
@@ -114,12 +121,14 @@ def _labelled_set(request: ProbeRequest) -> Manifest:
     return found
 
 
-def _predictions(windows: Windows, fitted: Fitted) -> bytes:
+def _predictions(windows: Windows, rounds: list[Round]) -> bytes:
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(["recording", "start_s", "subject", "label", *(f"p_{name}" for name in windows.classes)])
-    for number, probabilities in zip(fitted.tested, fitted.probabilities.mean(axis=0), strict=True):
-        start_s, label = f"{windows.start_s[number]:.6g}", int(windows.labels[number])
-        facts = [windows.recordings[number], start_s, windows.subjects[number], label]
-        rows.writerow([*facts, *(repr(float(probability)) for probability in probabilities)])
+    classes = [f"p_{name}" for name in windows.classes]
+    rows.writerow(["repeat", "seed", "recording", "start_s", "subject", "label", *classes])
+    for one in rounds:
+        for number, probabilities in zip(one.tested.tolist(), one.probabilities, strict=True):
+            start_s, label = f"{windows.start_s[number]:.6g}", int(windows.labels[number])
+            facts = [one.repeat, one.seed, windows.recordings[number], start_s, windows.subjects[number], label]
+            rows.writerow([*facts, *(repr(float(probability)) for probability in probabilities)])
     return stream.getvalue().encode(errors="surrogateescape")

@@ -10,13 +10,13 @@ from manifests.atomic_io import write_bytes
 from manifests.notes import one_line
 from manifests.page import render
 
-Curves = list[tuple[int, int, list[dict[str, float]]]]
+Curves = list[list[dict[str, float]]]
 
 
 def draw(folder: Path, results: Results, curves: Curves) -> None:
     """Write confusion.png, curves.png (where something was trained by epochs) and report.html, which holds both."""
     pictures = {"confusion.png": _confusion(results)}
-    if any(points for _, _, points in curves):
+    if any(curves):
         pictures["curves.png"] = _curves(curves)
     else:
         (folder / "curves.png").unlink(missing_ok=True)
@@ -27,15 +27,17 @@ def draw(folder: Path, results: Results, curves: Curves) -> None:
 
 def text(folder: Path, results: Results) -> str:
     """Return the results as lines a person reads."""
-    windows = sum(sum(row) for row in results.confusion.counts)
+    first = [fold for fold in results.folds if fold.repeat == 0]
+    windows = sum(fold.windows["test"] for fold in first)
     lines = [
-        f"{folder}: {results.corpus} by {results.mode}, {results.protocol}, {len(results.folds)} folds, "
-        f"{windows} test windows"
+        f"{folder}: {results.corpus} by {results.mode}, {results.protocol}, {len(first)} folds, {windows} test windows"
     ]
     for level, table in results.metrics.items():
         for name, figure in table.items():
             bounds = f"  95 % {_bounds(figure)}" if figure.ci95 else ""
-            spread = f" ± {figure.sd:.4f}" if figure.sd else ""
+            spread = "".join(
+                f" ± {sd:.4f} over {what}" for what, sd in (("repeats", figure.sd_repeats), ("seeds", figure.sd)) if sd
+            )
             lines.append(f"  {level:9} {name:17} {figure.mean:.4f}{spread}{bounds}")
     if results.electrodes_left_out:
         names = ", ".join(results.electrodes_left_out)
@@ -67,9 +69,9 @@ def _curves(curves: Curves) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    names = [name for name in curves[0][2][0] if name != "epoch"]
+    names = [name for name in curves[0][0] if name != "epoch"]
     for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
-        for _, _, points in curves:
+        for points in curves:
             axes.plot([point["epoch"] for point in points], [point[name] for point in points], lw=0.8, alpha=0.6)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name.replace("_", " "))

@@ -10,7 +10,7 @@ from manifests.recipe import EvaluationProtocol
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """Which corpus and set, encoder (by name, ``scratch`` of ``size``), mode, protocol, how many seeds, and how.
+    """Which corpus and set, encoder (by name, ``scratch`` of ``size``), mode, protocol, repeats and seeds, and how.
 
     ``protocol`` None is the recipe's own, ``epochs`` 0 are the mode's. ``resamples`` is the number of draws of subjects
     behind each interval, ``out`` the folder that the results land in.
@@ -21,6 +21,7 @@ class ProbeRequest:
     encoder: str
     mode: Mode
     protocol: EvaluationProtocol | None
+    repeats: int
     seeds: int
     out: Path
     size: str = "base"

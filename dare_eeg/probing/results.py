@@ -17,12 +17,18 @@ class EncoderFacts(Part):
 
 
 class Figure(Part):
-    """A metric: its mean and deviation over seeds, each seed's value, and the mean's interval over subjects if any."""
+    """A metric, of all folds' windows together: its mean over repeats and seeds, and its interval over subjects if any.
+
+    ``sd`` is the deviation over ``seeds`` (other weights and orders), the mean over repeats of each, ``sd_repeats``
+    that over ``repeats`` (other folds of subjects), the mean over seeds of each.
+    """
 
     mean: float
     sd: float
     ci95: tuple[float, float] | None
     seeds: tuple[float, ...]
+    sd_repeats: float = added(0.0, absent=0.0)
+    repeats: tuple[float, ...] = added((), absent=())
 
 
 class Confusion(Part):
@@ -36,6 +42,7 @@ class Confusion(Part):
 class FoldFacts(Part):
     """Who was trained on, selected on and tested on, how many windows that is, and what each seed selected."""
 
+    repeat: int = added(0, absent=0)
     subjects: dict[str, tuple[str, ...]]
     windows: dict[str, int]
     selected: tuple[dict[str, int | float], ...]
@@ -66,6 +73,7 @@ class Results(Record):
     cautions: tuple[str, ...]
     encoder: EncoderFacts
     seeds: tuple[int, ...]
+    repeats: tuple[int, ...] = added((0,), absent=(0,))
     classes: tuple[str, ...]
     electrodes_left_out: tuple[str, ...]
     resamples: int = added(500, absent=500)

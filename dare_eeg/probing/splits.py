@@ -25,15 +25,16 @@ class Fold:
     test: NDArray[np.int64]
 
 
-def folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
-    """Return the folds of a protocol.
+def folds(windows: Windows, protocol: EvaluationProtocol, repeat: int = 0) -> list[Fold]:
+    """Return the folds of a protocol; each ``repeat`` draws others.
 
-    ``official`` is the corpus's own split; ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or
-    each in turn, whatever the split on disk; ``within`` trains and tests on each subject's own official parts.
+    ``official`` is the corpus's own split, of which repeats beyond the first draw other subjects to select on;
+    ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or each in turn, whatever the split on disk;
+    ``within`` trains and tests on each subject's own official parts.
     Raises RefusedError where the set has not what the protocol needs: parts, subjects, or two classes to train on; and
     where train and test share a subject, unless the protocol is ``within`` or the official split is by session.
     """
-    found = _folds(windows, protocol)
+    found = _folds(windows, protocol, repeat)
     for fold in found:
         shared = on_both_sides(windows, fold)
         if shared and protocol != "within" and windows.manifest.recipe.split_by != "session":
@@ -56,17 +57,17 @@ def on_both_sides(windows: Windows, fold: Fold) -> list[str]:
     return sorted(train & {*windows.subjects[fold.test].tolist()})
 
 
-def _folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
+def _folds(windows: Windows, protocol: EvaluationProtocol, repeat: int) -> list[Fold]:
     subjects = windows.subjects
     if protocol == "within":
-        found = [_within(windows, subject) for subject in sorted({*subjects[windows.split == "test"]})]
+        found = [_within(windows, subject, repeat) for subject in sorted({*subjects[windows.split == "test"]})]
         if not found:
             remedy = "probe it with --protocol kfold"
             raise RefusedError("has no official test part", path=windows.folder, remedy=remedy)
         return found
     if protocol == "official":
-        return [_official(windows)]
-    ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, 0))
+        return [_official(windows, repeat)]
+    ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, repeat))
     if len(ordered) < 3:
         reason = f"{len(ordered)} subjects are too few for {protocol}"
         raise RefusedError(reason, path=windows.folder, remedy="it needs 3: probe a larger set")
@@ -74,13 +75,18 @@ def _folds(windows: Windows, protocol: EvaluationProtocol) -> list[Fold]:
     return [_held_out(subjects, ordered, ordered[number::num_folds]) for number in range(num_folds)]
 
 
-def _official(windows: Windows) -> Fold:
+def _official(windows: Windows, repeat: int) -> Fold:
     train, valid, test = (np.flatnonzero(windows.split == name) for name in SPLITS)
     missing = [name for name, part in (("train", train), ("valid", valid), ("test", test)) if not len(part)]
     if missing:
         remedy = "probe it with --protocol kfold, or make the set anew"
         raise RefusedError(f"its {missing[0]} is empty", path=windows.folder, remedy=remedy)
-    return Fold(train, valid, test)
+    if repeat == 0:
+        return Fold(train, valid, test)
+    rest = windows.split != "test"
+    subjects = sorted(set(windows.subjects[rest].tolist()), key=lambda subject: keyed.share(subject, repeat))
+    selected_on = np.isin(windows.subjects, subjects[: len(set(windows.subjects[valid].tolist()))])
+    return Fold(np.flatnonzero(rest & ~selected_on), np.flatnonzero(rest & selected_on), test)
 
 
 def _held_out(subjects: NDArray[np.str_], ordered: list[str], tested: list[str]) -> Fold:
@@ -93,10 +99,10 @@ def _held_out(subjects: NDArray[np.str_], ordered: list[str], tested: list[str])
     return Fold(np.flatnonzero(~test & ~valid), np.flatnonzero(valid), np.flatnonzero(test))
 
 
-def _within(windows: Windows, subject: str) -> Fold:
+def _within(windows: Windows, subject: str, repeat: int) -> Fold:
     mine = windows.subjects == subject
     test, rest = mine & (windows.split == "test"), mine & (windows.split != "test")
-    recordings = sorted({*windows.recordings[rest]}, key=lambda path: keyed.share(str(path), 0))
+    recordings = sorted({*windows.recordings[rest]}, key=lambda path: keyed.share(str(path), repeat))
     if len(recordings) < 2:
         reason = f"{subject} has {len(recordings)} training recordings, within needs 2"
         raise RefusedError(reason, path=windows.folder, remedy="probe it with another --protocol")

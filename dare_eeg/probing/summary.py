@@ -1,6 +1,7 @@
 """Summary: the results of a probe from what was fitted: figures with intervals, who was on which side, who was seen."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,28 +26,42 @@ _NEAR_CHANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """The fits of a probe by seed and fold, and the probabilities of the tested windows: (seeds, n, classes)."""
+class Round:
+    """The folds that a repeat draws and, by fold, what was fitted with a seed."""
 
+    repeat: int
+    seed: int
     folds: list[Fold]
-    fits: list[tuple[int, int, FoldFit]]
-    tested: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
+    fits: list[FoldFit]
+
+    @cached_property
+    def tested(self) -> NDArray[np.int64]:
+        """The tested windows of all folds, by number."""
+        return np.sort(np.concatenate([fold.test for fold in self.folds]))
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """What is said of each tested window, (n, classes)."""
+        order = np.argsort(np.concatenate([fold.test for fold in self.folds]), kind="stable")
+        told: NDArray[np.float64] = np.concatenate([fit.probabilities for fit in self.fits])[order]
+        return told
 
 
 def summarise(
-    request: ProbeRequest, protocol: EvaluationProtocol, encoder: EEGEncoder, windows: Windows, fitted: Fitted
+    request: ProbeRequest, protocol: EvaluationProtocol, encoder: EEGEncoder, windows: Windows, rounds: list[Round]
 ) -> Results:
     """Return what a probe found."""
-    tested, by_seed = fitted.tested, fitted.probabilities
-    labels, subjects = windows.labels[tested].astype(np.int64), windows.subjects[tested]
-    grouped = [metrics.by_recording(labels, one, windows.recordings[tested], subjects) for one in by_seed]
-    levels: dict[str, list[Scored]] = {"window": [Scored(labels, one, subjects) for one in by_seed]}
+    scored = [_scored(windows, one) for one in rounds]
+    grouped = [
+        metrics.by_recording(*one, windows.recordings[of.tested]) for one, of in zip(scored, rounds, strict=True)
+    ]
+    levels: dict[str, list[Scored]] = {"window": scored}
     if all(group is not None for group in grouped):
         levels["recording"] = [group for group in grouped if group is not None]
     numbers = list(range(len(windows.classes)))
-    counts = confusion_matrix(labels, by_seed.mean(axis=0).argmax(axis=1), labels=numbers)
-    identity = encoder.identity
+    counts = sum(confusion_matrix(one.labels, one.probabilities.argmax(axis=1), labels=numbers) for one in scored)
+    identity, seeds = encoder.identity, tuple(sorted({one.seed for one in rounds}))
+    places = [(one.repeat, one.seed) for one in rounds]
     return Results(
         corpus=windows.manifest.corpus,
         corpus_version=windows.manifest.corpus_version,
@@ -54,7 +69,7 @@ def summarise(
         protocol=protocol,
         mode=request.mode,
         practice=request.options,
-        cautions=(*request.options.cautions, *_cautions(windows, fitted)),
+        cautions=(*request.options.cautions, *_cautions(windows, rounds)),
         encoder=EncoderFacts(
             path=request.encoder,
             sha256=identity.sha256,
@@ -63,29 +78,44 @@ def summarise(
             pretrained_on=identity.pretrained_on,
             notes=identity.notes,
         ),
-        seeds=tuple(range(request.seeds)),
+        seeds=seeds,
+        repeats=tuple(range(request.repeats)),
         classes=windows.classes,
         electrodes_left_out=_left_out(request, encoder, windows),
         resamples=request.resamples,
-        metrics={level: _table(of, request.resamples) for level, of in levels.items()},
-        confusion=Confusion(counts=counts.tolist()),
-        folds=tuple(_fold(windows, fitted, number) for number in range(len(fitted.folds))),
-        contamination=_contamination(identity, windows, sorted({*subjects.tolist()})),
+        metrics={level: _table(of, places, request.resamples) for level, of in levels.items()},
+        confusion=Confusion(counts=np.asarray(counts).tolist()),
+        folds=tuple(
+            _fold(windows, [of for of in rounds if of.repeat == one.repeat], number)
+            for one in rounds
+            if one.seed == 0
+            for number in range(len(one.folds))
+        ),
+        contamination=_contamination(
+            identity, windows, sorted({name for one in scored for name in one.subjects.tolist()})
+        ),
     )
 
 
-def _cautions(windows: Windows, fitted: Fitted) -> list[str]:
+def _scored(windows: Windows, one: Round) -> Scored:
+    return Scored(windows.labels[one.tested].astype(np.int64), one.probabilities, windows.subjects[one.tested])
+
+
+def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
     """Return what the reader must know of who and what was trained on and tested."""
-    tested, trained = windows.labels[fitted.tested], windows.labels[np.concatenate([one.train for one in fitted.folds])]
+    folds = [fold for one in rounds for fold in one.folds]
+    fits = [fit for one in rounds for fit in one.fits]
+    tested = windows.labels[np.concatenate([fold.test for fold in folds])]
+    trained = windows.labels[np.concatenate([fold.train for fold in folds])]
     found = []
-    if shared := {name for fold in fitted.folds for name in on_both_sides(windows, fold)}:
+    if shared := {name for fold in folds for name in on_both_sides(windows, fold)}:
         found.append(f"{len(shared)} of the tested subjects are trained on, too, with other recordings of theirs")
     if len(set(tested.tolist())) == 1:
         only = windows.classes[tested[0]]
         found.append(f"the tested windows are all of the class {only}: no figure says how classes are told apart")
-    if stuck := sum(_stayed_at_chance(fit, len(windows.classes)) for _, _, fit in fitted.fits):
+    if stuck := sum(_stayed_at_chance(fit, len(windows.classes)) for fit in fits):
         found.append(
-            f"in {stuck} of {len(fitted.fits)} fits no epoch did better than chance where it was chosen: train longer "
+            f"in {stuck} of {len(fits)} fits no epoch did better than chance where it was chosen: train longer "
             "(--epochs), or trust these figures as little"
         )
     if absent := [name for number, name in enumerate(windows.classes) if number not in trained]:
@@ -107,25 +137,44 @@ def _left_out(request: ProbeRequest, encoder: EEGEncoder, windows: Windows) -> t
     return tuple(name for place, name in enumerate(windows.electrodes) if place not in known)
 
 
-def _table(seeds: list[Scored], resamples: int) -> dict[str, Figure]:
-    """Return mean and deviation over seeds of each metric that applies, and the interval of that mean."""
-    by_seed = [metrics.scores(one.labels, one.probabilities) for one in seeds]
-    bounds = metrics.interval(seeds, resamples)
+def _table(scored: list[Scored], places: list[tuple[int, int]], resamples: int) -> dict[str, Figure]:
+    """Return each metric that applies, of what was tested by (repeat, seed): mean, deviations, interval of the mean."""
+    by_round = [metrics.scores(one.labels, one.probabilities) for one in scored]
+    bounds = metrics.interval(scored, resamples)
     table = {}
-    for name in by_seed[0]:
-        values = [one[name] for one in by_seed]
-        if np.isfinite(values).all():
-            sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-            table[name] = Figure(mean=float(np.mean(values)), sd=sd, ci95=bounds[name], seeds=tuple(values))
+    for name in by_round[0]:
+        values = {place: one[name] for place, one in zip(places, by_round, strict=True)}
+        if np.isfinite(list(values.values())).all():
+            repeats, seeds = (_means(values, axis) for axis in (0, 1))
+            table[name] = Figure(
+                mean=float(np.mean(list(values.values()))),
+                sd=_deviation(seeds),
+                ci95=bounds[name],
+                seeds=seeds,
+                sd_repeats=_deviation(repeats),
+                repeats=repeats,
+            )
     return table
 
 
-def _fold(windows: Windows, fitted: Fitted, number: int) -> FoldFacts:
-    parts = {name: getattr(fitted.folds[number], name) for name in SPLITS}
+def _means(values: dict[tuple[int, int], float], axis: int) -> tuple[float, ...]:
+    """Return the mean of values by (repeat, seed) for each repeat (axis 0) or each seed (1)."""
+    numbers = sorted({place[axis] for place in values})
+    return tuple(float(np.mean([one for place, one in values.items() if place[axis] == number])) for number in numbers)
+
+
+def _deviation(values: tuple[float, ...]) -> float:
+    return float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0
+
+
+def _fold(windows: Windows, rounds: list[Round], number: int) -> FoldFacts:
+    """Return the facts of a fold of a repeat, of which there is a round with each seed."""
+    parts = {name: getattr(rounds[0].folds[number], name) for name in SPLITS}
     return FoldFacts(
+        repeat=rounds[0].repeat,
         subjects={name: tuple(sorted({*windows.subjects[part].tolist()})) for name, part in parts.items()},
         windows={name: len(part) for name, part in parts.items()},
-        selected=tuple({"seed": seed} | fit.selected for seed, at, fit in fitted.fits if at == number),
+        selected=tuple({"seed": one.seed} | one.fits[number].selected for one in rounds),
     )
 
 

@@ -1,5 +1,6 @@
 """What `dare probe` says before, while and after it fits."""
 
+import csv
 from pathlib import Path
 
 from tests.commands import dare, unusable
@@ -10,6 +11,8 @@ ASKED = ("probe", "tuab", "--resamples", 2, "--encoder")
 def test_no_deviation_stands_where_nothing_varied(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
     fixed = dare(*ASKED, nano_run, "--shards", tuab, "--out", tmp_path / "fixed", "--seeds", 2)
     assert (fixed.status, "±" in fixed.out) == (0, False)
+    rows = (tmp_path / "fixed" / "predictions.csv").read_text().splitlines()
+    assert {row["seed"] for row in csv.DictReader(rows)} == {"0"}
     drawn = dare(*ASKED, "scratch", "--size", "nano", "--shards", tuab, "--out", tmp_path / "drawn", "--seeds", 2)
     assert (drawn.status, "±" in drawn.out) == (0, True)
 

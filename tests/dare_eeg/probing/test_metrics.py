@@ -94,7 +94,7 @@ def test_perfect_and_inverted_predictions_have_the_extreme_scores() -> None:
 def test_recordings_have_the_mean_word_of_their_windows() -> None:
     labels, told = np.array([1, 0, 1, 0, 1]), np.random.default_rng(0).dirichlet([1, 1], 5)
     recordings, subjects = np.array(["b", "a", "b", "c", "b"]), np.array(["S2", "S1", "S2", "S3", "S2"])
-    found = by_recording(labels, told, recordings, subjects)
+    found = by_recording(labels, told, subjects, recordings)
     assert found is not None
     assert found[0].tolist() == [0, 1, 0]
     np.testing.assert_allclose(found[1], [told[1], told[[0, 2, 4]].mean(axis=0), told[3]])
@@ -103,7 +103,7 @@ def test_recordings_have_the_mean_word_of_their_windows() -> None:
 
 def test_recordings_with_windows_of_two_classes_have_none() -> None:
     told = np.full((3, 2), 0.5)
-    assert by_recording(np.array([0, 1, 1]), told, np.array(["a", "a", "b"]), np.array(["S", "S", "T"])) is None
+    assert by_recording(np.array([0, 1, 1]), told, np.array(["S", "S", "T"]), np.array(["a", "a", "b"])) is None
 
 
 @pytest.mark.slow

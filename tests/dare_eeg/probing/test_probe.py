@@ -93,7 +93,8 @@ def test_results_say_what_was_asked_and_how_it_went(
 def test_predictions_have_a_row_for_every_test_window(answered: tuple[str, Path, dict[str, Any]], tuab: Path) -> None:
     rows, labels, told = predictions(answered[1])
     windows = open_shards(tuab, "test")
-    assert list(rows[0]) == ["recording", "start_s", "subject", "label", "p_normal", "p_abnormal"]
+    facts = ["repeat", "seed", "recording", "start_s", "subject", "label"]
+    assert list(rows[0]) == [*facts, "p_normal", "p_abnormal"]
     assert len(rows) == len(windows) > 0
     assert [row["recording"] for row in rows] == windows.recordings.tolist()
     assert [row["subject"] for row in rows] == windows.subjects.tolist()
@@ -123,6 +124,29 @@ def test_metrics_are_those_of_the_predictions(answered: tuple[str, Path, dict[st
 
 
 @pytest.mark.slow
+def test_figures_are_the_mean_over_repeats_and_seeds_of_what_the_predictions_give(bcic2b: Path, tmp_path: Path) -> None:
+    options = ("--protocol", "kfold", "--size", "nano", "--repeats", 2, "--seeds", 3)
+    results = probed("bcic2b", bcic2b, "scratch", tmp_path / "out", *options)
+    rows, labels, told = predictions(tmp_path / "out")
+    rounds = np.array([(int(row["repeat"]), int(row["seed"])) for row in rows])
+    assert sorted(set(map(tuple, rounds.tolist()))) == [(repeat, seed) for repeat in range(2) for seed in range(3)]
+    for name, value in results["metrics"]["window"].items():
+        table = np.zeros((2, 3))
+        for repeat, seed in np.ndindex(2, 3):
+            mine = (rounds == (repeat, seed)).all(axis=1)
+            table[repeat, seed] = by_hand(labels[mine], told[mine])[name]
+        assert value["mean"] == pytest.approx(table.mean(), abs=1e-9)
+        assert value["seeds"] == pytest.approx(table.mean(axis=0), abs=1e-9)
+        assert value["repeats"] == pytest.approx(table.mean(axis=1), abs=1e-9)
+        assert value["sd"] == pytest.approx(table.mean(axis=0).std(ddof=1), abs=1e-9)
+        assert value["sd_repeats"] == pytest.approx(table.mean(axis=1).std(ddof=1), abs=1e-9)
+        low, high = value["ci95"]
+        assert low <= value["mean"] <= high
+    chosen = [[fold["subjects"]["valid"] for fold in results["folds"] if fold["repeat"] == one] for one in (0, 1)]
+    assert chosen[0] != chosen[1]
+
+
+@pytest.mark.slow
 def test_every_subject_is_held_out_in_turn(imagined: tuple[Path, dict[str, Any]], bcic2b: Path) -> None:
     out, results = imagined
     whole = open_shards(bcic2b, SPLITS)
@@ -134,7 +158,7 @@ def test_every_subject_is_held_out_in_turn(imagined: tuple[Path, dict[str, Any]]
         assert sorted(sides) == subjects
     rows, labels, told = predictions(out)
     assert len(rows) == len(whole)
-    assert list(rows[0])[4:] == ["p_left", "p_right"]
+    assert list(rows[0])[6:] == ["p_left", "p_right"]
     assert set(results["metrics"]) == {"window"}, "a recording holds both hands"
     for name, value in results["metrics"]["window"].items():
         assert value["mean"] == pytest.approx(by_hand(labels, told)[name], abs=1e-9), name

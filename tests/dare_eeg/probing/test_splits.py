@@ -30,8 +30,8 @@ class People:
         self.labels = np.array([subjects[:number].count(subject) % 2 for number, subject in enumerate(subjects)])
 
 
-def made(people: People, protocol: EvaluationProtocol) -> list[Fold]:
-    return folds(cast(Windows, people), protocol)
+def made(people: People, protocol: EvaluationProtocol, repeat: int = 0) -> list[Fold]:
+    return folds(cast(Windows, people), protocol, repeat)
 
 
 def parts(fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,9 +47,11 @@ def people(draw: st.DrawFn) -> People:
 
 
 @pytest.mark.slow
-@given(people(), st.sampled_from(["kfold", "loso"]))
-def test_folds_share_no_subject_and_test_everyone_once(whole: People, protocol: EvaluationProtocol) -> None:
-    found = made(whole, protocol)
+@given(people(), st.sampled_from(["kfold", "loso"]), st.integers(0, 3))
+def test_folds_share_no_subject_and_test_everyone_once(
+    whole: People, protocol: EvaluationProtocol, repeat: int
+) -> None:
+    found = made(whole, protocol, repeat)
     everyone = sorted(set(whole.subjects.tolist()))
     for fold in found:
         sides = [set(whole.subjects[part].tolist()) for part in parts(fold)]
@@ -127,3 +129,19 @@ def test_within_needs_a_test_part_and_two_recordings() -> None:
         DareError, match="set: a has 1 training recordings, within needs 2; probe it with another --protocol"
     ):
         made(People(["a", "a"], ["1", "2"], ["train", "test"]), "within")
+
+
+def test_repeats_draw_other_folds_and_the_official_test_part_stays() -> None:
+    whole = People([f"s{number}" for number in range(20)] * 2)
+    tested = [[set(whole.subjects[fold.test].tolist()) for fold in made(whole, "kfold", repeat)] for repeat in range(3)]
+    assert tested[0] != tested[1] != tested[2]
+    assert made(whole, "kfold", 1)[0].test.tolist() == made(whole, "kfold", 1)[0].test.tolist()
+
+    splits = ["train"] * 10 + ["valid"] * 4 + ["test"] * 6
+    whole = People([f"s{number}" for number in range(20)] * 2, splits=splits * 2)
+    (first,), (second,) = made(whole, "official", 0), made(whole, "official", 1)
+    assert first.test.tolist() == second.test.tolist()
+    selected_on = [set(whole.subjects[fold.valid].tolist()) for fold in (first, second)]
+    assert selected_on[0] != selected_on[1]
+    assert [len(valid) for valid in selected_on] == [4, 4]
+    assert sorted(np.concatenate(parts(second))) == list(range(40))
