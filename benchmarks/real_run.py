@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.probing import metrics
-from dare_eeg.probing.modes.linear import fit_linear
+from dare_eeg.probing.modes.linear import logistic
+from dare_eeg.probing.search import fit_best
 from dare_eeg.probing.splits import folds
 from manifests import manifest
 from manifests.manifest import SPLITS
@@ -84,7 +85,7 @@ def baselines(folder: Path) -> dict[str, dict[str, Any]]:
     for fold in folds(windows, "loso"):
         majority = np.bincount(labels[fold.train], minlength=len(windows.classes)).argmax()
         told["majority class"][fold.test, majority] = 1.0
-        told["band power"][fold.test] = fit_linear(table, labels, fold, len(windows.classes)).probabilities
+        told["band power"][fold.test] = fit_best(logistic(), table, windows, fold).probabilities
     return {name: levels(windows, labels, probabilities) for name, probabilities in told.items()}
 
 

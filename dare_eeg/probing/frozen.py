@@ -3,19 +3,22 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.probing.fit import Progress, device
+from dare_eeg.probing.options import Pool
 from manifests.errors import UsageError
 
 _BATCH = 32
 
 
-def features(encoder: EEGEncoder, windows: Windows, progress: Progress) -> NDArray[np.float32]:
-    """Return frozen features of all windows, averaged over their moments: windows × (S × D).
+def features(encoder: EEGEncoder, windows: Windows, pool: Pool, progress: Progress) -> NDArray[np.float32]:
+    """Return frozen features of all windows, a row each, pooled over their moments.
 
-    They are computed on a GPU where there is one. Electrodes that the encoder cannot read are left out.
+    By ``mean`` a row has S × D numbers, by ``mean+std`` twice as many, by ``flatten`` all, N × S × D. They are computed
+    on a GPU where there is one. Electrodes that the encoder cannot read are left out.
     Raises UsageError where it can read none.
     """
     encoder = encoder.to(device()).eval()
@@ -32,12 +35,13 @@ def features(encoder: EEGEncoder, windows: Windows, progress: Progress) -> NDArr
             present = windows.present[numbers][:, known]
             found = encoder(windows.take(numbers)[:, known], electrodes, windows.sfreq, present)
             progress(start / len(windows))
-            parts.append(found.mean(dim=1).flatten(1).float().cpu().numpy())
+            parts.append(_pooled(found, pool).float().cpu().numpy())
     return np.concatenate(parts)
 
 
-def all_classes(probabilities: NDArray[np.float64], known: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
-    """Return probabilities with a zero column for every class that the training part lacks."""
-    complete = np.zeros((len(probabilities), num_classes))
-    complete[:, known] = probabilities
-    return complete
+def _pooled(features: Tensor, pool: Pool) -> Tensor:
+    """Return features (B, N, S, D) as rows (B, numbers)."""
+    if pool == "flatten":
+        return features.flatten(1)
+    rows = features.mean(dim=1).flatten(1)
+    return rows if pool == "mean" else torch.cat([rows, features.std(dim=1, correction=0).flatten(1)], dim=1)

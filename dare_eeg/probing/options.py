@@ -1,12 +1,12 @@
 """Options of a probe: how it is fed, trained and chosen. The defaults are sound; the published ways are choices."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from manifests import records
 from manifests.errors import UsageError
-from manifests.records import Part
+from manifests.records import Part, added
 
 Mode = Literal["conv-linear", "linear", "finetune"]
 
@@ -16,12 +16,22 @@ ON_FEATURES: frozenset[Mode] = frozenset({"linear"})
 """Modes that fit on frozen features, of the electrodes that the encoder can read; the others train an adapter."""
 
 
+Pool = Literal["mean", "mean+std", "flatten"]
+"""What becomes of the moments of a window's features."""
+
+
+_OF_FEATURES = frozenset({"pool", "penalty_by"})
+"""Fields that modes on features ask; they ask no others."""
+
+
 class ProbeOptions(Part):
-    """How windows reach the encoder of a probe, and by what its best epoch is chosen.
+    """How windows reach the encoder of a probe, and by what its best epoch or penalty is chosen.
 
     ``electrode_ids`` ``positions`` numbers the adapter's outputs from 0, whatever electrodes they stand for.
     ``unit_scale`` is network input per µV (per whitened unit behind an ``alignment``), None the encoder's own.
-    ``layer_decay`` is the factor from one block's learning rate to that of the block below it.
+    ``layer_decay`` is the factor from one block's learning rate to that of the block below it. On frozen features,
+    ``pool`` says what becomes of their moments, and ``penalty_by`` what chooses the penalty: folds of the training
+    subjects, with valid among them, or valid alone.
     """
 
     electrode_ids: Literal["own", "positions"] = "own"
@@ -30,6 +40,8 @@ class ProbeOptions(Part):
     alignment: Literal["none", "euclidean"] = "none"
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
     choose_on: Literal["valid", "test"] = "valid"
+    pool: Pool = added("mean", absent="mean")
+    penalty_by: Literal["inner folds", "valid"] = added("inner folds", absent="valid")
 
     @property
     def feeds_as_encoder_expects(self) -> bool:
@@ -58,15 +70,19 @@ PUBLISHED: dict[str, ProbeOptions] = {
 def options_of(mode: Mode, as_published: bool = False, settings: tuple[str, ...] = ()) -> ProbeOptions:
     """Return the options of a mode; ``settings`` are fields as KEY=VALUE, above what was published.
 
-    Raises UsageError naming the field and the reason, and for a mode on features, which has no choice and no precedent.
+    Raises UsageError naming the field and the reason: one that the mode does not ask, or a mode without a precedent.
     """
-    if mode in ON_FEATURES and (as_published or settings):
-        raise UsageError(
-            "only conv-linear and finetune have published ways", path=f"--mode {mode}", remedy="name one of them"
-        )
-    fields = dict(PUBLISHED[mode]) if as_published else {}
+    if as_published and mode not in PUBLISHED:
+        names = " and ".join(PUBLISHED)
+        raise UsageError(f"only {names} have published ways", path=f"--mode {mode}", remedy="name one of them")
+    given: dict[str, Any] = {}
     for text in settings:
-        fields |= records.option(text, "choose_on=test")
+        given |= records.option(text, "choose_on=test")
+    others = ProbeOptions.model_fields.keys() - _OF_FEATURES if mode in ON_FEATURES else _OF_FEATURES
+    if strange := sorted(given.keys() & others):
+        reason = f"{strange[0]} is no choice of --mode {mode}"
+        raise UsageError(reason, path=f"--set {strange[0]}", remedy="docs/probing.md tells of every field")
+    fields = (dict(PUBLISHED[mode]) if as_published else {}) | given
     try:
         return ProbeOptions(**fields)
     except ValidationError as problem:

@@ -45,7 +45,9 @@ def test_features_are_of_the_electrodes_it_knows(tuab: Path) -> None:
     x_uv = torch.from_numpy(windows.take(np.arange(len(windows))))[:, places]
     with torch.no_grad():
         expected = encoder.encode(encoder.prepare(x_uv, encoder.electrodes, windows.sfreq)).mean(dim=1)
-    np.testing.assert_allclose(features(encoder, windows, lambda _: None), expected.flatten(1).numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        features(encoder, windows, "mean", lambda _: None), expected.flatten(1).numpy(), atol=1e-5
+    )
 
 
 def test_layer_decay_asks_for_layers(tuab: Path) -> None:
