@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal, get_origin
 from pydantic import Field, ValidationError, model_validator
 
 from manifests.atomic_io import canonical_json, sha256_bytes, unreadable
-from manifests.electrodes import LINKED_EARS, TCP_22, canonical, derivation
+from manifests.electrodes import LINKED_EARS, PRETRAIN_58, TCP_22, VOCABULARY, canonical, derivation
 from manifests.errors import UsageError
+from manifests.faults import did_you_mean
 from manifests.layout import Layout
-from manifests.records import Fields, Part, Record, added, fault, merged, option
+from manifests.records import Fields, Part, Record, added, choice, fault, merged, option
 
 Purpose = Literal["probe", "pretrain"]
 EvaluationProtocol = Literal["official", "kfold", "loso", "within"]
@@ -35,7 +37,13 @@ _NETWORK_WINDOWS: Fields = {
     "balance": False,
     "valid_share": 0.1,
 }
-"""What pretraining on a labelled corpus of one's own changes where its recipe does not say."""
+"""What pretraining on a corpus of one's own changes, whatever its recipe says outside of its table ``[pretrain]``."""
+
+_OF_ANY = ("sfreq_hz", "window_s", "stride_s")
+"""Those of them that a corpus without classes takes as well."""
+
+_MAINS_HZ = (16.7, 50, 60)
+"""Of the world's railways and of its houses."""
 
 _NOW_OPTIONS: Fields = {"runs": [], "wake_margin_s": 0}
 """Fields of the first schema that only one corpus used, with the value they had in all others; now its options."""
@@ -125,6 +133,7 @@ class Recipe(Record):
     bad_channels: Literal["as marked", "lof"] = added("as marked", absent="as marked")
     balance: bool = False
     valid_share: Share = 0.1
+    test_share: Share = added(0.0, absent=0.0)
     split_seed: int = 0
     protocol: EvaluationProtocol = "kfold"
     split: Literal["hash", "rank"] = added("hash", absent="hash")
@@ -152,6 +161,8 @@ class Recipe(Record):
         following = {"namespace": fields.get("corpus"), "stride_s": fields.get("window_s", 10.0)}
         if fields.get("layout"):
             following |= {"events": "deduplicated", "split": "rank"}
+        if fields.get("test_share"):
+            following |= {"protocol": "official"}
         return facts | following | _with_options(fields)
 
     @model_validator(mode="before")
@@ -172,12 +183,18 @@ class Recipe(Record):
         if not self.sd_range_uv[0] < self.sd_range_uv[1]:
             raise ValueError("sd_range_uv must rise, as in 0.1,5000")
         if spelt := [name for name in (*self.electrodes, *self.probe_electrodes) if canonical(name) != name]:
-            raise ValueError(f"electrodes must have their canonical names: {', '.join(spelt)}")
+            wanted = ", ".join(f"{canonical(name)} for {name}" for name in spelt)
+            raise ValueError(f"electrodes must have their canonical names: write {wanted}")
         if len(set(self.electrodes)) != len(self.electrodes):
             raise ValueError("electrodes holds a name twice")
         spans = [self.window_s * self.sfreq_hz, self.stride_s * self.sfreq_hz]
         if any(abs(span - round(span)) > 1e-6 or round(span) < 1 for span in spans):
             raise ValueError("window_s and stride_s must be whole numbers of samples at sfreq_hz")
+        if self.test_share:
+            if not self.layout or self.layout.test:
+                raise ValueError("test_share is for a layout without an official test part")
+            if self.test_share + self.valid_share >= 1:
+                raise ValueError("test_share and valid_share leave nothing to train on")
         if self.layout and self.events == "merged":
             raise ValueError("events of a layout are deduplicated or rows, not merged")
         if self.layout and self.classes:
@@ -234,38 +251,68 @@ def load(
 
     ``settings`` are ``key=value`` texts that replace one field each, ``preset=NAME`` first replacing all that the
     recipe's preset of that name holds; ``file`` is read instead of the recipe that comes with the package. ``there`` is
-    that of a set which is to be finished or to grow. Raises DareError naming the field, the reason and the choices.
+    that of a set which is to be finished or to grow, and keeps the windows that older code gave it. Raises DareError
+    naming the field, the reason and the choices.
     """
     tables = _read(corpus, Path(file) if file else None)
-    presets = tables.pop("preset", {})
+    presets, for_pretrain = tables.pop("preset", {}), tables.pop("pretrain", None)
     labelled = bool(tables.get("classes"))
-    own = (_NETWORK_WINDOWS if "layout" in tables else None) if labelled else {}
-    for_pretrain = tables.pop("pretrain", own)
     purpose = purpose or ("probe" if labelled else "pretrain")
+    older = tables
     if purpose == "pretrain":
-        if for_pretrain is None:
+        stated = {} if for_pretrain is None else _with_options(for_pretrain)
+        older = tables | (stated if for_pretrain is not None or not labelled else _NETWORK_WINDOWS)
+        if labelled and for_pretrain is None and "layout" not in tables:
             raise UsageError("has no recipe for pretraining", path=corpus, remedy="leave out --for pretrain")
-        tables |= _with_options(for_pretrain)
+        tables = _for_the_network(tables, stated) if "layout" in tables else older
     elif not labelled:
         raise UsageError("has no classes to probe", path=corpus, remedy="leave out --for probe")
-    overrides: Fields = {}
+    preset: Fields = {}
+    overrides: Fields = {"purpose": purpose}
     for fields in map(_setting, settings):
-        preset = fields.pop("preset", None)
-        if preset is not None:
-            if not isinstance(preset, str) or preset not in presets:
-                choice = ", ".join(sorted(presets)) or "none"
-                raise UsageError(f"no preset {preset!r}", path=corpus, remedy=f"there is {choice}")
-            tables |= _with_options(presets[preset])
+        name = fields.pop("preset", None)
+        if name is not None:
+            if not isinstance(name, str) or name not in presets:
+                there_are = ", ".join(sorted(presets)) or "none"
+                raise UsageError(f"no preset {name!r}", path=corpus, remedy=f"there is {there_are}")
+            preset |= _with_options(presets[name])
         overrides = merged(overrides, fields)
-    fields = merged(tables, overrides) | {"purpose": purpose}
+    place = file or f"recipe {corpus}"
+    recipe = _made(merged(tables | preset, overrides), there, place)
+    if there is not None and older != tables and recipe.differences(there):
+        with suppress(UsageError):
+            as_it_was = _made(merged(older | preset, overrides), there, place)
+            return recipe if as_it_was.differences(there) else as_it_was
+    return recipe
+
+
+def _for_the_network(tables: Fields, stated: Fields) -> Fields:
+    """Return the fields of a recipe of one's own for pretraining, ``stated`` those of its table for that.
+
+    Of the electrodes that it names those stay that the network knows, all where it knows none.
+    """
+    windows = _NETWORK_WINDOWS if tables.get("classes") else {name: _NETWORK_WINDOWS[name] for name in _OF_ANY}
+    named = tables.get("electrodes", PRETRAIN_58)
+    known = [name for name in named if name in VOCABULARY] if isinstance(named, list | tuple) else []
+    return tables | windows | {"electrodes": known or named} | stated
+
+
+def _made(fields: Fields, there: Recipe | None, place: Path | str) -> Recipe:
+    """Return the recipe of these fields; those that the set ``there`` lacks mean what they do in it."""
     kept = {} if there is None else {name: getattr(there, name) for name in _FOR_SETS_MADE_ANEW & there.lacked}
+    notch_hz = fields.get("notch_hz")
+    is_new = there is None or notch_hz != there.notch_hz
+    if is_new and isinstance(notch_hz, int | float) and notch_hz > 0 and min(abs(notch_hz - f) for f in _MAINS_HZ) > 1:
+        raise UsageError(
+            f"notch_hz: {notch_hz:g} is no mains frequency",
+            path=place,
+            remedy="state 50 or 60 (16.7 by a railway), or 0 for no notch",
+        )
     try:
         return Recipe(**kept | fields).lacking(kept.keys() - fields.keys())
     except ValidationError as problem:
-        first = problem.errors()[0]
-        is_no_field = first["type"] == "extra_forbidden" and len(first["loc"]) == 1
-        remedy = f"fields are {_fields()}" if is_no_field else "docs/recipes.md tells of every field"
-        raise UsageError(fault(problem), path=file or f"recipe {corpus}", remedy=remedy) from None
+        remedy = choice(Recipe, problem, ("purpose",)) or "docs/recipes.md tells of every field"
+        raise UsageError(fault(problem), path=place, remedy=remedy) from None
 
 
 def _fields() -> str:
@@ -282,7 +329,8 @@ def _shipped(corpus: str) -> Fields:
 
 def _read(corpus: str, file: Path | None) -> dict[str, Any]:
     if file is None and corpus not in names():
-        remedy = f"there are {', '.join(names())} (or give --recipe FILE)"
+        there_are = f"there are {', '.join(names())} (or give --recipe FILE)"
+        remedy = " ".join(filter(None, (did_you_mean(corpus, names()), there_are)))
         raise UsageError("is no corpus with a recipe", path=corpus, remedy=remedy)
     others = "see the ones under manifests/recipes"
     source = file or resources.files("manifests") / "recipes" / f"{corpus}.toml"

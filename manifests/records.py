@@ -7,11 +7,11 @@ nobody knows, is refused in a line that names the version that wrote it.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,7 @@ from pydantic import (
 from manifests import __version__
 from manifests.atomic_io import read_json
 from manifests.errors import DamagedError, RefusedError, UsageError
+from manifests.faults import did_you_mean, said
 
 _HEAD = ("schema_version", "written_by")
 _FIRST = "0.1.0"
@@ -231,8 +232,34 @@ def fault(problem: ValidationError) -> str:
     """Return the first thing that does not hold, in one line: the field, where it is one, and why."""
     first = problem.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    said = "is no field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}" if place else said
+    why = said(first)
+    return f"{place}: {why}" if place else why
+
+
+def choice(kind: type[Part], problem: ValidationError, never_written: Collection[str] = ()) -> str:
+    """Return which fields there are where the first thing that does not hold is a name that is none, "" elsewhere.
+
+    They are those of the table that the name stands in, without those ``never_written``; one that is near it is asked
+    for.
+    """
+    first = problem.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return ""
+    *tables, name = map(str, (place for place in first["loc"] if isinstance(place, str)))
+    part = kind
+    for table in tables:
+        part = next(_parts(part.model_fields[table].annotation))
+    known = sorted(part.model_fields.keys() - set(never_written))
+    where = f" of {'.'.join(tables)}" if tables else ""
+    return " ".join(filter(None, (did_you_mean(name, known), f"fields{where} are {', '.join(known)}")))
+
+
+def _parts(annotation: Any) -> Iterator[type[Part]]:
+    """Yield the kinds of parts that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts(inner)
 
 
 def option(text: str, example: str) -> Fields:

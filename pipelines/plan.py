@@ -17,6 +17,8 @@ from pipelines.windows import count_on_a_grid
 CODE_VERSION = 4
 """Version of the code that turns raw bytes into shard bytes; raised by every change that alters a shard."""
 
+_LEAST_SUBJECTS = 3  # that a part to train, one to validate and one to test can be made of
+
 
 @dataclass(frozen=True)
 class SetOptions:
@@ -51,6 +53,7 @@ def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = Non
 
     A keyed hash of its id decides on which side a subject is, so that a larger release leaves every subject where it
     was. Where the hash leaves valid empty, the subject with the smallest hash goes there, if there are two or more.
+    Those with the largest hashes are held out for the test where the recipe has a ``test_share``.
     Where a set grows, the recordings and shards of its ``old`` plan stay as they are, their subjects keep their split,
     and new recordings go to new shards.
     """
@@ -66,7 +69,7 @@ def make(tree: Tree, recipe: Recipe, options: SetOptions, old: Plan | None = Non
     if old:
         scanned = apart_from_old(scanned, [one.scanned for one in before], recipe)
     sides: dict[str, Split] = {
-        one.raw.subject: one.split for one in before if one.split != "test" and not one.scanned.outcome
+        one.raw.subject: one.split for one in before if not one.raw.test and not one.scanned.outcome
     }
     splits, notes = _splits(scanned, recipe, sides)
     names = slugs(recipe.corpus, [*known, *(one.path for one in scanned)])
@@ -173,34 +176,58 @@ def _splits(
     """Return the split of each recording by path, and notes; ``sides`` are those of subjects that have one."""
     subjects = {one.raw.subject for one in recordings if not one.raw.test and not one.outcome}
     hashes = {subject: keyed.share(subject, recipe.split_seed) for subject in sorted(subjects - sides.keys())}
+    held = _largest(hashes, sides, recipe)
+    left = {subject: share for subject, share in hashes.items() if subject not in held}
+    known = {subject: side for subject, side in sides.items() if side != "test"}
     if recipe.split == "rank":
-        valid = _of_rank(hashes, sides, recipe.valid_share)
+        valid = _of_rank(left, known, recipe.valid_share, len(hashes) + len(sides))
     else:
-        valid = {subject for subject, share in hashes.items() if share < recipe.valid_share}
+        valid = {subject for subject, share in left.items() if share < recipe.valid_share}
     notes = []
-    if recipe.valid_share and hashes and len(hashes | sides) > 1 and not valid and "valid" not in sides.values():
-        valid = {min(hashes, key=lambda subject: hashes[subject])}
+    if recipe.valid_share and left and len(left | known) > 1 and not valid and "valid" not in known.values():
+        valid = {min(left, key=lambda subject: left[subject])}
         notes.append(f"the hash left valid empty: it took {next(iter(valid))}, the smallest")
-    if valid and len(valid) == len(hashes) and "train" not in sides.values():
-        kept = max(valid, key=lambda subject: hashes[subject])
+    if valid and len(valid) == len(left) and "train" not in known.values():
+        kept = max(valid, key=lambda subject: left[subject])
         valid -= {kept}
         notes.append(f"the hash left train empty: it took {kept}, the largest")
+    if recipe.test_share and hashes and not held and "test" not in sides.values():
+        notes.append("test_share: too few subjects for a test part")
+    dealt: dict[str, Split] = dict.fromkeys(left, "train") | dict.fromkeys(held, "test") | dict.fromkeys(valid, "valid")
 
     def split(one: ScannedRecording) -> Split:
         if one.raw.test:
             return "test"
-        return sides.get(one.raw.subject, "valid" if one.raw.subject in valid else "train")
+        return sides.get(one.raw.subject) or dealt.get(one.raw.subject, "train")
 
     return {one.path: split(one) for one in recordings}, notes
 
 
-def _of_rank(hashes: dict[str, float], sides: dict[str, Split], share: float) -> set[str]:
-    """Return the subjects with the smallest hashes, as many as bring valid nearest to its share of all subjects.
+def _largest(hashes: dict[str, float], sides: dict[str, Split], recipe: Recipe) -> set[str]:
+    """Return the subjects held out for the test: those with the largest hashes, of few subjects one at least.
 
-    It is one at least where there are two subjects or more, and never all of them.
+    Two are always left, to train and to validate on.
     """
     total = len(hashes) + len(sides)
-    wanted = min(max(1, round(share * total)), total - 1) if share else 0
+    if not recipe.test_share or total < _LEAST_SUBJECTS:
+        return set()
+    ranked = sorted(hashes, key=lambda subject: -hashes[subject])
+    num_there = sum(side == "test" for side in sides.values())
+    least = 0 if num_there else 1
+    wanted = sum(hashes[subject] >= 1 - recipe.test_share for subject in ranked)
+    if recipe.split == "rank":
+        wanted = round(recipe.test_share * total) - num_there
+    others = sum(side != "test" for side in sides.values())
+    return set(ranked[: max(0, min(max(least, wanted), len(ranked) + others - 2))])
+
+
+def _of_rank(hashes: dict[str, float], sides: dict[str, Split], share: float, total: int) -> set[str]:
+    """Return the subjects with the smallest hashes, as many as bring valid nearest to its share of all subjects.
+
+    It is one at least where there are two subjects or more, and never all of them. ``total`` counts those of the test,
+    too.
+    """
+    wanted = min(max(1, round(share * total)), len(hashes) + len(sides) - 1) if share else 0
     missing = max(0, wanted - sum(side == "valid" for side in sides.values()))
     return set(sorted(hashes, key=lambda subject: hashes[subject])[:missing])
 

@@ -107,7 +107,7 @@ def test_what_must_not_be_used_so(tmp_path: Path) -> None:
 def test_what_was_asked_for_wrongly(tmp_path: Path) -> None:
     path, reason, remedy = refused(UsageError, lambda: recipes.load("tuab", settings=("stride=4",)))
     assert (path, reason) == ("recipe tuab", "stride: is no field")
-    assert remedy.startswith("fields are bad_channels, balance, ")
+    assert remedy.startswith("did you mean stride_s? fields are bad_channels, balance, ")
     set_of_1 = [tmp_path / "a" / "set", tmp_path / "b" / "set"]
     synth.write("tueg", tmp_path / "raw", 1, 10.0, seed=0)
     preprocess_by_hand("tueg", tmp_path / "raw", set_of_1[0], ("electrodes=C3",))

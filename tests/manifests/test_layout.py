@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from manifests import recipe as recipes
 from manifests import records
+from manifests.electrodes import PRETRAIN_58
 from manifests.errors import DareError
 from manifests.layout import Layout
 from manifests.recipe import Recipe
@@ -125,7 +126,7 @@ def test_short_recipe_is_filled_up_with_what_it_does_not_say(tmp_path: Path) -> 
 
 
 def test_windows_stand_side_by_side_unless_a_stride_is_said(tmp_path: Path) -> None:
-    body = SHORTEST + 'window_s = 4\n[layout]\nfiles = "{subject}.edf"\n'
+    body = SHORTEST + 'window_s = 4\nclasses = ["a"]\n[layout]\nfiles = "{subject}.edf"\nlabels = "annotations"\n'
     assert loaded(tmp_path, body).stride_s == 4
     assert loaded(tmp_path, body, "stride_s=2").stride_s == 2
 
@@ -155,10 +156,41 @@ def test_pretraining_on_a_labelled_corpus_cuts_the_windows_of_the_network(tmp_pa
     assert (recipe.band_hz, recipe.valid_share, recipe.set_name) == ((0.5, 40), 0.1, "mine-pretrain")
 
 
-def test_pretraining_on_an_unlabelled_corpus_keeps_its_windows(tmp_path: Path) -> None:
+def test_pretraining_on_an_unlabelled_corpus_cuts_the_windows_of_the_network(tmp_path: Path) -> None:
+    stated = SHORTEST.replace('["C3"', '["C3", "IZ"') + "window_s = 4\nsfreq_hz = 160\nvalid_share = 0.3\n"
+    body = f'{stated}[layout]\nfiles = "{{subject}}.edf"\n'
+    for purpose in (None, "pretrain"):
+        recipe = loaded(tmp_path, body, purpose=purpose)
+        assert (recipe.sfreq_hz, recipe.window_s, recipe.stride_s, recipe.valid_share) == (256, 10, 10, 0.3)
+        assert "IZ" not in recipe.electrodes
+        assert recipe.set_name == "mine-pretrain"
+    assert loaded(tmp_path, body, "window_s=4", purpose=None).window_s == 4
+
+
+def test_pretraining_takes_what_its_own_table_says_and_else_the_windows_of_the_network(tmp_path: Path) -> None:
+    layout = '[layout]\nfiles = "{subject}.edf"\nlabels = "annotations"\n'
+    own = '[pretrain]\nsfreq_hz = 128\nelectrodes = ["IZ", "C3"]\n'
+    for classes in ("", 'classes = ["a", "b"]\n'):
+        body = f"{SHORTEST}window_s = 4\nband_hz = [0.5, 40]\n{classes}{layout}{own}"
+        recipe = loaded(tmp_path, body, purpose="pretrain")
+        assert (recipe.sfreq_hz, recipe.window_s, recipe.electrodes) == (128, 10, ("IZ", "C3"))
+        assert recipe.classes == ()
+
+
+def test_pretraining_without_electrodes_takes_those_of_the_network(tmp_path: Path) -> None:
+    body = 'corpus = "mine"\nnotch_hz = 50\n[layout]\nfiles = "{subject}.edf"\n'
+    assert loaded(tmp_path, body, purpose=None).electrodes == PRETRAIN_58
+    nets = body.replace("notch_hz", 'electrodes = ["E1", "E2"]\nnotch_hz')
+    assert loaded(tmp_path, nets, purpose=None).electrodes == ("E1", "E2")
+
+
+def test_set_for_pretraining_made_before_keeps_its_windows(tmp_path: Path) -> None:
     body = SHORTEST + 'window_s = 4\n[layout]\nfiles = "{subject}.edf"\n'
-    assert loaded(tmp_path, body, purpose=None).set_name == "mine-pretrain"
-    assert loaded(tmp_path, body, purpose="pretrain").window_s == 4
+    (tmp_path / "mine.toml").write_text(body)
+    there = loaded(tmp_path, body, "window_s=4", "stride_s=4", purpose=None)
+    assert recipes.load("mine", None, (), tmp_path / "mine.toml", there) == there
+    other = loaded(tmp_path, body, "window_s=5", "stride_s=5", purpose=None)
+    assert recipes.load("mine", None, (), tmp_path / "mine.toml", other).window_s == 10
 
 
 def test_mains_are_a_choice_that_must_be_made(tmp_path: Path) -> None:

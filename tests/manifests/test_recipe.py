@@ -1,5 +1,6 @@
 """Recipes: what comes with the package, what a user may change, and what is refused in one line."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from manifests import recipe as recipes
 from manifests import records
 from manifests.electrodes import PRETRAIN_58, VOCABULARY, canonical
 from manifests.errors import DamagedError, DareError, MissingError, UsageError
+from manifests.layout import ArrayLayout, Events, Layout
 from tests.judges import TEN_TWENTY_19
 
 FACTS = {
@@ -56,6 +58,7 @@ CHANGES = {
     "bad_channels": "lof",
     "balance": "true",
     "valid_share": 0.3,
+    "test_share": 0.2,
     "split_seed": 1,
     "protocol": "loso",
     "split": "rank",
@@ -140,8 +143,8 @@ def test_published_preset_changes_only_what_was_published(corpus: str, changed: 
 
 
 def test_setting_wins_over_preset_in_either_order() -> None:
-    for settings in (("preset=published", "notch_hz=55"), ("notch_hz=55", "preset=published")):
-        assert recipes.load("tuab", settings=settings).notch_hz == 55
+    for settings in (("preset=published", "notch_hz=0"), ("notch_hz=0", "preset=published")):
+        assert recipes.load("tuab", settings=settings).notch_hz == 0
 
 
 @pytest.mark.parametrize(
@@ -262,8 +265,73 @@ def test_fields_are_listed_for_a_name_that_is_none_and_not_for_a_wrong_value(tmp
         recipes.load("mine", file=file)
     assert (refused.value.path, refused.value.reason) == (str(file), "foo: is no field")
     assert refused.value.remedy.startswith("fields are bad_channels, balance, ")
-    for setting in ("quantum_uv=nan", 'layout={"files": "*.edf", "labels": "none", "foo": 1}'):
-        assert refusal(setting).endswith("; docs/recipes.md tells of every field")
+    assert refusal("quantum_uv=nan").endswith("; docs/recipes.md tells of every field")
+    said = refusal('layout={"files": "{subject}.edf", "lables": "none"}')
+    assert "layout.lables: is no field; did you mean labels? fields of layout are arrays, bids, classes, " in said
+    assert "fields of layout.events are " in refusal('layout={"bids": true, "events": {"foo": 1}}')
+
+
+WRONG = ("x", "", 1.5, -1, 0, True, [], ["x"], [1, 2, 3], {}, {"foo": 1}, {"a": {"b": 1}}, [{"foo": 1}], 10**10)
+
+
+NAMES = [
+    f"{table}{name}"
+    for table, part in {
+        "": recipes.Recipe,
+        "layout.": Layout,
+        "layout.events.": Events,
+        "layout.arrays.": ArrayLayout,
+    }.items()
+    for name in part.model_fields
+    if name not in ("corpus", "purpose")
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_value_is_refused_in_our_own_words(name: str) -> None:
+    beside = ('layout={"bids": true}',) if name.startswith("layout.") else ()
+    said = [text for value in WRONG if (text := refused_or_not(*beside, f"{name}={json.dumps(value)}"))]
+    assert said
+    strange = r"Input should|Value error|required|Extra inputs|String should|valid (?!part)|\n"
+    assert [text for text in said if re.search(strange, text)] == []
+
+
+def refused_or_not(*settings: str) -> str:
+    try:
+        recipes.load("tuab", settings=settings)
+    except DareError as refused:
+        return str(refused)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("notch_hz=55", "notch_hz: 55 is no mains frequency; state 50 or 60 "),
+        ("edges=mirror", "edges: must be 'drop', 'pad' or 'wrap', not \"mirror\""),
+        ("window_s=-1", "window_s: must be above 0, not -1"),
+        ("valid_share=1", "valid_share: must be below 1, not 1"),
+        ("band_hz=[]", "band_hz.0: is one entry too few"),
+        ("band_hz=[40]", "band_hz.1: is one entry too few"),
+        ("balance=maybe", 'balance: must be true or false, not "maybe"'),
+        ("namespace=Ours", 'namespace: must be small letters and digits alone, unlike "Ours"'),
+        ("layout=x", 'layout: must be a table, not "x"'),
+        ("electrodes=Fp1,Fz,C3", "write FP1 for Fp1, FZ for Fz"),
+        ("test_share=0.2", "test_share is for a layout without an official test part"),
+        ("sfreq=100", "did you mean sfreq_hz? fields are "),
+    ],
+)
+def test_wrong_value_is_told_with_what_is_right(setting: str, said: str) -> None:
+    assert said in refusal(setting)
+
+
+def test_misspelt_corpus_is_asked_for() -> None:
+    assert refusal(corpus="tuba").startswith("tuba: is no corpus with a recipe; did you mean tuab? there are ")
+
+
+def test_recipe_on_disk_keeps_a_notch_that_nobody_would_ask_for_today() -> None:
+    stated = recipes.load("tuab").as_json() | {"notch_hz": 55.0}
+    assert records.read(recipes.Recipe, stated, "plan.json", "").notch_hz == 55
 
 
 def test_electrodes_of_every_recipe_have_canonical_names() -> None:
@@ -280,7 +348,11 @@ def test_window_of_whole_samples_is_taken_whatever_its_seconds_round_to() -> Non
 def test_hash_changes_with_any_choice() -> None:
     fields = set(recipes.Recipe.model_fields) - {"corpus", "purpose"}
     assert set(CHANGES) == fields - recipes.FACTS
-    changed = [recipes.load("tuab", settings=(f"{key}={value}",)).sha256() for key, value in CHANGES.items()]
+    own = (f"layout={CHANGES['layout']}",)
+    changed = [
+        recipes.load("tuab", settings=(f"{key}={value}", *own * (key == "test_share"))).sha256()
+        for key, value in CHANGES.items()
+    ]
     hashes = [recipes.load("tuab").sha256(), recipes.load("tuab", "pretrain").sha256(), *changed]
     assert len(set(hashes)) == len(hashes)
 
@@ -335,7 +407,7 @@ def test_set_of_the_first_release_is_probed_by_the_electrodes_it_was() -> None:
 
 
 def test_probed_electrodes_have_canonical_names() -> None:
-    assert "electrodes must have their canonical names: T3" in refusal("probe_electrodes=C3,T3")
+    assert "electrodes must have their canonical names: write T7 for T3" in refusal("probe_electrodes=C3,T3")
 
 
 def test_hash_is_the_same_for_the_same_recipe_however_it_is_written() -> None:
