@@ -15,6 +15,7 @@ from manifests.terminal import INTERRUPTED, OK, UNUSABLE
 
 COMMANDS = {
     "synth": "pipelines",
+    "recipe": "pipelines",
     "preprocess": "pipelines",
     "merge": "manifests",
     "inspect": "pipelines",

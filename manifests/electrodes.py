@@ -48,6 +48,7 @@ OTHER_KINDS = frozenset(
 )
 """Words for what is no EEG of the scalp, as labels and the types of channels have them."""
 
+_SITE = re.compile(r"(?:AF|CP|F|FC|FP|FT|C|I|N|O|P|PO|T|TP)(?:Z|[1-9]|10)|[AM][12]")
 _LAST_IN_ROW = {"A": 2, "C": 6, "F": 10, "M": 2, "O": 2, "P": 10, "T": 10}
 _NUMBERED = re.compile(r"([A-Z]'?)([1-9]\d{0,2})")
 _ROW_LETTERS = "ABCDFGHOP"
@@ -86,6 +87,11 @@ def is_ten_ten(name: str) -> bool:
     """Return whether a canonical name is one of the 10-10 system or of the ears."""
     row = _NUMBERED.fullmatch(name)
     return name in _IDS or bool(row and int(row[2]) <= _LAST_IN_ROW.get(row[1], 0))
+
+
+def is_site(name: str) -> bool:
+    """Return whether a canonical name is one of the whole 10-10 system (TP9, IZ), of the ears or of the mastoids."""
+    return is_ten_ten(name) or bool(_SITE.fullmatch(name))
 
 
 def numbered_rows(names: Iterable[str]) -> dict[str, str]:

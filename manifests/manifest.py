@@ -279,6 +279,8 @@ def text(folder: Path, manifest: Manifest) -> str:
             f"  {name:5} {split.samples:7} windows  {len(split.subjects):4} subjects  {split.recordings:5} recordings"
             f"  {split.hours:8.2f} h  {len(split.shards):4} shards  {labels}".rstrip()
         )
+    found = {label for split in manifest.splits.values() for label, count in split.labels.items() if count}
+    lines += [f"  {name}: a class without a window" for name in manifest.recipe.classes if name not in found]
     for outcome in OUTCOMES:
         lines.append(f"  {outcome}: {manifest.recordings[outcome]} recordings")
         lines += [f"    {count}: {reason}" for reason, count in manifest.outcomes[outcome].items() if reason]

@@ -1,4 +1,4 @@
-"""Commands: ``dare synth``, ``preprocess``, ``inspect``, ``drop``: each parses, calls one function, prints."""
+"""Commands: ``dare synth``, ``recipe``, ``preprocess``, ``inspect``, ``drop``: each parses, calls one, prints."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def preprocess(
     """Turn the raw recordings of CORPUS below --src into shards with a manifest."""
     from manifests import manifest
     from manifests import recipe as recipes
-    from pipelines import corpora, run
+    from pipelines import corpora, run, scan
     from pipelines.adopt_plan import recipe_there
     from pipelines.doctor import page, scan_quality
     from pipelines.plan import SetOptions
@@ -86,13 +86,16 @@ def preprocess(
     if html and not dry_run:
         raise click.UsageError(f"--html {html}: goes with --dry-run")
     recipe = recipes.load(corpus, purpose, settings, file)
-    if not overwrite and (there := recipe_there(out / recipe.set_name)):
+    there = None if overwrite else recipe_there(out / recipe.set_name)
+    if there:
         recipe = recipes.load(corpus, purpose, settings, file, there)
     recipe = corpora.settled(recipe)
     source = open_source(src)
     if dry_run:
         source.raw_folder("--dry-run")
     tree = source.scan(recipe, progress("scan", "recordings"))
+    if there is None:
+        scan.refuse_misspelt(tree, recipe)
     tree = tree.only({name.strip() for name in subjects.split(",") if name.strip()}, limit)
     tree = source.apart(tree, recipe)
     if dry_run:
@@ -145,6 +148,16 @@ def inspect(path: Path, as_json: bool) -> None:
 
     facts = raw.tree(path) if path.is_dir() else raw.recording(path)
     answer(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else raw.text(facts))
+
+
+@click.command(cls=Command)
+@click.option("--init", "src", required=True, metavar="SRC", type=click.Path(exists=True, path_type=Path),
+              help="Folder of recordings, in BIDS or not, or one recording.")  # fmt: skip
+def recipe(src: Path) -> None:
+    """Write a first recipe for recordings of your own: dare recipe --init raw/ > mine.toml."""
+    from pipelines.first_recipe import first_recipe
+
+    answer(first_recipe(src).rstrip("\n"))
 
 
 @click.command(cls=Command)

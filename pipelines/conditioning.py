@@ -118,14 +118,14 @@ def too_slow(sfreq_hz: float, recipe: Recipe) -> tuple[Note, ...]:
     """Return why a recording's rate cannot carry the recipe's band, nothing where it can."""
     if sfreq_hz / 2 >= recipe.band_hz[1]:
         return ()
-    says = (
-        "sampled at {sfreq_hz:g} Hz, which holds nothing above {nyquist_hz:g} Hz, where the recipe's band ends at "
-        "{high_hz:g} Hz; lower it with --set band_hz={low_hz:g},{lower_hz:g}"
-    )
     low_hz, high_hz = recipe.band_hz
     half_hz = sfreq_hz / 2
-    figures = {"sfreq_hz": sfreq_hz, "nyquist_hz": half_hz, "low_hz": low_hz, "high_hz": high_hz}
-    return (note("too slow", says, lower_hz=half_hz - 4, **figures),)
+    # The remedy is part of the text, so that recordings of several rates, which need several, are counted apart.
+    says = (
+        "sampled at {sfreq_hz:g} Hz, which holds nothing above {nyquist_hz:g} Hz, where the recipe's band ends at "
+        f"{{high_hz:g}} Hz; lower it with --set band_hz={low_hz:g},{max(half_hz - 4, 0.9 * half_hz):g}"
+    )
+    return (note("too slow", says, sfreq_hz=sfreq_hz, nyquist_hz=half_hz, high_hz=high_hz),)
 
 
 def _inside(sample: float, counts: NDArray[np.int16]) -> int:

@@ -178,7 +178,7 @@ def _splits(
     hashes = {subject: keyed.share(subject, recipe.split_seed) for subject in sorted(subjects - sides.keys())}
     held = _largest(hashes, sides, recipe)
     left = {subject: share for subject, share in hashes.items() if subject not in held}
-    known = {subject: side for subject, side in sides.items() if side != "test"}
+    known: dict[str, Split] = {subject: side for subject, side in sides.items() if side != "test"}
     if recipe.split == "rank":
         valid = _of_rank(left, known, recipe.valid_share, len(hashes) + len(sides))
     else:
@@ -193,12 +193,12 @@ def _splits(
         notes.append(f"the hash left train empty: it took {kept}, the largest")
     if recipe.test_share and hashes and not held and "test" not in sides.values():
         notes.append("test_share: too few subjects for a test part")
-    dealt: dict[str, Split] = dict.fromkeys(left, "train") | dict.fromkeys(held, "test") | dict.fromkeys(valid, "valid")
 
     def split(one: ScannedRecording) -> Split:
-        if one.raw.test:
+        subject = one.raw.subject
+        if one.raw.test or subject in held:
             return "test"
-        return sides.get(one.raw.subject) or dealt.get(one.raw.subject, "train")
+        return sides.get(subject, "valid" if subject in valid else "train")
 
     return {one.path: split(one) for one in recordings}, notes
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from manifests.atomic_io import sha256_file
+from manifests.electrodes import VOCABULARY, derivation, is_site
 from manifests.errors import DareError, LostError, MissingError, UsageError
+from manifests.faults import did_you_mean
 from manifests.notes import Note, note, prose
 from manifests.plan import RawRecording, ScannedRecording, withdrawal
 from manifests.recipe import Recipe
@@ -115,6 +117,21 @@ def of_windows(raw: RawRecording, duration_s: float, recipe: Recipe) -> Verdict:
     if raw.lacks and recipe.classes:
         return "failed", (raw.lacks,)
     return "", ()
+
+
+def refuse_misspelt(tree: Tree, recipe: Recipe) -> None:
+    """Raise DareError for an electrode of the recipe that no recording of a tree has and that is no site of the scalp.
+
+    Where no recording could be read there is nothing to tell it by.
+    """
+    seen = {one.electrode for held in {id(held): held for held in tree.channels.values()}.values() for one in held}
+    for name in recipe.electrodes if seen else ():
+        for part in (name,) if name in seen else derivation(name) or (name,):
+            if part not in seen and not is_site(part):
+                meant = did_you_mean(part, [*sorted(filter(is_site, seen)), *VOCABULARY, *sorted(seen)])
+                remedy = " ".join(filter(None, (meant, "dare inspect lists the channels of a file")))
+                reason = f"no recording has {part}, which is no site of the 10-10 system"
+                raise UsageError(reason, path="electrodes", remedy=remedy)
 
 
 def list_files(src: Path) -> list[str]:

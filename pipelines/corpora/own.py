@@ -1,12 +1,14 @@
 """Own: a corpus of one's own, as the layout in its recipe describes it."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from manifests.errors import DamagedError, DareError, LostError, UsageError
+from manifests.faults import near
 from manifests.layout import Events, Layout, Recordings
 from manifests.notes import Note, note
 from manifests.plan import RawRecording
@@ -65,6 +67,8 @@ class Own(Corpus):
                 "its labels are in a table, which is found only below --src: preprocess its tree", path=raw.path
             )
         events, bad = self._events(raw, recording, labels)
+        if not (events or bad):
+            bad = self._nothing_there(raw)
         found, lost = [], Counter[str]()
         short = f"{{count}} of {{total}} events are shorter than a window of {recipe.window_s:g} s: not used"
         for event in events:
@@ -79,7 +83,7 @@ class Own(Corpus):
                 found.append(LabelledOnset(event.onset_s, recipe.classes.index(name)))
         notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
         cues, doubles = deduplicated(found, recipe) if recipe.events == "deduplicated" else (found, [])
-        return cues, [*bad, *happened(*notes), *doubles]
+        return cues, [*bad, *happened(*notes), *self._misspelt(events, recipe), *doubles]
 
     def spans(
         self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
@@ -194,6 +198,8 @@ class Own(Corpus):
         if name in self.CLASSES:
             return raw.model_copy(update={"label": name})
         other = f"its label {{names}} stands for none of {', '.join(self.CLASSES)}"
+        if like := near(text, self._layout.classes or self.CLASSES):
+            other += f": is it {like!r} misspelt?"
         return raw.model_copy(update={"skip": note("other label", other, [repr(text)])})
 
     def _told(self, raw: RawRecording, found: list[tables.Row], table: Recordings, has_label: bool) -> RawRecording:
@@ -217,6 +223,26 @@ class Own(Corpus):
             stated["test"] = first[table.split] in self._layout.test
         raw = raw.model_copy(update=stated)
         return self._labelled(raw, first[table.label]) if has_label and not raw.skip else raw
+
+    def _nothing_there(self, raw: RawRecording) -> list[Note]:
+        """Return a note on where labels should be and there is none; a channel of triggers tells that itself."""
+        if self._layout.labels == "events":
+            return [note("no events", "there is no event of it in {names}", [raw.label_file])]
+        return [note("no events", "has no annotations")] * (self._layout.labels == "annotations")
+
+    def _misspelt(self, events: Sequence[Event], recipe: Recipe) -> list[Note]:
+        """Return a note on texts that are nearly what stands for a class without events: one of the two is misspelt.
+
+        Other texts are not told, as annotations may hold anything.
+        """
+        classes = {event.text: self._layout.class_of(event.text) for event in events}
+        lacking = set(recipe.classes) - set(classes.values())
+        known = self._layout.classes or dict(zip(recipe.classes, recipe.classes, strict=True))
+        wanted = [text for text, name in known.items() if name in lacking]
+        others = sorted(text for text, name in classes.items() if name not in recipe.classes)
+        found = {text: one for text in others if (one := near(text, wanted)) and _digits(one) == _digits(text)}
+        pairs = [f"{text!r} is of no class and {one!r} has no event" for text, one in found.items()]
+        return [note("misspelt", "{names}: is one of them misspelt?", pairs)] * bool(pairs)
 
     def _events(self, raw: RawRecording, recording: Recording, content: bytes) -> tuple[Sequence[Event], list[Note]]:
         """Return (a recording's events, of its table where labels are in one, in s of true time; notes on bad rows).
@@ -243,6 +269,10 @@ class Own(Corpus):
             events.append(Event(onset, duration, row[table.label]))
         says = "{count} of {total} rows have no number as onset or duration: not used, the first in line {names}"
         return events, happened(note("bad rows", says, bad[:1], count=len(bad), total=len(about)))
+
+
+def _digits(text: str) -> list[str]:
+    return re.findall(r"\d+", text)
 
 
 def _number(text: str) -> float:

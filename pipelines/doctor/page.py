@@ -13,6 +13,8 @@ _SHOWN = 200
 
 _ON_PAGE = 2000
 _EXAMPLES = 12
+_OFTEN = 3
+"""Recordings that share a reason above which it is told once, and not in the line of each."""
 
 _HEADINGS = ("recording", "subject", "split", "Hz", "s", "electrodes", "50 Hz", "60 Hz", "sd µV", "windows", "findings")
 _NUMBERS = range(3, 10)
@@ -21,7 +23,8 @@ _NUMBERS = range(3, 10)
 def text(facts: Facts) -> str:
     """Return a line for each recording, aligned, and what the whole tree comes to, as a person reads it."""
     rows, shown = facts["recordings"], _to_show(facts["recordings"], _SHOWN)
-    table = [(*_HEADINGS, "verdict"), *((*_cells(row), _verdict(row)) for row in shown)]
+    common = {reason for reason, count in Counter(row["reason"] for row in rows).items() if count > _OFTEN}
+    table = [(*_HEADINGS, "verdict"), *((*_cells(row), _short_verdict(row, common)) for row in shown)]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(_HEADINGS))]
     lines = ["  ".join([*map(_aligned, cells, widths, range(len(widths))), cells[-1]]) for cells in table]
     if len(shown) < len(rows):
@@ -99,12 +102,18 @@ def _verdict(row: Facts) -> str:
     return _said(": ".join(filter(None, (row["outcome"], row["reason"]))))
 
 
+def _short_verdict(row: Facts, common: set[str]) -> str:
+    """Return the verdict, of a reason that many share only its kind: below the table it is told once."""
+    return _verdict(row | {"reason": f"{row['kind']}, see below"} if row["reason"] in common - {""} else row)
+
+
 def _sections(facts: Facts) -> list[tuple[str, list[str]]]:
     """Return (heading, points) of what the recordings come to together; sections with nothing to say are left out."""
     sections = [
         ("tree", _tree(facts)),
         ("electrodes", _electrodes(facts)),
         ("findings", _findings(facts)),
+        ("classes", _classes(facts)),
         ("choices", _choices(facts["choices"])),
         ("expected", _expected(facts)),
         *(
@@ -151,6 +160,16 @@ def _findings(facts: Facts) -> list[str]:
         num_recordings = len({path for path, _ in found})
         points.append(f"{kind}: {num_recordings} recordings, such as {_said(path)}: {_said(example)}")
     return points
+
+
+def _classes(facts: Facts) -> list[str]:
+    """Say how many windows each class has, where there are classes; one without any may be misspelt."""
+    names = facts["plan"]["recipe"]["classes"]
+    counts = Counter[str]()
+    for row in facts["recordings"]:
+        counts.update(row["labels"])
+    lacking = [f"{name}: no label stands for it" for name in names if not counts[name]]
+    return [", ".join(f"{name} {counts[name]:,}" for name in names), *lacking] if counts else []
 
 
 def _choices(choices: Facts) -> list[str]:

@@ -11,17 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from manifests.errors import DareError
-from manifests.notes import text
+from manifests.manifest import Outcome
+from manifests.notes import Note, prose, text
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
 from pipelines import plan as planning
-from pipelines import quality, reading
+from pipelines import corpora, quality, reading
+from pipelines.build import NO_WINDOW
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import Conditioned
 from pipelines.doctor import estimate
 from pipelines.doctor.estimate import Facts
 from pipelines.doctor.signal_quality import MAINS_HZ, STANDS_OUT_DB, Measures, signal_quality
-from pipelines.piece import windows_of
+from pipelines.piece import Cut, windows_of
 from pipelines.plan import SetOptions
 from pipelines.recording import PLAUSIBLE_SD_UV, SEGMENTS, UNIT_UNKNOWN, Channel, Recording, Segment
 from pipelines.scan import Tree
@@ -121,10 +123,10 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     if scanned.outcome:
         return {}
     try:
-        stretches = reading.read_spans(src, scanned.raw, recipe, _spans(scanned.duration_s))
+        stretches = reading.read_spans(src, scanned.raw, recipe, spans(scanned.duration_s))
         measures = signal_quality(stretches)
         unfit = _unfit(stretches, planned, recipe, src)
-        windows = _num_windows(planned, stretches[0], recipe, src)
+        cut = _cut(planned, stretches[0], recipe, src)
     except DareError as problem:
         return {"fault": str(problem.about("", src / scanned.path))}
     except OSError as problem:
@@ -136,21 +138,25 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
         "measures": measures,
         "unfit": unfit,
         "gap_s": _gap_s(stretches[-1]),
-        "windows": windows,
+        "windows": len(cut.windows),
+        "labels": Counter(window.label for window in cut.windows),
+        "of_labels": cut.notes,
         # Each stretch guesses the unit for itself, and has segments of its own.
         "unit": [note for note in notes if note.kind == UNIT_UNKNOWN][:1],
         "notes": [note for note in notes if note.kind not in (UNIT_UNKNOWN, SEGMENTS)],
     }
 
 
-def _unfit(stretches: list[Recording], planned: PlannedRecording, recipe: Recipe, src: Path) -> str:
-    """Return why a run would skip a recording if all of it is as the stretches are, "" where it would not."""
+def _unfit(
+    stretches: list[Recording], planned: PlannedRecording, recipe: Recipe, src: Path
+) -> tuple[Note, ...]:
+    """Return why a run would skip a recording if all of it is as the stretches are, nothing where it would not."""
     if recipe.quality == "none":
-        return ""
-    return text(quality.unfit(stretches, recipe, partial(reading.channels_read, src, planned.scanned, recipe)))
+        return ()
+    return tuple(quality.unfit(stretches, recipe, partial(reading.channels_read, src, planned.scanned, recipe)))
 
 
-def _spans(duration_s: float) -> list[tuple[float, float]]:
+def spans(duration_s: float) -> list[tuple[float, float]]:
     """Return the seconds to read: the ends and the middle of a recording, or all of a short one."""
     if duration_s <= 3 * STRETCH_S:
         return [(0.0, float("inf"))]
@@ -166,8 +172,8 @@ def _gap_s(last: Recording) -> float:
     return max(0.0, round(end.onset_s - (last.first_sample + end.start) / last.sfreq, 3))
 
 
-def _num_windows(planned: PlannedRecording, stretch: Recording, recipe: Recipe, src: Path) -> int:
-    """Return how many windows a recording without gaps or rejected windows gives: silence as long is cut as it is."""
+def _cut(planned: PlannedRecording, stretch: Recording, recipe: Recipe, src: Path) -> Cut:
+    """Return what a recording without gaps or rejected windows gives: silence as long is cut as it is."""
     scanned = planned.scanned
     silence = np.broadcast_to(np.float32(0), (len(stretch.electrodes), round(scanned.duration_s * stretch.sfreq)))
     gapless = (Segment(0, silence.shape[1], 0.0),)
@@ -176,9 +182,9 @@ def _num_windows(planned: PlannedRecording, stretch: Recording, recipe: Recipe, 
     counts = np.broadcast_to(np.int16(0), (len(recipe.electrodes), num_samples))
     present = np.ones(len(recipe.electrodes), np.bool_)
     conditioned = Conditioned([ConditionedSegment(0.0, counts, range(num_samples))], present, (), 0.0, ())
-    labels = (src / scanned.raw.label_file).read_bytes() if scanned.raw.label_file else b""
+    labels = corpora.of(recipe).label_content(src, scanned.raw)
     at_once = Piece(recording=planned.model_copy(update={"piece_s": 0.0, "pieces": 1}), number=0)
-    return len(windows_of(ConditionedRecording(recording, conditioned, labels), at_once, recipe).windows)
+    return windows_of(ConditionedRecording(recording, conditioned, labels), at_once, recipe)
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
@@ -188,16 +194,18 @@ def _row(planned: PlannedRecording, channels: tuple[Channel, ...], sampled: Fact
     """Return what is known of a recording; a fault in its samples makes it one that a run would lose."""
     scanned = planned.scanned
     labels = scanned.channel_map
-    fault = sampled.get("fault", "")
     measures: Measures | None = sampled.get("measures")
+    outcome, notes = _verdict(planned, sampled)
+    by_label: Counter[int] = sampled.get("labels", Counter())
     return {
         "path": scanned.path,
         "subject": scanned.raw.subject,
         "session": scanned.raw.session,
         "split": planned.split,
         "bytes": scanned.bytes,
-        "outcome": "failed" if fault else scanned.outcome or "ok",
-        "reason": fault or scanned.reason,
+        "outcome": outcome,
+        "reason": text(notes),
+        "kind": notes[0].kind if notes else "",
         "sfreq": scanned.sfreq,
         "rates": sorted({channel.sfreq for channel in channels}),
         "units": sorted({channel.unit for channel in channels if channel.label in labels.values()}),
@@ -209,15 +217,27 @@ def _row(planned: PlannedRecording, channels: tuple[Channel, ...], sampled: Fact
         "mains_db": {str(line): _rounded(measures.mains_db[line]) if measures else None for line in MAINS_HZ},
         "sd_uv": _rounded(measures.sd_uv) if measures else None,
         "windows": sampled.get("windows", 0),
-        "findings": [] if measures is None else _findings(channels, sampled, measures, recipe),
+        "labels": {name: by_label[number] for number, name in enumerate(recipe.classes) if by_label[number]},
+        "findings": [] if outcome != "ok" or measures is None else _findings(channels, sampled, measures, recipe),
     }
+
+
+def _verdict(planned: PlannedRecording, sampled: Facts) -> tuple[Outcome, tuple[Note, ...]]:
+    """Return what a run would say of a recording: not read, lost by a fault, no EEG, without a window, or ok."""
+    if "fault" in sampled:
+        return "failed", prose(sampled["fault"])
+    if sampled.get("unfit"):
+        return "skipped", sampled["unfit"]
+    if planned.scanned.outcome or sampled["windows"]:
+        return planned.scanned.outcome or "ok", planned.scanned.notes
+    return "skipped", (NO_WINDOW, *sampled["notes"], *sampled["of_labels"])
 
 
 def _findings(
     channels: tuple[Channel, ...], sampled: Facts, measures: Measures, recipe: Recipe
 ) -> list[dict[str, str]]:
     """Return what is worth a look in a recording that can be read, each with the way out where there is one."""
-    found = [_finding(note.kind, note.text) for note in sampled["notes"]]
+    found = [_finding(note.kind, note.text) for note in (*sampled["notes"], *sampled["of_labels"])]
     if sampled["gap_s"]:
         found.append(_finding("gaps", f"{sampled['gap_s']:g} s are missing between its records: no window crosses one"))
     if measures.missing:
@@ -233,8 +253,6 @@ def _findings(
         found.append(_finding("clipped", f"samples held at the highest or lowest value: {shares}"))
     low, high = PLAUSIBLE_SD_UV
     found += [_finding(note.kind, note.text) for note in sampled["unit"]]
-    if sampled["unfit"]:
-        found.append(_finding("quality", f"a run skips it if all of it is as where read: {sampled['unfit']}"))
     if measures.sd_uv is not None and not low <= measures.sd_uv <= high:
         units = ", ".join(sorted({repr(channel.unit) for channel in channels}))
         found.append(

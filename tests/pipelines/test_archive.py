@@ -324,7 +324,7 @@ OTHER_VALUES = {
     "purpose": "pretrain", "classes": (), "window_s": 4.0, "stride_s": 2.0, "offset_s": 1.0, "edges": "pad",
     "events": "merged", "reject_uv": 90.0, "quality": "none", "sd_range_uv": (1.0, 2.0),
     "max_clipped_share": 0.1, "max_dead_share": 0.1, "bad_channels": "lof", "balance": True,
-    "valid_share": 0.5, "split_seed": 3,
+    "valid_share": 0.5, "test_share": 0.2, "split_seed": 3,
     "protocol": "loso", "split": "rank", "split_by": "session", "shard_mb": 1.0, "options": {"runs": [4]},
     "layout": None,
 }  # fmt: skip

@@ -1,0 +1,319 @@
+"""First recipe: a recipe for a tree that nobody wrote one for, with a comment on each line and honest where unsure."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from manifests import recipe as recipes
+from manifests.errors import MissingError
+from manifests.layout import Layout
+from manifests.notes import one_line
+from pipelines.corpora import CORPORA, bids
+from pipelines.survey import Labels, Survey, known_electrodes, survey
+
+_NETWORK_HZ, _TOP_HZ, _LOW_HZ = 256.0, 75.0, 0.1
+_BELOW_NYQUIST_HZ = 4.0
+_MOST_CLASSES = 8
+_LEAST_SUBJECTS = 5  # for a part to train, one to validate and one to test that say something
+_WINDOWS_S = (10.0, 4.0, 2.0, 1.0, 0.5)
+_MOST_LISTED = 12
+_NO_CLASS = re.compile(r"bad|boundary|edge|record|total|segment|start|stop|end|sync|n/?a$|$", re.IGNORECASE)
+_SUBJECT = r"(?:sub(?:j(?:ect)?)?|s|p|pat(?:ient)?|part(?:icipant)?|vp|id)"
+_NAME = re.compile(r"[^a-z0-9]")
+_SPLIT = re.compile(r"([/_. -])")
+
+
+def first_recipe(place: Path) -> str:
+    """Return the text of a recipe for the recordings below a folder, or for a file; DareError where there are none."""
+    folder, only = (place, "") if place.is_dir() else (place.parent, place.name)
+    found = survey(folder, only)
+    if not found.recordings:
+        why = next(iter(found.faults.values()), "no file has the ending of a recording")
+        raise MissingError(
+            f"holds no recording that can be read as it is ({why})",
+            path=place,
+            remedy="dare inspect FILE says what is in it and which layout would read it",
+        )
+    name = _corpus(folder)
+    lines = [
+        f"# Made by dare recipe --init {place}: {_counted(len(found.recordings), 'recording')}, {_hours(found)}.",
+        f"# Try it: dare preprocess {name} --recipe mine.toml --src {folder} --dry-run",
+        *_known(found),
+        *_unread(found),
+        _line("corpus", name, "of small letters and digits; what the set is called"),
+        _line("licence", "", "fill in: under what terms these recordings may be used"),
+        _line("citation", "", "fill in: what to cite"),
+        *_electrodes(found),
+        *_mains(found),
+        *_rates(found),
+    ]
+    layout, num_subjects = _layout(found)
+    labels = _labels(found)
+    held_out = _held_out(num_subjects) if labels.choices else []
+    lines += [*labels.choices, *held_out, "", *layout, *labels.layout]
+    return "\n".join(one_line(line).encode("utf-8", "replace").decode() for line in lines) + "\n"
+
+
+def _line(field: str, value: object, comment: str) -> str:
+    return f"{field} = {json.dumps(value, ensure_ascii=False)}  # {comment}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" + "s" * (count != 1)
+
+
+def _hours(found: Survey) -> str:
+    return f"{sum(header.duration_s for header in found.recordings.values()) / 3600:.2f} h"
+
+
+def _listed(counts: Iterable[tuple[object, int]]) -> str:
+    pairs = list(counts)
+    more = f" and {len(pairs) - _MOST_LISTED} more" if len(pairs) > _MOST_LISTED else ""
+    return ", ".join(f"{what} in {count}" for what, count in pairs[:_MOST_LISTED]) + more
+
+
+def _corpus(folder: Path) -> str:
+    name = _NAME.sub("", folder.resolve().name.lower())[:20] or "mine"
+    return f"my{name}" if name in recipes.names() else name
+
+
+def _known(found: Survey) -> list[str]:
+    """Say that the tree looks like a corpus that has a recipe."""
+    looks = [name for name, one in CORPORA.items() if one.find(found.paths, recipes.load(name))]
+    return [
+        f"# It looks like {name}, which needs no recipe: dare preprocess {name} --src {found.folder}" for name in looks
+    ]
+
+
+def _unread(found: Survey) -> list[str]:
+    first = next(iter(found.faults.items()), ("", ""))
+    count = _counted(len(found.faults), "file")
+    return [f"# {count} could not be read, such as {first[0]}: {first[1]}"] * bool(found.faults)
+
+
+def _electrodes(found: Survey) -> list[str]:
+    """Name the electrodes that most recordings have."""
+    counts, total = found.electrodes, len(found.recordings)
+    common = [name for name, count in counts.items() if 2 * count > total]
+    chosen = known_electrodes(common) or known_electrodes(counts)
+    if not chosen:
+        rest = common or list(counts)
+        return [
+            "# could not tell: no channel is called as a site of the 10-10 system, by which alone the network knows it",
+            _line("electrodes", rest, "leave out what is no EEG"),
+        ]
+    partly = [(name, counts[name]) for name in chosen if counts[name] < total]
+    others = [name for name in counts if name not in chosen]
+    told = "electrodes that most recordings have"
+    told += f"; {_listed(partly)} of {total}" if partly else f": all {total} of them"
+    told += f"; left out: {', '.join(others[:_MOST_LISTED])}" if others else ""
+    return [_line("electrodes", chosen, told)]
+
+
+def _mains(found: Survey) -> list[str]:
+    """State the mains line that stands out in most of the recordings looked into."""
+    looked, loud, notched = len(found.measures), found.loud_mains, found.notched
+    if loud:
+        line, count = loud.most_common(1)[0]
+        other = f"; {_listed(one for one in loud.items() if one[0] != line)}" if len(loud) > 1 else ""
+        return [_line("notch_hz", line, f"the mains: {line} Hz stands out in {count} of {looked} looked into{other}")]
+    if notched:
+        line, count = notched.most_common(1)[0]
+        return [
+            _line(
+                "notch_hz", line, f"no mains line stands out; {line} Hz was filtered out before in {count} of {looked}"
+            )
+        ]
+    return [
+        _line(
+            "notch_hz",
+            0,
+            f"could not tell: no line stands out in {looked} looked into; 50 or 60 where you know the mains",
+        )
+    ]
+
+
+def _rates(found: Survey) -> list[str]:
+    """State a rate for the windows, and a band that all recordings hold."""
+    rates = found.rates
+    slowest, commonest = _slowest(rates), max(rates, key=lambda rate: (rates[rate], rate))
+    sfreq = _NETWORK_HZ if commonest > _NETWORK_HZ or not commonest.is_integer() else commonest
+    half = min(slowest, sfreq) / 2
+    high = (
+        _TOP_HZ
+        if half > _TOP_HZ
+        else float(int(half - _BELOW_NYQUIST_HZ) if half > 2 * _BELOW_NYQUIST_HZ else 0.9 * half)
+    )
+    recorded = _listed((f"{rate:g} Hz", count) for rate, count in rates.most_common())
+    held = f"what {slowest:g} Hz holds" if high < _TOP_HZ else "what the network was trained on"
+    slower = sum(count for rate, count in rates.items() if rate < slowest)
+    held += f"; {_counted(slower, 'recording')} slower than that are skipped" if slower else ""
+    return [
+        _line("sfreq_hz", _plain(sfreq), f"recorded at {recorded}; pretraining takes 256 whatever this says"),
+        _line("band_hz", [min(_LOW_HZ, high / 2), _plain(high)], held),
+    ]
+
+
+def _slowest(rates: Counter[float]) -> float:
+    """Return the lowest rate that a band is worth being cut for: at most a tenth of the recordings is slower."""
+    ranked = sorted(rates)
+    return next(
+        rate
+        for rate in ranked
+        if sum(rates[one] for one in ranked if one < rate) * 10 + rates[rate] * 10 > rates.total()
+    )
+
+
+def _plain(value: float) -> int | float:
+    return int(value) if value.is_integer() else value
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+class _Labelled:
+    """Lines on labels: the ``choices`` of the recipe, and those of its layout."""
+
+    def __init__(self, choices: list[str], layout: list[str]) -> None:
+        self.choices, self.layout = choices, layout
+
+
+def _labels(found: Survey) -> _Labelled:
+    """Take as classes the texts of the first place whose events can be classes; what is in doubt is commented out."""
+    doubtful: list[str] = []
+    for labels in found.labels:
+        texts = [text for text in sorted(labels.texts) if not _NO_CLASS.match(text)]
+        clear = [text for text in texts if 2 * labels.recordings[text] >= max(labels.recordings.values())]
+        is_common = 2 * max(labels.recordings.values()) >= labels.num_looked
+        if is_common and 2 <= len(clear) <= _MOST_CLASSES and len(texts) <= _MOST_CLASSES:
+            return _of(labels, clear, doubtful)
+        counts = ", ".join(f"{text!r} {count}" for text, count in labels.texts.most_common(_MOST_LISTED))
+        doubtful += [
+            f"# could not tell classes from {_where(labels)}: {counts}",
+            f'# if they are: classes = [...] above, and here labels = "{labels.where}", classes = {{ TEXT = "CLASS" }}',
+        ]
+    return _Labelled([], [*doubtful, *_elsewhere(found), 'labels = "none"  # no class was found: for pretraining'])
+
+
+def _of(labels: Labels, texts: list[str], doubtful: list[str]) -> _Labelled:
+    """Return the lines by which these texts are classes."""
+    lasts_s = sorted(labels.durations_s)[len(labels.durations_s) // 4] if labels.lasts_s else 0.0
+    gap_s = sorted(labels.gaps_s)[len(labels.gaps_s) // 4] if labels.gaps_s else _WINDOWS_S[1]
+    room_s = lasts_s / 2 if lasts_s >= 2 * _WINDOWS_S[-2] else lasts_s or gap_s
+    window_s = next((one for one in _WINDOWS_S[1:] if one <= room_s), _WINDOWS_S[-1])
+    counts = ", ".join(f"{text} {labels.texts[text]}" for text in texts)
+    lasting = f"events last {labels.lasts_s:g} s" if lasts_s else f"an event comes every {gap_s:g} s or more"
+    choices = [
+        _line("classes", texts, f"of {_where(labels)}: {counts}; leave out what is no class of yours"),
+        _line("window_s", _plain(window_s), f"{lasting}; pretraining takes 10 whatever this says"),
+    ]
+    layout = [*doubtful, _line("labels", labels.where, _where(labels))]
+    if labels.where == "events" and labels.column != "trial_type":
+        layout.append(_line("events.label", labels.column, "the column that tells what an event is"))
+    if lasts_s >= 2 * window_s:
+        layout.append(_line("spans", True, "as many windows as fit into an event"))
+    return _Labelled(choices, layout)
+
+
+def _where(labels: Labels) -> str:
+    place = {"trigger": "the codes of its trigger channel", "annotations": "annotations of the files"}
+    where = place.get(labels.where, f"the column {labels.column} of *_events.tsv")
+    return f"{where}, in {max(labels.recordings.values())} of {labels.num_looked} looked into"
+
+
+def _elsewhere(found: Survey) -> list[str]:
+    """Say which files may hold labels: tables, and FIF files of events."""
+    lines = [
+        f"# {path} has the columns {', '.join(columns[:_MOST_LISTED])}: labels may be there"
+        for path, columns in list(found.tables.items())[:3]
+    ]
+    fif = [path for path in found.paths if path.endswith(("-eve.fif", "_eve.fif"))]
+    return lines + [f"# {path} holds events: labels may be there" for path in fif[:1]]
+
+
+def _held_out(num_subjects: int) -> list[str]:
+    if num_subjects < _LEAST_SUBJECTS:
+        return [f"# test_share = 0.2 holds subjects out for the test; of {num_subjects} folds over all say more"]
+    return [_line("test_share", 0.2, "of the subjects are for the test alone; 0 for folds over all of them")]
+
+
+# --- layout -----------------------------------------------------------------------------------------------------------
+
+
+def _layout(found: Survey) -> tuple[list[str], int]:
+    """Return (the lines that say where recordings lie, how many subjects these tell)."""
+    if found.is_bids:
+        people = {match["subject"] for path in found.recordings if (match := bids.match(path))}
+        return ["[layout]", _line("bids", True, f"sub-*/[ses-*/]eeg/*_eeg.*: {_counted(len(people), 'subject')}")], len(
+            people
+        )
+    suffixes = Counter(PurePosixPath(path).suffix for path in found.recordings)
+    suffix = suffixes.most_common(1)[0][0]
+    paths = [path for path in found.recordings if PurePosixPath(path).suffix == suffix]
+    others = [one for one in suffixes if one.lower() != suffix.lower()]
+    pattern, told = files_pattern(paths)
+    named = Layout(files=pattern)
+    matched = sorted({match["subject"] for path in paths if (match := named.match(path))})
+    shown = f"{_counted(len(matched), 'subject')}: {', '.join(matched[:4])}{' ...' * (len(matched) > 4)}"
+    return [
+        "[layout]",
+        *[f"# {', '.join(others)} lie there too; one recipe reads files of one ending"] * bool(others),
+        _line("files", pattern, f"{shown}; {told}"),
+    ], len(matched)
+
+
+def files_pattern(paths: list[str]) -> tuple[str, str]:
+    """Return (the pattern of these paths, what it takes for the subject): the first part of them that varies."""
+    split = [_SPLIT.split(path) for path in paths]
+    columns = list(zip(*split, strict=True)) if len({len(one) for one in split}) == 1 else []
+    varies = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+    suffix = PurePosixPath(paths[0]).suffix
+    if len(paths) == 1:
+        folders = "**/" * ("/" in paths[0])
+        return f"{folders}{{subject}}{suffix}", "the file's name is taken for it, and so are those of others like it"
+    if not varies or any(place % 2 for place in varies):
+        if len({path.partition("/")[0] for path in paths}) > 1 and all("/" in path for path in paths):
+            return f"{{subject}}/**/{{session}}{suffix}", "could not tell from names: the folder is taken for it"
+        return f"**/{{subject}}{suffix}", "could not tell from names who is who: each file is taken for one of its own"
+    subject = _subject(columns, varies)
+    people = columns[subject]
+    prefix = _prefix(people)
+    parts: list[str] = []
+    session = "{session}"
+    for place, column in enumerate(columns):
+        if place not in varies:
+            parts.append(column[0].replace("{", "*"))
+            continue
+        head = f"{prefix}{{subject}}"
+        rest = [cell.removeprefix(one) for cell, one in zip(column, people, strict=True)]
+        if place != subject and not all(cell.startswith(one) for cell, one in zip(column, people, strict=True)):
+            head, rest = "", list(column)
+        if len(set(rest)) == 1:
+            parts.append(head + rest[0])
+        else:
+            parts.append(head + _prefix(rest) + session)
+            session = "*"
+    return "".join(parts), "mend it if these are none"
+
+
+def _subject(columns: list[tuple[str, ...]], varies: list[int]) -> int:
+    """Return which part is the subject: one that says so itself or stands after what says so, else the first."""
+    says = [
+        place
+        for place in varies
+        if all(re.fullmatch(rf"{_SUBJECT}\d+", cell, re.IGNORECASE) for cell in columns[place])
+    ]
+    after = [place for place in varies if place > 1 and re.fullmatch(_SUBJECT, columns[place - 2][0], re.IGNORECASE)]
+    return next(iter([*after, *says, *varies]))
+
+
+def _prefix(cells: Iterable[str]) -> str:
+    """Return the letters that all begin with and something follows."""
+    cells = list(dict.fromkeys(cells))
+    letters = re.match(r"[^\d]*", cells[0])
+    prefix = letters[0] if letters else ""
+    while prefix and not all(cell.startswith(prefix) and len(cell) > len(prefix) for cell in cells):
+        prefix = prefix[:-1]
+    return prefix
