@@ -16,6 +16,9 @@ from pipelines.formats.matrix import Matrix, structs
 TABLES = (".csv", ".tsv", ".txt")
 """Endings of text that may be a table."""
 
+BARE = (".mat", ".npy", ".npz")
+"""Endings of files of bare numbers."""
+
 _HEAD_BYTES = 1 << 16
 _LOOKED = 200  # rows that tell of which kind a column is
 _SIGNAL_COLUMNS, _SIGNAL_ROWS = 2, 100  # at least, of a table that holds a recording
@@ -180,7 +183,7 @@ def _label_layout(path: Path, names: list[str]) -> list[str]:
         label = next((lower[name] for name in ("trial_type", "label", "value", "event") if name in lower), names[-1])
         named = f"onset = {_quoted(lower['onset'])}, label = {_quoted(label)}"
         return ['labels = "events"', f'events = {{ file = "{{path}}{path.suffix}", {named} }}']
-    files = next((name for name in names if re.search(r"file|path|record", name, re.IGNORECASE)), "")
+    files = next((name for name in names if re.search(r"file|path|^recording$", name, re.IGNORECASE)), "")
     people = next((name for name in names if re.search(r"subj|partic|person|patient|^id$", name, re.IGNORECASE)), "")
     key = f"path = {_quoted(files)}" if files else f"subject = {_quoted(people or names[0])}"
     return [

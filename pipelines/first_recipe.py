@@ -38,7 +38,7 @@ def first_recipe(place: Path) -> str:
         )
     name = _corpus(folder)
     lines = [
-        f"# Made by dare recipe --init {place}: {_counted(len(found.recordings), 'recording')}, {_hours(found)}.",
+        f"# Made by dare recipe --init {place}: {_counted(found.num_likely, 'recording')}, {_hours(found)}.",
         f"# Try it: dare preprocess {name} --recipe mine.toml --src {folder} --dry-run",
         *_known(found),
         *_unread(found),
@@ -54,6 +54,11 @@ def first_recipe(place: Path) -> str:
     held_out = _held_out(num_subjects) if labels.choices else []
     lines += [*labels.choices, *held_out, "", *layout, *labels.layout]
     return "\n".join(one_line(line).encode("utf-8", "replace").decode() for line in lines) + "\n"
+
+
+def layout_of(found: Survey) -> list[str]:
+    """Return the lines of the layout that reads what a survey found."""
+    return [*_layout(found)[0], *_labels(found).layout]
 
 
 def _line(field: str, value: object, comment: str) -> str:
@@ -279,14 +284,13 @@ def files_pattern(paths: list[str]) -> tuple[str, str]:
         return f"**/{{subject}}{suffix}", "could not tell from names who is who: each file is taken for one of its own"
     subject = _subject(columns, varies)
     people = columns[subject]
-    prefix = _prefix(people)
     parts: list[str] = []
     session = "{session}"
     for place, column in enumerate(columns):
         if place not in varies:
             parts.append(column[0].replace("{", "*"))
             continue
-        head = f"{prefix}{{subject}}"
+        head = "{subject}"
         rest = [cell.removeprefix(one) for cell, one in zip(column, people, strict=True)]
         if place != subject and not all(cell.startswith(one) for cell, one in zip(column, people, strict=True)):
             head, rest = "", list(column)

@@ -1,6 +1,7 @@
-"""Inspect: what a raw recording or a raw tree holds, as plain facts."""
+"""Inspect: what a raw recording, a file of bare numbers or a raw tree holds, and which layout would read it."""
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -8,19 +9,29 @@ import numpy as np
 
 from manifests import recipe as recipes
 from manifests.errors import DareError, MissingError
+from pipelines.contents import contents
 from pipelines.corpora import CORPORA
+from pipelines.first_recipe import layout_of
 from pipelines.formats import readers, triggers
-from pipelines.scan import list_files
+from pipelines.recording import Header
+from pipelines.survey import survey
+
+_LISTED, _SHOWN, _EXAMPLES = 40, 24, 3
+"""Counts that a line holds, lines of a table, and files of bare numbers that are told."""
 
 
 def recording(path: Path) -> dict[str, Any]:
     """Return the facts of one recording: format, length, gaps, events, and each channel's name, rate, unit and sd.
 
-    Raises DareError where the file cannot be read.
+    Of a file that no format reads as it is, because it says nothing of its channels, they are what is in it and the
+    layout to write. Raises DareError where the file cannot be read.
     """
     try:
         return _recording(path)
     except DareError as problem:
+        with suppress(DareError, OSError):
+            if held := contents(path):
+                return {"path": str(path), "as it is": problem.reason} | held
         raise problem.or_else(readers.GET_AGAIN) from problem
 
 
@@ -58,30 +69,90 @@ def tree(src: Path) -> dict[str, Any]:
     """
     if (src / "plan.json").exists():
         raise MissingError("is a shard set that is not finished", path=src, remedy="run dare preprocess again")
-    paths = list_files(src)
+    found = survey(src)
     corpora = {}
     for name, corpus in CORPORA.items():
-        sources = corpus.find(paths, recipes.load(name))
+        sources = corpus.find(found.paths, recipes.load(name))
         if sources:
             corpora[name] = {
-                "version": corpus.version(paths),
+                "version": corpus.version(found.paths),
                 "recordings": len(sources),
                 "subjects": len({source.subject for source in sources}),
                 "test": sum(source.test for source in sources),
             }
-    endings = Counter(PurePosixPath(path).suffix.lower() or "none" for path in paths)
-    return {"path": str(src), "files": dict(sorted(endings.items())), "corpora": corpora}
+    endings = Counter(PurePosixPath(path).suffix.lower() or "none" for path in found.paths)
+    headers = found.recordings.values()
+    facts: dict[str, Any] = {
+        "path": str(src),
+        "files": dict(sorted(endings.items())),
+        "corpora": corpora,
+        "bids": found.is_bids,
+        "recordings": found.num_likely,
+        "headers_read": len(headers),
+        "hours": round(sum(header.duration_s for header in headers) / 3600, 3),
+        "formats": dict(Counter(header.format for header in headers).most_common()),
+        "rates": {f"{rate:g} Hz": count for rate, count in found.rates.most_common()},
+        "electrodes": dict(found.electrodes),
+        "units": dict(Counter(unit or "none" for header in headers for unit in _units(header))),
+        "mains": {f"{line} Hz": count for line, count in found.loud_mains.items()},
+        "labels": {
+            " ".join(filter(None, (one.where, one.column))): dict(one.texts.most_common()) for one in found.labels
+        },
+        "tables": found.tables,
+        "unread": found.faults,
+    }
+    if not headers:
+        unknown = {path: held for path in found.unknown if (held := _contents(src / path))}
+        return facts | {"contents": dict(list(unknown.items())[:_EXAMPLES])}
+    return facts | {"layout": layout_of(found)}
+
+
+def _units(header: Header) -> set[str]:
+    return {one.unit for one in header.channels if not one.fault}
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    try:
+        return contents(path)
+    except (DareError, OSError):
+        return {}
 
 
 def text(facts: dict[str, Any]) -> str:
     """Return the facts as lines a person reads."""
     lines = []
-    for name, value in facts.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
+    for key, value in facts.items():
+        name = key.replace("_", " ") if key != "duration_s" else key
+        if name == "layout":
+            lines += ["layout that would read it:", *(f"  {line}" for line in value)]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
             lines.append(f"{name}: {len(value)}")
-            lines += ["  " + "  ".join(f"{key} {item}" for key, item in row.items()) for row in value]
+            lines += ["  " + "  ".join(f"{what} {item}" for what, item in row.items()) for row in value]
         elif isinstance(value, dict):
-            lines += [f"{name}:", *(f"  {key}: {item}" for key, item in value.items())]
-        else:
-            lines.append(f"{name}: {'; '.join(value) if isinstance(value, list) else value}")
+            lines += _of_table(name, value)
+        elif value not in (None, ""):
+            lines.append(f"{name}: {_plain(value)}")
     return "\n".join(lines)
+
+
+def _of_table(name: str, value: dict[str, Any]) -> list[str]:
+    """Return the lines of a table: counts of things in one, anything else in one each; none where it is empty."""
+    items = list(value.items())
+    if items and all(isinstance(item, int) for item in value.values()) and name not in ("files", "events"):
+        same = set(value.values())
+        if len(same) == 1 and len(items) > 1:
+            return [f"{name}: {', '.join(value)}, each in {same.pop()}"]
+        more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+        return [f"{name}: {', '.join(f'{key} in {item}' for key, item in items[:_LISTED])}{more}"]
+    shown = [f"  {key}: {_plain(item)}" for key, item in items[:_SHOWN]]
+    left = [f"  and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
+    return [f"{name}:", *shown, *left] if items else []
+
+
+def _plain(value: Any) -> str:
+    """Return a value without the marks of Python."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items() if item not in ("", [], {}))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)

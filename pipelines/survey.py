@@ -12,7 +12,7 @@ from statistics import median
 from manifests.electrodes import derivation, is_site
 from manifests.errors import DareError
 from pipelines import scan
-from pipelines.contents import TABLES, table_columns
+from pipelines.contents import BARE, TABLES, table_columns
 from pipelines.corpora import bids, tables
 from pipelines.doctor.scan_quality import spans
 from pipelines.doctor.signal_quality import DIPS_DB, MAINS_HZ, STANDS_OUT_DB, Measures, signal_quality
@@ -23,7 +23,14 @@ from pipelines.recording import Event, Header
 _MOST_READ = 12
 """Recordings of which stretches are read, spread over the tree; of the others the header alone."""
 
+_MOST_HEADERS = 1000
+"""Files whose headers are read, spread over the tree."""
+
 _THREADS = 8
+_PEOPLE = "participants.tsv"
+_SIDECARS = ("_events.tsv", "_channels.tsv", "_scans.tsv", "_electrodes.tsv", "_sessions.tsv", _PEOPLE)
+"""Endings of tables of a BIDS tree."""
+
 _LABEL_COLUMNS = ("trial_type", "value", "event", "label", "code", "stimulus")
 _DOUBT = ("ref", "gnd", "cms", "drl")
 
@@ -63,11 +70,13 @@ class Labels:
 class Survey:
     """What lies below a folder: recordings by path with their headers, what no format reads, tables by their columns.
 
+    ``num_likely`` counts the files that have the ending of a recording; of many, the headers of some are read.
     ``measures`` are of those recordings of which stretches were read.
     """
 
     folder: Path
     paths: list[str]
+    num_likely: int
     recordings: dict[str, Header]
     faults: dict[str, str]
     tables: dict[str, list[str]]
@@ -78,6 +87,11 @@ class Survey:
     def is_bids(self) -> bool:
         """Whether most recordings lie as BIDS has them."""
         return 2 * sum(bids.match(path) is not None for path in self.recordings) > len(self.recordings)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Files that may hold bare numbers, which a layout must tell of."""
+        return [path for path in self.paths if path.lower().endswith((*TABLES, *BARE)) and path not in self.recordings]
 
     @property
     def rates(self) -> Counter[float]:
@@ -109,23 +123,25 @@ def survey(folder: Path, only: str = "") -> Survey:
     """Return what lies below a folder, or what one file of it is; DareError where the folder is missing or empty."""
     paths = [only] if only else scan.list_files(folder)
     suffixes = {suffix for one in formats() for suffix in one.suffixes}
-    sidecars = {
-        path for path in paths if path.endswith(("_events.tsv", "_channels.tsv", "_scans.tsv", "participants.tsv"))
-    }
+    sidecars = {path for path in paths if path.endswith(_SIDECARS)}
     likely = [path for path in paths if PurePosixPath(path).suffix.lower() in suffixes and path not in sidecars]
     likely = [path for path in likely if not PurePosixPath(path).name.startswith("._")]
     if only:
         likely = paths
+    num_likely = len(likely)
+    likely = likely[:: -(-num_likely // _MOST_HEADERS) or 1]
     with ThreadPoolExecutor(_THREADS) as threads:
         found = dict(zip(likely, threads.map(lambda path: _header(folder / path), likely), strict=True))
     recordings = {path: one for path, one in found.items() if isinstance(one, Header) and one.channels}
     faults = {path: str(one.about("", folder / path)) for path, one in found.items() if isinstance(one, DareError)}
-    texts = [path for path in paths if path.lower().endswith(TABLES) and path not in recordings]
+    of_bids = sidecars - {path for path in paths if path.endswith(_PEOPLE)}
+    texts = [path for path in paths if path.lower().endswith(TABLES) and path not in recordings.keys() | of_bids]
     measures, labels = _looked_into(folder, recordings)
     of_tables = _of_tables(folder, paths, recordings)
     return Survey(
         folder=folder,
         paths=paths,
+        num_likely=num_likely,
         recordings=recordings,
         faults={path: fault for path, fault in faults.items() if path not in texts},
         tables={path: columns for path in texts if (columns := table_columns(folder / path))},
