@@ -46,6 +46,11 @@ def contents(path: Path) -> Facts:
     return _of_table(path) if suffix in TABLES else {}
 
 
+def is_signal(held: Facts) -> bool:
+    """Return whether the contents of a file are most likely a recording."""
+    return bool(held.get("channels"))
+
+
 def table_columns(path: Path) -> list[str]:
     """Return the names of the columns of a table of text, none where it is no table."""
     with suppress(OSError, csv.Error):
@@ -102,12 +107,16 @@ def _of_arrays(kind: str, held: Facts) -> Facts:
         _channels_line(named or [], channels),
         f"sfreq_hz = {rate:g}" if rate else "sfreq_hz = 256  # the file does not say: state it",
     ]
-    return facts | {"layout": lines}
+    return facts | {"channels": named or _numbered(channels), "layout": lines}
 
 
 def _channels_line(named: list[str], count: int) -> str:
-    names = ", ".join(f'"{name}"' for name in named or [f"CH{number + 1}" for number in range(count)])
+    names = ", ".join(map(_quoted, named or _numbered(count)))
     return f"channels = [{names}]" + ("" if named else "  # the file does not say: name them in its order")
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"CH{number + 1}" for number in range(count)]
 
 
 def _axes(shape: tuple[int, ...]) -> str:
@@ -173,7 +182,7 @@ def _of_table(path: Path) -> Facts:
         f"sfreq_hz = {rate:.6g}  # by its times" if rate else "sfreq_hz = 256  # the file does not say: state it",
         'unit = "uV"  # the file does not say: uV, mV or V',
     ]
-    return facts | {"columns": columns, "layout": lines}
+    return facts | {"columns": columns, "channels": signal, "layout": lines}
 
 
 def _label_layout(path: Path, names: list[str]) -> list[str]:

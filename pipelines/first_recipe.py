@@ -4,56 +4,85 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from manifests import recipe as recipes
-from manifests.errors import MissingError
+from manifests.electrodes import canonical
+from manifests.errors import DareError, MissingError
 from manifests.layout import Layout
 from manifests.notes import one_line
+from pipelines.contents import contents, is_signal
 from pipelines.corpora import CORPORA, bids
+from pipelines.path_pattern import files_pattern
 from pipelines.survey import Labels, Survey, known_electrodes, survey
 
 _NETWORK_HZ, _TOP_HZ, _LOW_HZ = 256.0, 75.0, 0.1
 _BELOW_NYQUIST_HZ = 4.0
 _MOST_CLASSES = 8
-_LEAST_SUBJECTS = 5  # for a part to train, one to validate and one to test that say something
-_WINDOWS_S = (10.0, 4.0, 2.0, 1.0, 0.5)
+_LEAST_SUBJECTS = 4  # for a part to train, one to validate and one to test that say something
+_WINDOWS_S = (4.0, 2.0, 1.0, 0.5)
 _MOST_LISTED = 12
 _NO_CLASS = re.compile(r"bad|boundary|edge|record|total|segment|start|stop|end|sync|n/?a$|$", re.IGNORECASE)
-_SUBJECT = r"(?:sub(?:j(?:ect)?)?|s|p|pat(?:ient)?|part(?:icipant)?|vp|id)"
 _NAME = re.compile(r"[^a-z0-9]")
-_SPLIT = re.compile(r"([/_. -])")
 
 
 def first_recipe(place: Path) -> str:
     """Return the text of a recipe for the recordings below a folder, or for a file; DareError where there are none."""
     folder, only = (place, "") if place.is_dir() else (place.parent, place.name)
     found = survey(folder, only)
-    if not found.recordings:
+    name = _corpus(folder)
+    head = [
+        f"# Made by dare recipe --init {place}: {_counted(found.num_likely, 'recording')}, {_hours(found)}.",
+        f"# Try it: dare preprocess {name} --recipe mine.toml --src {folder} --dry-run",
+        *_known(found),
+        _line("corpus", name, "of small letters and digits; what the set is called"),
+        _line("licence", "", "fill in: under what terms these recordings may be used"),
+        _line("citation", "", "fill in: what to cite"),
+    ]
+    body = _of_recordings(found) if found.recordings else _of_bare_numbers(found)
+    if not body:
         why = next(iter(found.faults.values()), "no file has the ending of a recording")
         raise MissingError(
             f"holds no recording that can be read as it is ({why})",
             path=place,
             remedy="dare inspect FILE says what is in it and which layout would read it",
         )
-    name = _corpus(folder)
-    lines = [
-        f"# Made by dare recipe --init {place}: {_counted(found.num_likely, 'recording')}, {_hours(found)}.",
-        f"# Try it: dare preprocess {name} --recipe mine.toml --src {folder} --dry-run",
-        *_known(found),
-        *_unread(found),
-        _line("corpus", name, "of small letters and digits; what the set is called"),
-        _line("licence", "", "fill in: under what terms these recordings may be used"),
-        _line("citation", "", "fill in: what to cite"),
-        *_electrodes(found),
-        *_mains(found),
-        *_rates(found),
-    ]
+    return "\n".join(one_line(line).encode("utf-8", "replace").decode() for line in [*head, *body]) + "\n"
+
+
+def _of_recordings(found: Survey) -> list[str]:
+    """Return the lines that say how recordings are cut, and where they lie."""
     layout, num_subjects = _layout(found)
     labels = _labels(found)
     held_out = _held_out(num_subjects) if labels.choices else []
-    lines += [*labels.choices, *held_out, "", *layout, *labels.layout]
-    return "\n".join(one_line(line).encode("utf-8", "replace").decode() for line in lines) + "\n"
+    fields = [*_unread(found), *_electrodes(found), *_mains(found), *_rates(found), *labels.choices, *held_out]
+    return [*fields, "", *layout, *labels.layout]
+
+
+def _of_bare_numbers(found: Survey) -> list[str]:
+    """Return these lines for files that say nothing of their channels, by what is in the first; none where none is."""
+    suffixes = Counter(PurePosixPath(path).suffix for path in found.unknown).most_common(1)
+    paths = [path for path in found.unknown if PurePosixPath(path).suffix == suffixes[0][0]]
+    for path in paths[:_MOST_LISTED]:
+        with suppress(DareError, OSError):
+            held = contents(found.folder / path)
+            if is_signal(held):
+                alike = [one for one in paths if one not in found.tables or found.tables[one] == found.tables.get(path)]
+                pattern, told = files_pattern(alike)
+                names = [canonical(name) for name in held["channels"]]
+                return [
+                    _line("electrodes", known_electrodes(names) or names, f"of the channels of {path}"),
+                    _line("notch_hz", 0, "could not tell: state the mains, 50 or 60"),
+                    _line("band_hz", [_LOW_HZ, 40], "could not tell; it may end at half of the rate"),
+                    "",
+                    "[layout]",
+                    _line("files", pattern, f"guessed from names; {told}"),
+                    _line("labels", "none", "docs/own_corpus.md says where labels may be"),
+                    "",
+                    *held["layout"],
+                ]
+    return []
 
 
 def layout_of(found: Survey) -> list[str]:
@@ -205,9 +234,8 @@ def _labels(found: Survey) -> _Labelled:
 def _of(labels: Labels, texts: list[str], doubtful: list[str]) -> _Labelled:
     """Return the lines by which these texts are classes."""
     lasts_s = sorted(labels.durations_s)[len(labels.durations_s) // 4] if labels.lasts_s else 0.0
-    gap_s = sorted(labels.gaps_s)[len(labels.gaps_s) // 4] if labels.gaps_s else _WINDOWS_S[1]
-    room_s = lasts_s / 2 if lasts_s >= 2 * _WINDOWS_S[-2] else lasts_s or gap_s
-    window_s = next((one for one in _WINDOWS_S[1:] if one <= room_s), _WINDOWS_S[-1])
+    gap_s = sorted(labels.gaps_s)[len(labels.gaps_s) // 4] if labels.gaps_s else _WINDOWS_S[0]
+    window_s = next((one for one in _WINDOWS_S if one <= (lasts_s or gap_s)), _WINDOWS_S[-1])
     counts = ", ".join(f"{text} {labels.texts[text]}" for text in texts)
     lasting = f"events last {labels.lasts_s:g} s" if lasts_s else f"an event comes every {gap_s:g} s or more"
     choices = [
@@ -267,57 +295,3 @@ def _layout(found: Survey) -> tuple[list[str], int]:
         *[f"# {', '.join(others)} lie there too; one recipe reads files of one ending"] * bool(others),
         _line("files", pattern, f"{shown}; {told}"),
     ], len(matched)
-
-
-def files_pattern(paths: list[str]) -> tuple[str, str]:
-    """Return (the pattern of these paths, what it takes for the subject): the first part of them that varies."""
-    split = [_SPLIT.split(path) for path in paths]
-    columns = list(zip(*split, strict=True)) if len({len(one) for one in split}) == 1 else []
-    varies = [place for place, column in enumerate(columns) if len(set(column)) > 1]
-    suffix = PurePosixPath(paths[0]).suffix
-    if len(paths) == 1:
-        folders = "**/" * ("/" in paths[0])
-        return f"{folders}{{subject}}{suffix}", "the file's name is taken for it, and so are those of others like it"
-    if not varies or any(place % 2 for place in varies):
-        if len({path.partition("/")[0] for path in paths}) > 1 and all("/" in path for path in paths):
-            return f"{{subject}}/**/{{session}}{suffix}", "could not tell from names: the folder is taken for it"
-        return f"**/{{subject}}{suffix}", "could not tell from names who is who: each file is taken for one of its own"
-    subject = _subject(columns, varies)
-    people = columns[subject]
-    parts: list[str] = []
-    session = "{session}"
-    for place, column in enumerate(columns):
-        if place not in varies:
-            parts.append(column[0].replace("{", "*"))
-            continue
-        head = "{subject}"
-        rest = [cell.removeprefix(one) for cell, one in zip(column, people, strict=True)]
-        if place != subject and not all(cell.startswith(one) for cell, one in zip(column, people, strict=True)):
-            head, rest = "", list(column)
-        if len(set(rest)) == 1:
-            parts.append(head + rest[0])
-        else:
-            parts.append(head + _prefix(rest) + session)
-            session = "*"
-    return "".join(parts), "mend it if these are none"
-
-
-def _subject(columns: list[tuple[str, ...]], varies: list[int]) -> int:
-    """Return which part is the subject: one that says so itself or stands after what says so, else the first."""
-    says = [
-        place
-        for place in varies
-        if all(re.fullmatch(rf"{_SUBJECT}\d+", cell, re.IGNORECASE) for cell in columns[place])
-    ]
-    after = [place for place in varies if place > 1 and re.fullmatch(_SUBJECT, columns[place - 2][0], re.IGNORECASE)]
-    return next(iter([*after, *says, *varies]))
-
-
-def _prefix(cells: Iterable[str]) -> str:
-    """Return the letters that all begin with and something follows."""
-    cells = list(dict.fromkeys(cells))
-    letters = re.match(r"[^\d]*", cells[0])
-    prefix = letters[0] if letters else ""
-    while prefix and not all(cell.startswith(prefix) and len(cell) > len(prefix) for cell in cells):
-        prefix = prefix[:-1]
-    return prefix

@@ -16,8 +16,8 @@ from pipelines.formats import readers, triggers
 from pipelines.recording import Header
 from pipelines.survey import survey
 
-_LISTED, _SHOWN, _EXAMPLES = 40, 24, 3
-"""Counts that a line holds, lines of a table, and files of bare numbers that are told."""
+_LISTED, _SHOWN = 40, 24
+"""Counts that a line holds, and lines of a table."""
 
 
 def recording(path: Path) -> dict[str, Any]:
@@ -102,8 +102,8 @@ def tree(src: Path) -> dict[str, Any]:
         "unread": found.faults,
     }
     if not headers:
-        unknown = {path: held for path in found.unknown if (held := _contents(src / path))}
-        return facts | {"contents": dict(list(unknown.items())[:_EXAMPLES])}
+        first = {PurePosixPath(path).suffix: path for path in reversed(found.unknown)}
+        return facts | {"contents": {path: held for path in first.values() if (held := _contents(src / path))}}
     return facts | {"layout": layout_of(found)}
 
 
@@ -124,7 +124,9 @@ def text(facts: dict[str, Any]) -> str:
     for key, value in facts.items():
         name = key.replace("_", " ") if key != "duration_s" else key
         if name == "layout":
-            lines += ["layout that would read it:", *(f"  {line}" for line in value)]
+            lines += ["layout that would read it:", *_indented("\n".join(value))]
+        elif name == "contents":
+            lines += [line for path, held in value.items() for line in (f"{path}:", *_indented(text(held)))]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             lines.append(f"{name}: {len(value)}")
             lines += ["  " + "  ".join(f"{what} {item}" for what, item in row.items()) for row in value]
@@ -133,6 +135,10 @@ def text(facts: dict[str, Any]) -> str:
         elif value not in (None, ""):
             lines.append(f"{name}: {_plain(value)}")
     return "\n".join(lines)
+
+
+def _indented(lines: str) -> list[str]:
+    return [f"  {line}" for line in lines.splitlines()]
 
 
 def _of_table(name: str, value: dict[str, Any]) -> list[str]:

@@ -178,7 +178,11 @@ def ran(command: Command) -> Answer:
         text = re.sub(pattern, replacement, text)
     words = shlex.split(text)
     if words[0] == "dare":
-        return dare(*words[1:])
+        if words[-2] != ">":
+            return dare(*words[1:])
+        answer = dare(*words[1:-2])
+        Path(words[-1]).write_text(answer.out, encoding="utf-8")
+        return Answer(answer.status, "", answer.err)
     if words[0] == "make":
         known = re.search(rf"^{words[1]}:", (HOUSE / "Makefile").read_text(), re.MULTILINE)
         return Answer(0 if known else 2, "", "")

@@ -80,9 +80,12 @@ def write_as(suffix: str, path: Path, tasks: Sequence[Task], seconds: int = 40) 
 
 
 def recipe(folder: Path, layout: str, more: str = "") -> Path:
-    """Write the shortest recipe with these fields and this layout."""
+    """Write the shortest recipe with these fields and this layout; without classes its windows are as it states."""
     file = folder / "mine.toml"
-    file.write_text(f"{SHORTEST}{more}\n[layout]\n{layout}\n")
+    fields = f"{SHORTEST}{more}\n"
+    stated = [line for line in fields.splitlines() if line.startswith(("sfreq_hz", "window_s", "stride_s"))]
+    windows = "" if "classes" in more else "\n".join(["[pretrain]", *dict.fromkeys(stated), ""])
+    file.write_text(f"{fields}{windows}[layout]\n{layout}\n")
     return file
 
 
