@@ -82,7 +82,9 @@ def _plain(array: np.ndarray[Any, Any]) -> Any:
 
 
 def _of_arrays(kind: str, held: Facts) -> Facts:
-    """Return what variables a file has, and the layout of the one that is most likely the signal."""
+    """Return what variables a file has, and the layout of the one that is most likely the signal; {} without any."""
+    if not held:
+        return {}
     variables = {name: _said(value) for name, value in held.items()}
     signals = {
         (name, field): value.shape

@@ -14,7 +14,7 @@ from pipelines.corpora import CORPORA
 from pipelines.first_recipe import layout_of
 from pipelines.formats import readers, triggers
 from pipelines.recording import Header
-from pipelines.survey import survey
+from pipelines.survey import known_electrodes, survey
 
 _LISTED, _SHOWN = 40, 24
 """Counts that a line holds, and lines of a table."""
@@ -71,9 +71,11 @@ def tree(src: Path) -> dict[str, Any]:
         raise MissingError("is a shard set that is not finished", path=src, remedy="run dare preprocess again")
     found = survey(src)
     corpora = {}
+    most = 0
     for name, corpus in CORPORA.items():
         sources = corpus.find(found.paths, recipes.load(name))
         if sources:
+            most = max(most, len(sources))
             corpora[name] = {
                 "version": corpus.version(found.paths),
                 "recordings": len(sources),
@@ -82,6 +84,7 @@ def tree(src: Path) -> dict[str, Any]:
             }
     endings = Counter(PurePosixPath(path).suffix.lower() or "none" for path in found.paths)
     headers = found.recordings.values()
+    known = set(known_electrodes(found.electrodes))
     facts: dict[str, Any] = {
         "path": str(src),
         "files": dict(sorted(endings.items())),
@@ -92,7 +95,8 @@ def tree(src: Path) -> dict[str, Any]:
         "hours": round(sum(header.duration_s for header in headers) / 3600, 3),
         "formats": dict(Counter(header.format for header in headers).most_common()),
         "rates": {f"{rate:g} Hz": count for rate, count in found.rates.most_common()},
-        "electrodes": dict(found.electrodes),
+        "electrodes": {name: count for name, count in found.electrodes.items() if name in known},
+        "other_channels": {name: count for name, count in found.electrodes.items() if name not in known},
         "units": dict(Counter(unit or "none" for header in headers for unit in _units(header))),
         "mains": {f"{line} Hz": count for line, count in found.loud_mains.items()},
         "labels": {
@@ -104,7 +108,7 @@ def tree(src: Path) -> dict[str, Any]:
     if not headers:
         first = {PurePosixPath(path).suffix: path for path in reversed(found.unknown)}
         return facts | {"contents": {path: held for path in first.values() if (held := _contents(src / path))}}
-    return facts | {"layout": layout_of(found)}
+    return facts if 2 * most > found.num_likely else facts | {"layout": layout_of(found)}
 
 
 def _units(header: Header) -> set[str]:

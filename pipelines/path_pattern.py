@@ -6,7 +6,10 @@ from pathlib import PurePosixPath
 
 from manifests.layout import Layout
 
-_SUBJECT = r"(?:sub(?:j(?:ect)?)?|s|p|pat(?:ient)?|part(?:icipant)?|vp|id)"
+_SAYS = r"(?:sub(?:j(?:ect)?)?|p|pat(?:ient)?|part(?:icipant)?|vp|id)"
+_NO_SUBJECT = r"(?:19|20)\d\d(?:\d\d){0,2}|train|test|eval|dev|val|valid"
+"""Dates, and parts of a corpus."""
+
 _SPLIT = re.compile(r"([/_. -])")
 _NOBODY = "could not tell from names who is who: each file is taken for one of its own"
 
@@ -48,14 +51,15 @@ def files_pattern(paths: list[str]) -> tuple[str, str]:
 
 
 def _subject(columns: list[tuple[str, ...]], varies: list[int]) -> int:
-    """Return which part is the subject: one that says so itself or stands after what says so, else the first."""
-    says = [
-        place
-        for place in varies
-        if all(re.fullmatch(rf"{_SUBJECT}\d+", cell, re.IGNORECASE) for cell in columns[place])
-    ]
-    after = [place for place in varies if place > 1 and re.fullmatch(_SUBJECT, columns[place - 2][0], re.IGNORECASE)]
-    return next(iter([*after, *says, *varies]))
+    """Return which part is the subject: one after what says so, or that says so itself, else the first that may be."""
+    after = [place for place in varies if place > 1 and re.fullmatch(_SAYS, columns[place - 2][0], re.IGNORECASE)]
+    says = [place for place in varies if _all(rf"{_SAYS}\d+", columns[place])]
+    may_be = [place for place in varies if not _all(_NO_SUBJECT, columns[place])]
+    return next(iter([*after, *says, *may_be, *varies]))
+
+
+def _all(pattern: str, cells: Iterable[str]) -> bool:
+    return all(re.fullmatch(pattern, cell, re.IGNORECASE) for cell in cells)
 
 
 def _prefix(cells: Iterable[str]) -> str:

@@ -179,6 +179,8 @@ def test_folder_without_recordings_is_refused(tmp_path: Path) -> None:
         (["S001/S001R01.edf", "S001/S001R02.edf", "S002/S002R01.edf"], "{subject}/{subject}R{session}.edf", 2),
         (["sub-1/ses-a/x.edf", "sub-2/ses-a/x.edf", "sub-2/ses-b/x.edf"], "sub-{subject}/ses-{session}/x.edf", 2),
         (["2021_P1.edf", "2022_P2.edf", "2023_P1.edf"], "{session}_{subject}.edf", 2),
+        (["20210103_S1.edf", "20220301_S2.edf"], "{session}_{subject}.edf", 2),
+        (["eval/aaa_s001.edf", "train/aab_s001.edf", "train/aab_s002.edf"], "{session}/{subject}_s*.edf", 2),
         (["a/1.edf", "a/2.edf", "b/1.edf"], "{subject}/{session}.edf", 2),
         (["a/x.edf", "b/c/y_z.edf"], "{subject}/**/{session}.edf", 2),
         (["x.edf", "y_z.edf"], "**/{subject}.edf", 2),
