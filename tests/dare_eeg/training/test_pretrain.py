@@ -226,8 +226,8 @@ def test_a_signal_saves_and_ends_the_run_after_the_step_that_it_falls_in(
     ("options", "reason"),
     [
         (("--global-batch", 6), "global batch 6 is no multiple of micro-batch 4"),
-        (("--lr", -1), "lr: Input should be greater than 0"),
-        (("--lr", 0), "lr: Input should be greater than 0"),
+        (("--lr", -1), "lr: must be above 0"),
+        (("--lr", 0), "lr: must be above 0"),
         (("--config", "absent.toml"), "dare: absent.toml: not found; see the config.toml of a run"),
         (("--exclude", "nowhere"), "nowhere/manifest.json: not found"),
     ],
