@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from manifests import recipe as recipes
 from manifests.electrodes import canonical
@@ -14,7 +14,7 @@ from manifests.layout import Layout
 from manifests.notes import one_line
 from pipelines.contents import contents, is_signal
 from pipelines.corpora import CORPORA, bids
-from pipelines.path_pattern import files_pattern
+from pipelines.path_pattern import ending, files_pattern
 from pipelines.survey import Labels, Survey, known_electrodes, survey
 
 _NETWORK_HZ, _TOP_HZ, _LOW_HZ = 256.0, 75.0, 0.1
@@ -33,7 +33,7 @@ def first_recipe(place: Path) -> str:
     found = survey(folder, only)
     name = _corpus(folder)
     head = [
-        f"# Made by dare recipe --init {place}: {_counted(found.num_likely, 'recording')}, {_hours(found)}.",
+        f"# Made by dare recipe --init {place}: {_amount(found)}.",
         f"# Try it: dare preprocess {name} --recipe mine.toml --src {folder} --dry-run",
         *_known(found),
         _line("corpus", name, "of small letters and digits; what the set is called"),
@@ -62,8 +62,8 @@ def _of_recordings(found: Survey) -> list[str]:
 
 def _of_bare_numbers(found: Survey) -> list[str]:
     """Return these lines for files that say nothing of their channels, by what is in the first; none where none is."""
-    suffixes = Counter(PurePosixPath(path).suffix for path in found.unknown).most_common(1)
-    paths = [path for path in found.unknown if PurePosixPath(path).suffix == suffixes[0][0]]
+    suffixes = Counter(ending(path) for path in found.unknown).most_common(1)
+    paths = [path for path in found.unknown if ending(path) == suffixes[0][0]]
     for path in paths[:_MOST_LISTED]:
         with suppress(DareError, OSError):
             held = contents(found.folder / path)
@@ -72,7 +72,11 @@ def _of_bare_numbers(found: Survey) -> list[str]:
                 pattern, told = files_pattern(alike)
                 names = [canonical(name) for name in held["channels"]]
                 return [
-                    _line("electrodes", known_electrodes(names) or names, f"of the channels of {path}"),
+                    _line(
+                        "electrodes",
+                        known_electrodes(names) or names,
+                        f"of the channels of {path}; the network knows 10-10 names alone",
+                    ),
                     _line("notch_hz", 0, "could not tell: state the mains, 50 or 60"),
                     _line("band_hz", [_LOW_HZ, 40], "could not tell; it may end at half of the rate"),
                     "",
@@ -98,8 +102,12 @@ def _counted(count: int, thing: str) -> str:
     return f"{count} {thing}" + "s" * (count != 1)
 
 
-def _hours(found: Survey) -> str:
-    return f"{sum(header.duration_s for header in found.recordings.values()) / 3600:.2f} h"
+def _amount(found: Survey) -> str:
+    if not found.recordings:
+        return f"{_counted(len(found.unknown), 'file')}, which say nothing of their channels"
+    hours = sum(header.duration_s for header in found.recordings.values()) / 3600
+    of_some = f" in the {len(found.recordings)} looked into" * (len(found.recordings) < found.num_likely)
+    return f"{_counted(found.num_likely, 'recording')}, {hours:.2f} h{of_some}"
 
 
 def _listed(counts: Iterable[tuple[object, int]]) -> str:
@@ -282,9 +290,9 @@ def _layout(found: Survey) -> tuple[list[str], int]:
         return ["[layout]", _line("bids", True, f"sub-*/[ses-*/]eeg/*_eeg.*: {_counted(len(people), 'subject')}")], len(
             people
         )
-    suffixes = Counter(PurePosixPath(path).suffix for path in found.recordings)
+    suffixes = Counter(ending(path) for path in found.recordings)
     suffix = suffixes.most_common(1)[0][0]
-    paths = [path for path in found.recordings if PurePosixPath(path).suffix == suffix]
+    paths = [path for path in found.recordings if ending(path) == suffix]
     others = [one for one in suffixes if one.lower() != suffix.lower()]
     pattern, told = files_pattern(paths)
     named = Layout(files=pattern)

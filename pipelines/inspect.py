@@ -13,6 +13,7 @@ from pipelines.contents import contents
 from pipelines.corpora import CORPORA
 from pipelines.first_recipe import layout_of
 from pipelines.formats import readers, triggers
+from pipelines.path_pattern import ending
 from pipelines.recording import Header
 from pipelines.survey import known_electrodes, survey
 
@@ -31,7 +32,7 @@ def recording(path: Path) -> dict[str, Any]:
     except DareError as problem:
         with suppress(DareError, OSError):
             if held := contents(path):
-                return {"path": str(path), "as it is": problem.reason} | held
+                return {"path": str(path), "not_read_as_it_is": problem.reason} | held
         raise problem.or_else(readers.GET_AGAIN) from problem
 
 
@@ -106,7 +107,7 @@ def tree(src: Path) -> dict[str, Any]:
         "unread": found.faults,
     }
     if not headers:
-        first = {PurePosixPath(path).suffix: path for path in reversed(found.unknown)}
+        first = {ending(path): path for path in reversed(found.unknown)}
         return facts | {"contents": {path: held for path in first.values() if (held := _contents(src / path))}}
     return facts if 2 * most > found.num_likely else facts | {"layout": layout_of(found)}
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from manifests.layout import Layout
+from pipelines.scan import PACKED
 
 _SAYS = r"(?:sub(?:j(?:ect)?)?|p|pat(?:ient)?|part(?:icipant)?|vp|id)"
 _NO_SUBJECT = r"(?:19|20)\d\d(?:\d\d){0,2}|train|test|eval|dev|val|valid"
@@ -14,12 +15,18 @@ _SPLIT = re.compile(r"([/_. -])")
 _NOBODY = "could not tell from names who is who: each file is taken for one of its own"
 
 
+def ending(path: str) -> str:
+    """Return the ending of a file's name, of a packed file with that of what is in it: ``.edf.gz``."""
+    name = PurePosixPath(path)
+    return "".join(name.suffixes[-2:]) if name.suffix.lower() in PACKED else name.suffix
+
+
 def files_pattern(paths: list[str]) -> tuple[str, str]:
     """Return (the pattern of these paths, what it takes for the subject): the first part of them that varies."""
     split = [_SPLIT.split(path) for path in paths]
     columns = list(zip(*split, strict=True)) if len({len(one) for one in split}) == 1 else []
     varies = [place for place, column in enumerate(columns) if len(set(column)) > 1]
-    suffix = PurePosixPath(paths[0]).suffix
+    suffix = ending(paths[0])
     if len(paths) == 1:
         folders = "**/" * ("/" in paths[0])
         return f"{folders}{{subject}}{suffix}", "the file's name is taken for it, and so are those of others like it"

@@ -24,7 +24,9 @@ from pipelines.corpora.base import Corpus
 from pipelines.formats.registry import files_of, suffixes
 from pipelines.recording import Channel, Header
 
-_PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
+PACKED = (".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".rar", ".7z")
+"""Endings of files in which others are packed."""
+
 _FINGERPRINT_BYTES = 1 << 16
 
 READERS = 32
@@ -90,7 +92,7 @@ def scan(src: Path, recipe: Recipe, progress: Callable[[int, int], None]) -> Tre
             scanned.append(one)
             progress(len(scanned), len(found))
     used = {raw.path for raw in found} | {raw.label_file for raw in found}
-    others = sum(path not in used and _is_raw(path) for path in paths)
+    others = sum(path not in used and is_raw(path) for path in paths)
     return Tree(scanned, corpus.version(paths), others, len(scanned), headers.channels)
 
 
@@ -177,10 +179,10 @@ def _leads_back(folder: Path) -> bool:
     return any(above.resolve().is_relative_to(target) for above in folder.parents)
 
 
-def _is_raw(path: str) -> bool:
+def is_raw(path: str) -> bool:
     """Return whether a file is raw EEG by its ending, packed by itself or not."""
     name = path.lower()
-    return name.removesuffix(next(filter(name.endswith, _PACKED), "")).endswith(suffixes())
+    return name.removesuffix(next(filter(name.endswith, PACKED), "")).endswith(suffixes())
 
 
 def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> tuple[str, str]:
@@ -194,8 +196,8 @@ def _nothing_found(src: Path, paths: list[str], recipe: Recipe) -> tuple[str, st
     others = [name for name, corpus in CORPORA.items() if name != recipe.corpus and corpus.find(paths, probe)]
     if others:
         return f"holds no recording of {recipe.corpus}, but of {', '.join(others)}", "name that corpus or another --src"
-    num_raw = sum(map(_is_raw, paths))
-    num_packed = sum(path.lower().endswith(_PACKED) for path in paths)
+    num_raw = sum(map(is_raw, paths))
+    num_packed = sum(path.lower().endswith(PACKED) for path in paths)
     reason = (
         f"holds no recording of {recipe.corpus} among {len(paths)} files ({num_raw} of them raw EEG by their ending)"
     )

@@ -17,7 +17,6 @@ from pipelines.corpora import bids, tables
 from pipelines.doctor.scan_quality import spans
 from pipelines.doctor.signal_quality import DIPS_DB, MAINS_HZ, STANDS_OUT_DB, Measures, signal_quality
 from pipelines.formats import readers, triggers
-from pipelines.formats.registry import formats
 from pipelines.recording import Event, Header
 
 _MOST_READ = 12
@@ -27,9 +26,8 @@ _MOST_HEADERS = 1000
 """Files whose headers are read, spread over the tree."""
 
 _THREADS = 8
-_PEOPLE = "participants.tsv"
-_SIDECARS = ("_events.tsv", "_channels.tsv", "_scans.tsv", "_electrodes.tsv", "_sessions.tsv", _PEOPLE)
-"""Endings of tables of a BIDS tree."""
+_OF_BIDS = ("_events.tsv", "_channels.tsv", "_scans.tsv", "_electrodes.tsv", "_sessions.tsv")
+"""Endings of tables of a BIDS tree that are not about the whole."""
 
 _LABEL_COLUMNS = ("trial_type", "value", "event", "label", "code", "stimulus")
 _DOUBT = ("ref", "gnd", "cms", "drl")
@@ -122,29 +120,23 @@ class Survey:
 def survey(folder: Path, only: str = "") -> Survey:
     """Return what lies below a folder, or what one file of it is; DareError where the folder is missing or empty."""
     paths = [only] if only else scan.list_files(folder)
-    suffixes = {suffix for one in formats() for suffix in one.suffixes}
-    sidecars = {path for path in paths if path.endswith(_SIDECARS)}
-    likely = [path for path in paths if PurePosixPath(path).suffix.lower() in suffixes and path not in sidecars]
-    likely = [path for path in likely if not PurePosixPath(path).name.startswith("._")]
-    if only:
-        likely = paths
-    num_likely = len(likely)
-    likely = likely[:: -(-num_likely // _MOST_HEADERS) or 1]
+    raw = [path for path in paths if scan.is_raw(path) and not PurePosixPath(path).name.startswith("._")]
+    texts = [path for path in paths if path.lower().endswith(TABLES) and not path.endswith(_OF_BIDS)]
+    likely = paths if only else list(dict.fromkeys([*_some(raw), *_some(texts)]))
     with ThreadPoolExecutor(_THREADS) as threads:
         found = dict(zip(likely, threads.map(lambda path: _header(folder / path), likely), strict=True))
     recordings = {path: one for path, one in found.items() if isinstance(one, Header) and one.channels}
     faults = {path: str(one.about("", folder / path)) for path, one in found.items() if isinstance(one, DareError)}
-    of_bids = sidecars - {path for path in paths if path.endswith(_PEOPLE)}
-    texts = [path for path in paths if path.lower().endswith(TABLES) and path not in recordings.keys() | of_bids]
+    no_recordings = [path for path in texts if path in faults]
     measures, labels = _looked_into(folder, recordings)
     of_tables = _of_tables(folder, paths, recordings)
     return Survey(
         folder=folder,
         paths=paths,
-        num_likely=num_likely,
+        num_likely=len(raw) + sum(path in recordings for path in set(texts) - set(raw)),
         recordings=recordings,
-        faults={path: fault for path, fault in faults.items() if path not in texts},
-        tables={path: columns for path in texts if (columns := table_columns(folder / path))},
+        faults={path: fault for path, fault in faults.items() if path not in no_recordings},
+        tables={path: columns for path in no_recordings if (columns := table_columns(folder / path))},
         measures=measures,
         labels=[one for one in (of_tables, *labels) if one.texts],
     )
@@ -155,6 +147,11 @@ def known_electrodes(names: Iterable[str]) -> list[str]:
     names = list(names)
     sites = [name for name in names if is_site(name) and name not in ("A1", "A2", "M1", "M2")]
     return sites or [name for name in names if all(map(is_site, derivation(name) or ("?",)))]
+
+
+def _some(paths: list[str]) -> list[str]:
+    """Return the paths of which headers are read: all, or of many some that are spread evenly."""
+    return paths[:: max(1, -(-len(paths) // _MOST_HEADERS))]
 
 
 def _header(path: Path) -> Header | DareError:
