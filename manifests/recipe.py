@@ -39,7 +39,7 @@ _NETWORK_WINDOWS: Fields = {
 }
 """What pretraining on a corpus of one's own changes, whatever its recipe says outside of its table ``[pretrain]``."""
 
-_OF_ANY = ("sfreq_hz", "window_s", "stride_s")
+_OF_ANY = ("sfreq_hz", "window_s")
 """Those of them that a corpus without classes takes as well."""
 
 _MAINS_HZ = (16.7, 50, 60)
@@ -289,12 +289,14 @@ def load(
 def _for_the_network(tables: Fields, stated: Fields) -> Fields:
     """Return the fields of a recipe of one's own for pretraining, ``stated`` those of its table for that.
 
-    Of the electrodes that it names those stay that the network knows, all where it knows none.
+    Of the electrodes that it names those stay that the network knows, all where it knows none. Windows stand side by
+    side, whatever is stated of labelled ones.
     """
     windows = _NETWORK_WINDOWS if tables.get("classes") else {name: _NETWORK_WINDOWS[name] for name in _OF_ANY}
     named = tables.get("electrodes", PRETRAIN_58)
     known = [name for name in named if name in VOCABULARY] if isinstance(named, list | tuple) else []
-    return tables | windows | {"electrodes": known or named} | stated
+    fields = tables | windows | {"electrodes": known or named}
+    return {name: value for name, value in fields.items() if name != "stride_s"} | stated
 
 
 def _made(fields: Fields, there: Recipe | None, place: Path | str) -> Recipe:

@@ -164,7 +164,8 @@ def test_pretraining_on_an_unlabelled_corpus_cuts_the_windows_of_the_network(tmp
         assert (recipe.sfreq_hz, recipe.window_s, recipe.stride_s, recipe.valid_share) == (256, 10, 10, 0.3)
         assert "IZ" not in recipe.electrodes
         assert recipe.set_name == "mine-pretrain"
-    assert loaded(tmp_path, body, "window_s=4", purpose=None).window_s == 4
+    other = loaded(tmp_path, body.replace("window_s", "stride_s = 2\nwindow_s"), "window_s=4", purpose=None)
+    assert (other.window_s, other.stride_s) == (4, 4)
 
 
 def test_pretraining_takes_what_its_own_table_says_and_else_the_windows_of_the_network(tmp_path: Path) -> None:
