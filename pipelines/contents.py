@@ -103,8 +103,8 @@ def _of_arrays(kind: str, held: Facts) -> Facts:
     rate = float(rates[0].whole().ravel()[0]) if rates else 0.0
     lines = [
         "[layout.arrays]",
-        f'variables = "{re.escape(name)}"  # a regular expression: the largest array',
-        *[f'field = "{field}"'] * bool(field),
+        f"variables = {_quoted(re.escape(name))}  # a regular expression: the largest array",
+        *[f"field = {_quoted(field)}"] * bool(field),
         f'axes = "{axes}"  # guessed from {_shape(shape)}: look that they are',
         _channels_line(named or [], channels),
         f"sfreq_hz = {rate:g}" if rate else "sfreq_hz = 256  # the file does not say: state it",

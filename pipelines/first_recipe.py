@@ -70,13 +70,10 @@ def _of_bare_numbers(found: Survey) -> list[str]:
             if is_signal(held):
                 alike = [one for one in paths if one not in found.tables or found.tables[one] == found.tables.get(path)]
                 pattern, told = files_pattern(alike)
-                names = [canonical(name) for name in held["channels"]]
+                names = list(dict.fromkeys(map(canonical, held["channels"])))
+                told_of = f"of the channels of {path}; the network knows 10-10 names alone"
                 return [
-                    _line(
-                        "electrodes",
-                        known_electrodes(names) or names,
-                        f"of the channels of {path}; the network knows 10-10 names alone",
-                    ),
+                    _line("electrodes", known_electrodes(names) or names, told_of),
                     _line("notch_hz", 0, "could not tell: state the mains, 50 or 60"),
                     _line("band_hz", [_LOW_HZ, 40], "could not tell; it may end at half of the rate"),
                     "",
@@ -271,7 +268,10 @@ def _elsewhere(found: Survey) -> list[str]:
         for path, columns in list(found.tables.items())[:3]
     ]
     fif = [path for path in found.paths if path.endswith(("-eve.fif", "_eve.fif"))]
-    return lines + [f"# {path} holds events: labels may be there" for path in fif[:1]]
+    return lines + [
+        f'# {path} holds events: labels = "events", events.file = "{{path}}{path[-8:]}" if each has its own'
+        for path in fif[:1]
+    ]
 
 
 def _held_out(num_subjects: int) -> list[str]:

@@ -1,6 +1,9 @@
 """What lies somewhere is told in lines a person reads, with the layout that would read it, and as JSON."""
 
 import json
+import re
+import textwrap
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +62,14 @@ def test_axes_of_trials_are_guessed_and_said_to_be(tmp_path: Path, shape: tuple[
     assert f'axes = "{axes}"  # guessed from {" × ".join(map(str, shape))}: look that they are' in out
     assert 'variables = "array"' in out
     assert "sfreq_hz = 256  # the file does not say: state it" in out
+
+
+def test_names_that_toml_or_a_regular_expression_would_misread_are_escaped(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{"my-eeg.v1": np.ones((3, 100)), "names": np.array(["C3", 'C"4', "C\\z"])})
+    layout = dare("inspect", tmp_path / "a.npz").out.partition("[layout.arrays]")[2]
+    held = tomllib.loads(textwrap.dedent(layout))
+    assert re.fullmatch(held["variables"], "my-eeg.v1")
+    assert held["channels"] == ["C3", 'C"4', "C\\z"]
 
 
 def test_file_of_objects_is_not_unpickled(tmp_path: Path) -> None:
