@@ -154,7 +154,7 @@ def inspect(path: Path, as_json: bool) -> None:
 @click.option("--init", "src", required=True, metavar="SRC", type=click.Path(exists=True, path_type=Path),
               help="Folder of recordings, in BIDS or not, or one recording.")  # fmt: skip
 def recipe(src: Path) -> None:
-    """Write a first recipe for recordings of your own: dare recipe --init raw/ > mine.toml."""
+    """Write a first recipe for recordings of your own."""
     from pipelines.first_recipe import first_recipe
 
     answer(first_recipe(src).rstrip("\n"))

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from manifests.atomic_io import write_bytes
+from manifests.notes import PROSE
 from manifests.page import render
 from pipelines.doctor.estimate import Facts
 from pipelines.doctor.scan_quality import findings, reasons
@@ -104,7 +105,10 @@ def _verdict(row: Facts) -> str:
 
 def _short_verdict(row: Facts, common: set[str]) -> str:
     """Return the verdict, of a reason that many share only its kind: below the table it is told once."""
-    return _verdict(row | {"reason": f"{row['kind']}, see below"} if row["reason"] in common - {""} else row)
+    if not row["reason"] or row["reason"] not in common:
+        return _verdict(row)
+    kind = [row["kind"]] if row["kind"] != PROSE else []
+    return _verdict(row | {"reason": ", ".join([*kind, "see below"])})
 
 
 def _sections(facts: Facts) -> list[tuple[str, list[str]]]:
