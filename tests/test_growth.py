@@ -136,7 +136,18 @@ def test_fields_are_added_and_an_old_run_goes_on_and_its_encoder_is_probed(tmp_p
     later.well(
         ("pretrain", "--config", "runs/half/config.toml", "--resume"),
         ("pretrain", "--shards", "shards/merged", "--out", "run", *few),
-        ("probe", "tuab", "--shards", "shards/tuab", "--encoder", "encoder.ckpt", "--out", "probes/again"),
+        (
+            "probe",
+            "tuab",
+            "--shards",
+            "shards/tuab",
+            "--encoder",
+            "encoder.ckpt",
+            "--out",
+            "probes/again",
+            "--set",
+            "penalty_by=valid",
+        ),
         ("export", "--encoder", "runs/half", "--to", "official", "--out", "again.ckpt"),
     )
     assert_near(losses("runs/half/metrics.jsonl"), losses("half_metrics.jsonl"))

@@ -33,7 +33,9 @@ def features(encoder: EEGEncoder, windows: Windows, pool: Pool, progress: Progre
         for start in range(0, len(windows), _BATCH):
             numbers = np.arange(start, min(start + _BATCH, len(windows)))
             present = windows.present[numbers][:, known]
-            found = encoder(windows.take(numbers)[:, known], electrodes, windows.sfreq, present)
+            # Not called, as that warns of what `dare preprocess` was asked to leave in.
+            prepared = encoder.prepare(windows.take(numbers)[:, known], electrodes, windows.sfreq, present)
+            found = encoder.encode(prepared)
             progress(start / len(windows))
             parts.append(_pooled(found, pool).float().cpu().numpy())
     return np.concatenate(parts)

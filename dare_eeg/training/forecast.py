@@ -125,7 +125,7 @@ def _peak_memory(ranks: Ranks) -> int:
     """Return the most bytes that were in use: of the GPU's memory, or of this process's."""
     if ranks.device.type == "cuda":
         return torch.cuda.max_memory_allocated(ranks.device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1 << 10)
 
 
 def _megabytes(count: int) -> str:

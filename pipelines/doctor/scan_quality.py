@@ -15,8 +15,8 @@ from manifests.manifest import Outcome
 from manifests.notes import Note, prose, text
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
-from pipelines import plan as planning
 from pipelines import corpora, quality, reading
+from pipelines import plan as planning
 from pipelines.build import NO_WINDOW
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import Conditioned
@@ -147,9 +147,7 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     }
 
 
-def _unfit(
-    stretches: list[Recording], planned: PlannedRecording, recipe: Recipe, src: Path
-) -> tuple[Note, ...]:
+def _unfit(stretches: list[Recording], planned: PlannedRecording, recipe: Recipe, src: Path) -> tuple[Note, ...]:
     """Return why a run would skip a recording if all of it is as the stretches are, nothing where it would not."""
     if recipe.quality == "none":
         return ()

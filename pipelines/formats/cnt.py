@@ -9,7 +9,7 @@ import numpy as np
 from manifests.errors import DareError
 from manifests.notes import Note, note
 from pipelines.formats import Format, begins
-from pipelines.formats.mne_formats import by_mne
+from pipelines.formats.mne_formats import MNE_ALONE, by_mne
 from pipelines.formats.sampled import SampledFile, error_context
 
 _SAMPLE_TYPES = ("auto", "int32", "int16")
@@ -31,7 +31,7 @@ def parse(path: Path) -> SampledFile:
     for data_format in _SAMPLE_TYPES:
         counted: dict[str, Any] = {"recompute_n_samples": True} if small and data_format != "auto" else {}
         try:
-            with error_context(path, "NeuroScan CNT"):
+            with MNE_ALONE, error_context(path, "NeuroScan CNT"):
                 # By "auto" the fifth letter of a label would mark its channel as bad.
                 raw = mne.io.read_raw_cnt(path, data_format=data_format, header="new", verbose="error", **counted)
                 middle = max(0, raw.n_times // 2 - _PROBE_SAMPLES // 2)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import DamagedError, RefusedError
 from pipelines.formats import Format, begins
-from pipelines.formats.mne_formats import by_mne, described
+from pipelines.formats.mne_formats import MNE_ALONE, by_mne, described
 from pipelines.formats.sampled import SampledFile, error_context, stretches
 from pipelines.recording import Event
 
@@ -32,7 +32,7 @@ def parse(path: Path) -> SampledFile:
 
     if path.name.lower().endswith("-eve.fif"):
         raise RefusedError("holds the events of a recording", path=path, remedy="name it in layout.events.file")
-    with error_context(path, "FIF"):
+    with MNE_ALONE, error_context(path, "FIF"):
         _refuse_circle(path)
         first = _first_part(path)
         if first != path and first.is_file() and path.resolve() in _parts(first):
@@ -90,11 +90,11 @@ def event_table(path: Path, recording: Path) -> bytes:
     """
     import mne
 
-    with error_context(recording, "FIF"):
+    with MNE_ALONE, error_context(recording, "FIF"):
         _refuse_circle(recording)
         raw = mne.io.read_raw_fif(recording, allow_maxshield="yes", preload=False, verbose="error")
         first_sample, sfreq = int(raw.first_samp), float(raw.info["sfreq"])
-    with error_context(path, "events in FIF"):
+    with MNE_ALONE, error_context(path, "events in FIF"):
         _refuse_circle(path)
         events = mne.read_events(path, verbose="error").tolist()
     rows = (f"{(sample - first_sample) / sfreq!r}\t0\t{code}\n" for sample, _, code in events)
@@ -112,7 +112,7 @@ def _epochs(path: Path, epochs: Any) -> SampledFile:
     def load(places: list[int], start: int, stop: int) -> NDArray[np.float32]:
         data = np.empty((len(places), stop - start), np.float32)
         picks, end = [rows[place] for place in places], -(-stop // length)
-        with error_context(path, "FIF"), np.errstate(over="ignore", invalid="ignore"):
+        with MNE_ALONE, error_context(path, "FIF"), np.errstate(over="ignore", invalid="ignore"):
             for number in range(start // length, end, step):
                 trials = epochs.get_data(item=slice(number, min(number + step, end)), verbose="error")[:, picks]
                 joined = trials.transpose(1, 0, 2).reshape(len(picks), -1) * 1e6

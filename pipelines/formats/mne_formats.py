@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from manifests.electrodes import VOCABULARY, canonical
 from manifests.notes import Note, note
 from pipelines.formats.sampled import SampledFile, error_context, in_blocks, is_joint, stretches
 from pipelines.recording import MARKED_BAD, Channel, Event, Segment, describe_channel
+
+MNE_ALONE = RLock()
+"""Held while MNE opens a file: how much it says is one setting of all threads, and comes back as they end."""
 
 _SKIP = "BAD_ACQ_SKIP"  # FIF: nothing was recorded; MNE fills in zeros
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import MissingError
 from manifests.notes import Note, note
+from pipelines.formats.mne_formats import MNE_ALONE
 from pipelines.formats.packed import UnpackedFile
 from pipelines.formats.records import RecordFile, Signal
 from pipelines.formats.sampled import SampledFile, error_context
@@ -135,7 +136,7 @@ def _of_fif(file: SampledFile, name: str) -> list[_Channel]:
     """Return channels of a FIF file that are no EEG, so that the file gives no samples of them."""
     import mne
 
-    with error_context(file.path, "FIF"):
+    with MNE_ALONE, error_context(file.path, "FIF"):
         raw = mne.io.read_raw_fif(file.path, allow_maxshield="yes", preload=False, verbose="error")
         kinds = zip(raw.ch_names, raw.get_channel_types(), strict=True)
         rows = [row for row, (label, kind) in enumerate(kinds) if (_fits(label, name) if name else kind == "stim")]

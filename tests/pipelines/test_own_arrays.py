@@ -21,6 +21,9 @@ pytestmark = pytest.mark.slow
 NAMES = ("Fp1", "F3", "C3", "Cz", "O2")
 SFREQ = 500
 LAYOUT = f'electrodes = ["FP1", "F3", "C3", "CZ", "O2"]\nnotch_hz = 50\nsfreq_hz = {SFREQ}\nwindow_s = 4\n'
+ON_ITS_OWN = f"[pretrain]\nsfreq_hz = {SFREQ}\nwindow_s = 4\n"
+"""Windows as they are, and not as the network would have them."""
+
 ARRAYS = f"channels = {list(NAMES)}\nsfreq_hz = {SFREQ}\n"
 SUBJECTS = ("00", "01", "02")
 SECONDS = 62
@@ -42,7 +45,7 @@ def windows(src: Path, folder: Path, layout: str, *options: object) -> Windows:
     """Return the windows of a set made of a tree, by subject and time."""
     file = folder / "mine.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f'corpus = "mine"\n{LAYOUT}[layout]\n{layout}\n')
+    file.write_text(f'corpus = "mine"\n{LAYOUT}{ON_ITS_OWN}[layout]\n{layout}\n')
     made = preprocess("mine", src, folder / "out", "--recipe", file, "--for", "pretrain", *options)
     assert {row["outcome"] for row in recordings(made).values()} == {"ok"}
     return {(one.fields["subject"], one.start_s): one.counts for one in samples(made).values()}
@@ -261,7 +264,7 @@ def test_archive_is_of_one_unit(held: dict[str, np.ndarray], tmp_path: Path) -> 
     layout = f'files = "{{subject}}.npy"\n[layout.arrays]\n{ARRAYS}'
     windows(tmp_path / "raw", tmp_path, layout, "--format", "zarr")
     file = recipe(tmp_path, 'files = "{subject}.npy"\nunit = "nV"\n')
-    file.write_text(f'corpus = "mine"\n{LAYOUT}[layout]\nunit = "mV"\n{layout}')
+    file.write_text(f'corpus = "mine"\n{LAYOUT}{ON_ITS_OWN}[layout]\nunit = "mV"\n{layout}')
     src = tmp_path / "out" / "mine-pretrain"
     answer = dare("preprocess", "mine", "--src", src, "--out", tmp_path / "two", "--recipe", file, "--for", "pretrain")
     assert "was made with layout.unit '', the recipe has 'mV'" in answer.complaint

@@ -46,6 +46,7 @@ def recipe(folder: Path, suffix: str = "edf") -> Path:
     file.write_text(
         f'corpus = "mine"\nelectrodes = {list(ELECTRODES)}\nnotch_hz = 0\nsfreq_hz = {SFREQ}\nband_hz = [0.5, 40]\n'
         'classes = ["rest", "task"]\n[pretrain]\nclasses = []\n'
+        f"sfreq_hz = {SFREQ}\n"
         f'[layout]\nfiles = "{{subject}}_{{label}}.{suffix}"\nlabels = "name"\n'
     )
     return file
@@ -225,11 +226,11 @@ def test_dry_run_tells_what_a_run_would_skip(tmp_path: Path) -> None:
     src = tree(tmp_path, noise_uv(2))
     written(src / "S2_task.edf", noise_uv(2, sd_uv=9000.0), range_uv=60000.0)
     command = ("preprocess", "mine", "--src", src, "--recipe", recipe(tmp_path), "--dry-run", "--json", "--workers", 1)
-    found = {row["path"]: row["findings"] for row in json.loads(dare(*command).out)["recordings"]}
-    assert any("nV would give 9 µV" in one["text"] for one in found["S2_task.edf"] if one["kind"] == "quality")
-    assert not [one for one in found["S1_rest.edf"] if one["kind"] == "quality"]
+    found = {row["path"]: row for row in json.loads(dare(*command).out)["recordings"]}
+    assert {path: row["outcome"] for path, row in found.items()} == {"S1_rest.edf": "ok", "S2_task.edf": "skipped"}
+    assert "nV would give 9 µV" in found["S2_task.edf"]["reason"]
     unchecked = json.loads(dare(*command, "--set", "quality=none").out)["recordings"]
-    assert not [one for row in unchecked for one in row["findings"] if one["kind"] == "quality"]
+    assert {row["outcome"] for row in unchecked} == {"ok"}
 
 
 # --- windows ----------------------------------------------------------------------------------------------------------
