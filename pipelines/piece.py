@@ -1,6 +1,5 @@
 """Piece: one recording, or a piece of it, and a recipe -> labelled windows."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from pipelines.formats.readers import GET_AGAIN
 from pipelines.plan import SetOptions, cut_into_pieces
 from pipelines.recording import Recording
 from pipelines.sources.raw import RawTree
-from pipelines.windows import Window, at_cues, happened, on_a_grid, quiet, thin, with_spans
+from pipelines.windows import LabelledSpan, Window, at_cues, happened, on_a_grid, quiet, thin, with_spans
 
 CLIPPED_SHARE = 0.001
 """Share of clipped samples above which a recording is reported."""
@@ -81,49 +80,56 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
 
 def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     """Return the windows of a conditioned recording, or of a piece of one; DareError where labels do not fit it."""
-    corpus, raw, scanned = corpora.of(recipe), piece.recording.raw, piece.recording.scanned
-    recording, conditioned = held.recording, held.conditioned
-    notes = [*recording.notes, *conditioned.notes]
-    changes: Counter[str] = Counter()
-    spans = None
+    noted = (*held.recording.notes, *held.conditioned.notes)
     if held.unfit:
-        return Cut([], np.zeros(len(recipe.electrodes), np.float32), (*held.unfit, *notes), {})
-    if raw.label or not recipe.classes:
-        label = recipe.classes.index(raw.label) if recipe.classes else -1
-        first = piece.number * round(piece.recording.piece_s / min(recipe.stride_s, recipe.window_s))
-        windows = on_a_grid(conditioned.segments, label, recipe, first)
-    else:
-        cues, unused = corpus.cues(raw, recording, held.labels, recipe)
-        spans = corpus.spans(raw, recording, held.labels, recipe)
-        span_s = _true_s(recording, piece.start_s), _true_s(recording, piece.stop_s)
-        windows, lost, changes["edges"] = at_cues(conditioned.segments, cues, span_s, recipe)
-        notes += [*unused, *lost]
-        if recipe.events != "rows":
-            rows, _ = corpus.cues(raw, recording, held.labels, recipe.model_copy(update={"events": "rows"}))
-            changes["events"] = abs(len(rows) - len(cues))
-    windows, said, changes["quality"] = _without_dead(windows, held, recipe)
-    notes += said
-    kept = quiet(windows, recipe)
-    changes["reject_uv"] = len(windows) - len(kept)
-    if changes["reject_uv"]:
-        says = "{count} of {total} windows reach {limit_uv:g} µV: rejected"
-        figures = {"count": changes["reject_uv"], "total": len(windows), "limit_uv": recipe.reject_uv}
-        notes.append(note("rejected windows", says, **figures))
-    most = piece.recording.max_windows
-    if 0 <= most < len(kept):
-        says = "{count} of {total} windows kept to balance the classes"
-        notes.append(note("balanced windows", says, count=most, total=len(kept)))
-        changes["balance"] = len(kept) - most
-        kept = thin(kept, most)
-    if conditioned.clipped > CLIPPED_SHARE:
-        notes.append(_clipped(conditioned.clipped, recipe))
-    if conditioned.interpolated:
-        notes.append(note("interpolated", "interpolated: {names}", conditioned.interpolated))
-    changes["notch_hz"] = len(kept) * is_notched(scanned.sfreq, recipe)
-    changes["reference"] = len(kept) * (recipe.reference != "as recorded")
-    changes["missing"] = len(kept) * bool(conditioned.interpolated or not conditioned.present.all())
-    scale = np.where(conditioned.present, recipe.quantum_uv, 0).astype(np.float32)
-    return Cut(with_spans(kept, spans, recipe), scale, tuple(notes), dict(+changes))
+        return Cut([], np.zeros(len(recipe.electrodes), np.float32), (*held.unfit, *noted), {})
+    is_one_label = piece.recording.raw.label or not recipe.classes
+    found = (_of_one_label if is_one_label else _at_events)(held, piece, recipe)
+    alive, of_dead, num_dead = _without_dead(found.windows, held, recipe)
+    calm, of_rejected = _not_rejected(alive, recipe)
+    kept, of_balance = _balanced(calm, piece.recording.max_windows)
+    changes = found.changes | {
+        "quality": num_dead,
+        "reject_uv": len(alive) - len(calm),
+        "balance": len(calm) - len(kept),
+        **_changed_signal(len(kept), held, piece, recipe),
+    }
+    return Cut(
+        windows=with_spans(kept, found.spans, recipe),
+        scale=np.where(held.conditioned.present, recipe.quantum_uv, 0).astype(np.float32),
+        notes=(*noted, *found.notes, *of_dead, *of_rejected, *of_balance, *_of_signal(held, recipe)),
+        changes={choice: count for choice, count in changes.items() if count},
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Windows with their labels, before any is left out; the recording's spans, None where its labels are no spans."""
+
+    windows: list[Window]
+    spans: list[LabelledSpan] | None
+    notes: list[Note]
+    changes: Changes
+
+
+def _of_one_label(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> _Found:
+    """Return the windows of a recording that has one label, or none, on a grid."""
+    label = recipe.classes.index(piece.recording.raw.label) if recipe.classes else -1
+    first = piece.number * round(piece.recording.piece_s / min(recipe.stride_s, recipe.window_s))
+    return _Found(on_a_grid(held.conditioned.segments, label, recipe, first), None, [], {})
+
+
+def _at_events(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> _Found:
+    """Return the windows at the labelled moments of a recording, and the spans that its labels last."""
+    corpus, raw, recording = corpora.of(recipe), piece.recording.raw, held.recording
+    cues, unused = corpus.cues(raw, recording, held.labels, recipe)
+    span_s = _true_s(recording, piece.start_s), _true_s(recording, piece.stop_s)
+    windows, lost, num_beyond = at_cues(held.conditioned.segments, cues, span_s, recipe)
+    changes = {"edges": num_beyond}
+    if recipe.events != "rows":
+        rows, _ = corpus.cues(raw, recording, held.labels, recipe.model_copy(update={"events": "rows"}))
+        changes["events"] = abs(len(rows) - len(cues))
+    return _Found(windows, corpus.spans(raw, recording, held.labels, recipe), [*unused, *lost], changes)
 
 
 def _without_dead(
@@ -163,6 +169,39 @@ def _without_dead(
         if not is_lost
     ]
     return kept, notes, int(is_touched.sum())
+
+
+def _not_rejected(windows: list[Window], recipe: Recipe) -> tuple[list[Window], list[Note]]:
+    """Return (the windows that `reject_uv` leaves, a note on the others)."""
+    kept = quiet(windows, recipe)
+    says = "{count} of {total} windows reach {limit_uv:g} µV: rejected"
+    figures = {"count": len(windows) - len(kept), "total": len(windows), "limit_uv": recipe.reject_uv}
+    return kept, happened(note("rejected windows", says, **figures))
+
+
+def _balanced(windows: list[Window], most: int) -> tuple[list[Window], list[Note]]:
+    """Return (at most so many of the windows, all where that is negative; a note where some are left out)."""
+    if not 0 <= most < len(windows):
+        return windows, []
+    says = "{count} of {total} windows kept to balance the classes"
+    return thin(windows, most), [note("balanced windows", says, count=most, total=len(windows))]
+
+
+def _of_signal(held: ConditionedRecording, recipe: Recipe) -> list[Note]:
+    """Return notes on what was clipped and interpolated."""
+    clipped, interpolated = held.conditioned.clipped, held.conditioned.interpolated
+    notes = [_clipped(clipped, recipe)] if clipped > CLIPPED_SHARE else []
+    return [*notes, note("interpolated", "interpolated: {names}", interpolated)] if interpolated else notes
+
+
+def _changed_signal(num_windows: int, held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Changes:
+    """Return in how many of the windows the signal is other than recorded, by choice."""
+    conditioned = held.conditioned
+    return {
+        "notch_hz": num_windows * is_notched(piece.recording.scanned.sfreq, recipe),
+        "reference": num_windows * (recipe.reference != "as recorded"),
+        "missing": num_windows * bool(conditioned.interpolated or not conditioned.present.all()),
+    }
 
 
 def _refuse_unfit(scanned: ScannedRecording, source: RawTree, recipe: Recipe) -> None:
