@@ -19,6 +19,11 @@ ORDER_VERSION = 1
 
 OUTCOMES: tuple["Outcome", ...] = ("ok", "skipped", "failed")
 SPLITS = ("train", "valid", "test")
+
+SAME_BYTES, SAME_RUN, TESTED = "same bytes", "same run", "subject of the test"
+BY_OTHERS = frozenset((SAME_BYTES, SAME_RUN, TESTED))
+"""Kinds of notes on recordings that are left out because of other recordings of the tree."""
+
 Split = Literal["train", "valid", "test"]
 Outcome = Literal["ok", "skipped", "failed"]
 Format = Literal["webdataset", "zarr", "both"]
@@ -307,14 +312,18 @@ def outcomes(rows: list[RecordingRow]) -> dict[str, dict[str, int]]:
 
 
 def commonest(rows: list[RecordingRow]) -> str:
-    """Return how many recordings were not used for the commonest reason, and that, or all reasons that all share."""
-    counts = outcomes(rows)
+    """Return how many recordings were not used for the commonest reason, and that, or all reasons that all share.
+
+    What is left out because of another recording says nothing: why that one is not used is the reason.
+    """
+    told = [row for row in rows if BY_OTHERS.isdisjoint(one.kind for one in row.notes)] or rows
+    counts = outcomes(told)
     reasons = {reason: n for outcome in ("failed", "skipped") for reason, n in counts[outcome].items()}
     if not reasons:
         return "nothing was planned"
     most = max(reasons.values())
     named = [reason for reason, count in reasons.items() if count == most]
-    return f"{most} of {len(rows)}: {'; '.join(named if most == len(rows) else named[:1])}"
+    return f"{most} of {len(rows)}: {'; '.join(named if most == len(told) else named[:1])}"
 
 
 def split_entry(receipts: list[Receipt], window_h: float) -> SplitEntry:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from manifests.atomic_io import canonical_json, sha256_bytes
-from manifests.manifest import SPLITS, Format, Split
+from manifests.manifest import BY_OTHERS, SPLITS, Format, Split
 from manifests.notes import Note, from_prose, text
 from manifests.recipe import Recipe
 from manifests.records import Fields, Part, Record, added
@@ -99,19 +99,13 @@ class PlannedRecording(Part):
         What depends on the other recordings of the tree is not compared, nor are fields that the older code lacked.
         """
         pairs = ((self.raw, now.raw), (self.scanned, now.scanned), (self, now))
-        by_others = any(
-            one.kind in (SAME_BYTES, SAME_RUN, TESTED) for both in (self, now) for one in both.scanned.notes
-        )
+        by_others = any(one.kind in BY_OTHERS for both in (self, now) for one in both.scanned.notes)
         not_compared = _NOT_COMPARED | {"outcome"} if by_others else _NOT_COMPARED
         return any(
             getattr(one, name) != getattr(other, name)
             for one, other in pairs
             for name in one.model_fields_set - not_compared
         )
-
-
-SAME_BYTES, SAME_RUN, TESTED = "same bytes", "same run", "subject of the test"
-"""Kinds of notes on recordings that are left out because of other recordings of the tree."""
 
 
 _OF_FILES = ("bytes", "fingerprint", "label_sha256")

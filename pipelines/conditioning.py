@@ -120,11 +120,11 @@ def too_slow(sfreq_hz: float, recipe: Recipe) -> tuple[Note, ...]:
         return ()
     low_hz, high_hz = recipe.band_hz
     half_hz = sfreq_hz / 2
+    says = "sampled at {sfreq_hz:g} Hz, which holds nothing above {nyquist_hz:g} Hz, where the recipe's band ends at "
+    says += "{high_hz:g} Hz"
     # The remedy is part of the text, so that recordings of several rates, which need several, are counted apart.
-    says = (
-        "sampled at {sfreq_hz:g} Hz, which holds nothing above {nyquist_hz:g} Hz, where the recipe's band ends at "
-        f"{{high_hz:g}} Hz; lower it with --set band_hz={low_hz:g},{max(half_hz - 4, 0.9 * half_hz):g}"
-    )
+    if (lower_hz := max(half_hz - 4, 0.9 * half_hz)) > low_hz:
+        says += f"; lower it with --set band_hz={low_hz:g},{lower_hz:g}"
     return (note("too slow", says, sfreq_hz=sfreq_hz, nyquist_hz=half_hz, high_hz=high_hz),)
 
 

@@ -150,12 +150,18 @@ def _without_dead(
     names = [recipe.electrodes[row] for row in np.flatnonzero(dead[~is_dead].any(axis=0))]
     to_pretrain = recipe.purpose == "pretrain"
     done, absent = ("left out", "absent there") if to_pretrain else ("kept", "kept")
-    of = f"{{count}} of {{total}} windows flat or at a rail for {recipe.max_dead_share:.0%} of the time or more"
+    which = "{count} of {total} windows"
+    dead_for = f"flat or at a rail for {recipe.max_dead_share:.0%} of the time or more"
     notes = happened(
-        note("dead windows", f"most electrodes are in {of}: {done}", count=int(is_dead.sum()), total=len(windows)),
+        note(
+            "dead windows",
+            f"most electrodes of {which} are {dead_for}: {done}",
+            count=int(is_dead.sum()),
+            total=len(windows),
+        ),
         note(
             "dead electrodes",
-            f"{{names}} are in {of}: {absent}",
+            f"{{names}} in {which} {dead_for}: {absent}",
             names,
             count=int((is_touched & ~is_dead).sum()),
             total=len(windows),

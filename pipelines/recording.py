@@ -41,7 +41,6 @@ PLAUSIBLE_SD_UV = (0.5, 2000.0)
 _NUM_LOOKS = 10
 _LOOK_S = 30.0
 _MAX_SFREQ = 1e6
-_MIN_GAP_SAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -213,14 +212,14 @@ def split_at(segments: Sequence[Segment], joints_s: Sequence[float], sfreq: floa
 
 
 def without_missing(
-    segments: Sequence[Segment], missing: NDArray[np.bool_] | None, sfreq: float
+    segments: Sequence[Segment], missing: NDArray[np.bool_] | None, sfreq: float, least: int
 ) -> tuple[Segment, ...]:
-    """Return what runs of ten missing samples and more leave of the segments."""
+    """Return what runs of ``least`` missing samples and more leave of the segments."""
     if missing is None:
         return tuple(segments)
     present = np.ones(len(missing), np.bool_)
     for start, stop in runs(missing):
-        if stop - start >= _MIN_GAP_SAMPLES:
+        if stop - start >= least:
             present[start:stop] = False
     return tuple(
         Segment(part.start + start, part.start + stop, part.onset_s + start / sfreq)

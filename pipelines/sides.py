@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from manifests.atomic_io import sha256_files
 from manifests.errors import DareError, RefusedError
+from manifests.manifest import SAME_BYTES, SAME_RUN, TESTED
 from manifests.notes import Note, note
-from manifests.plan import SAME_BYTES, SAME_RUN, TESTED, ScannedRecording
+from manifests.plan import ScannedRecording
 from manifests.recipe import Recipe
 from pipelines.formats.packed import without_suffix
 from pipelines.formats.readers import files_of

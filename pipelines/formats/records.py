@@ -33,6 +33,9 @@ _NUM_LOOKS = 100  # records that tell whether samples have a sign
 
 _MAPPED_BYTES = 1 << 22  # of a file at a time: about what a processor's second cache holds
 
+_LEAST_MISSING = 10
+"""Samples in a row that are a gap where all channels lie at their lowest; fewer may be a signal that is clipped."""
+
 _TIME_JITTER_S = 1e-3  # record onsets are written with few decimals
 
 
@@ -203,7 +206,7 @@ class RecordFile(ABC):
         whole = self._stretches(timeline.record_onsets_s[span], signals[0])
         joints_s = [event.onset_s for event in timeline.events if self.is_joint(event.text)]
         joined = split_at(whole, joints_s, channels[0].sfreq)
-        segments = without_missing(joined, missing, channels[0].sfreq)
+        segments = without_missing(joined, missing, channels[0].sfreq, _LEAST_MISSING)
         gaps = note(SEGMENTS, "{segments} segments of contiguous signal", segments=len(segments))
         return Recording(
             electrodes=tuple(channel.electrode for channel in channels),

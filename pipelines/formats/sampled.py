@@ -72,7 +72,9 @@ class SampledFile:
             data_uv=data_uv,
             sfreq=sfreq,
             events=self.events,
-            segments=without_missing(_within(self.segments, start, start + data_uv.shape[1], sfreq), missing, sfreq),
+            segments=without_missing(
+                _within(self.segments, start, start + data_uv.shape[1], sfreq), missing, sfreq, least=1
+            ),
             notes=notes,
             first_sample=start,
         )

@@ -72,6 +72,10 @@ def style_of(path: Path) -> Style:
         head = file.read(_HEAD_BYTES)
     if is_utf16(head):
         raise RefusedError("is text in UTF-16", path=path, remedy="save it in UTF-8")
+    if b"\r" in head and b"\n" not in head:
+        raise RefusedError(
+            "ends its lines by CR alone", path=path, remedy="save it with the line ends of Unix or Windows"
+        )
     begin = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     stored = head[begin:].split(b"\n")
     lines = [line.decode("utf-8", "replace").strip("\r") for line in stored]

@@ -73,6 +73,15 @@ def test_fif_of_recordings_end_to_end_and_of_skips(tmp_path: Path) -> None:
     assert "BAD_ACQ_SKIP" not in {event.text for event in recording.events}
 
 
+def test_samples_that_no_channel_of_a_fif_has_are_gaps(tmp_path: Path) -> None:
+    raw = raw_of()
+    raw._data[:, 300:304] = raw._data[:, 700] = np.nan
+    raw._data[0, 500] = np.nan
+    recording = read(save_fif(raw, tmp_path / "a_raw.fif"))
+    spans = [(one.start, one.stop, one.onset_s) for one in recording.segments]
+    assert spans == [(0, 300, 0.0), (304, 700, 304 / 250), (701, 1000, 701 / 250)]
+
+
 def test_split_fif_is_one_recording_and_its_missing_part_is_named(tmp_path: Path) -> None:
     raw = raw_of(60_000)
     path = save_fif(raw, tmp_path / "a_raw.fif", split_size="2MB", buffer_size_sec=1.0)

@@ -263,7 +263,7 @@ def test_dead_windows_are_kept_and_counted_for_probing(tmp_path: Path) -> None:
     src = tree(tmp_path, disconnected(23.5, 0.0))
     folder = made(src, tmp_path, purpose="probe")
     assert len(of_recording(folder, "S2_task.edf")) == 6
-    assert "most electrodes are in 3 of 6 windows flat" in recordings(folder)["S2_task.edf"]["reason"]
+    assert "most electrodes of 3 of 6 windows are flat" in recordings(folder)["S2_task.edf"]["reason"]
     assert "kept" in recordings(folder)["S2_task.edf"]["reason"]
     assert tars(folder) == tars(made(src, tmp_path / "none", "--set", "quality=none", purpose="probe"))
 
@@ -292,7 +292,7 @@ def test_electrode_that_is_dead_in_a_window_is_absent_there_alone(tmp_path: Path
             name: other.fields[name] for name in other.fields if name != "scale"
         }
     assert recordings(folder)["S2_task.edf"]["reason"].startswith(
-        "CZ, PZ are in 3 of 6 windows flat or at a rail for 25% of the time or more: absent there"
+        "CZ, PZ in 3 of 6 windows flat or at a rail for 25% of the time or more: absent there"
     )
     by_index = {
         (str(index.recordings[index.recording[row]]), float(index.start_s[row])): index.scale[row] == 0

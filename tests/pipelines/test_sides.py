@@ -60,6 +60,15 @@ def test_a_copy_under_another_name_is_left_out(tmp_path: Path) -> None:
     assert left_out(out) == {"S0 (1).edf": "same bytes as S0.edf", "A longer name.edf": "same bytes as S1.edf"}
 
 
+def test_copies_do_not_hide_why_the_one_that_stays_is_not_used(tmp_path: Path) -> None:
+    first = person(tmp_path / "raw" / "S0.edf", 0)
+    for number in (1, 2):
+        shutil.copy(first, first.with_name(f"S{number}.edf"))
+    file = recipe(tmp_path, "{subject}.edf", more='classes = ["task"]\n', layout='labels = "annotations"\n')
+    answer = dare("preprocess", "mine", "--src", tmp_path / "raw", "--out", tmp_path, "--recipe", file, "--workers", 1)
+    unusable(answer, "no recording gave a window (1 of 3: gives no window)")
+
+
 def test_of_copies_the_official_test_keeps_its_own(tmp_path: Path) -> None:
     for number in range(3):
         person(tmp_path / "raw" / "train" / f"T{number}.edf", number)

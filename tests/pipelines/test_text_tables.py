@@ -147,6 +147,18 @@ def test_cells_without_a_number_are_missing_samples(tmp_path: Path) -> None:
     assert text(recording.notes) == "its last line is cut: not used"
 
 
+def test_a_line_that_is_no_row_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["Fp1,Cz,T3", *LINES[:20], "Marker: hello", *LINES[20:]]))
+    recording = read(tmp_path / "a.csv", arrays=layout(sfreq=SFREQ))
+    assert [(one.start, one.stop) for one in recording.segments] == [(0, 20), (21, len(LINES) + 1)]
+    np.testing.assert_array_equal(recording.data_uv[:, 21:], UV[:, 20 : len(LINES)].astype(np.float32))
+
+
+def test_lines_that_end_by_cr_alone_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("\r".join(["Fp1,Cz,T3", *LINES]).encode())
+    assert_refused(lambda: read(tmp_path / "a.csv", arrays=layout(sfreq=SFREQ)), "ends its lines by CR alone; save it")
+
+
 @pytest.mark.parametrize("unit", ["s", "counter"])
 def test_times_that_are_none_need_the_rate_and_tell_no_gap(tmp_path: Path, unit: str) -> None:
     path = timed(tmp_path, np.full(1000, np.nan))
