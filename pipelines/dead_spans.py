@@ -1,4 +1,4 @@
-"""Dead spans: when an electrode of a recording as read holds one value, or lies at a rail, and in which windows."""
+"""Dead spans: when an electrode of a recording as read hardly varies, or lies at a rail, and in which windows."""
 
 import math
 from collections.abc import Sequence
@@ -21,12 +21,22 @@ and a coarse quantisation does by chance, or one that a single artefact saturate
 _AT_RAIL = 0.5
 """Share of samples at a rail that makes a block of a quarter of a second dead, as mains from rail to rail have."""
 
+_WIDEST = 6
+"""Standard deviations from its first sample to which a block that hardly varies reaches: twice three to either side."""
+
+_ALWAYS = 0.9
+"""Share of blocks from which on an electrode varies little by itself, as the one that is the reference does."""
+
 _SEEN, _AMONG = 3, 8
 """An end of a channel's range is a rail where so many among so many blocks in a row begin with it."""
 
 
-def dead_spans(recording: Recording) -> Spans:
-    """Return when each electrode holds one value, or lies at the ends of its range, for half a second or more."""
+def dead_spans(recording: Recording, least_sd_uv: float) -> Spans:
+    """Return when each electrode holds one value, or lies at the ends of its range, for half a second or more.
+
+    One that varies by less than a standard deviation of ``least_sd_uv`` is taken to hold one, as the last bits of a
+    disconnected amplifier do, unless it always does.
+    """
     length = _block_length(recording.sfreq)
     # Blocks begin at the same samples of the file, whichever part of it was read.
     first = -recording.first_sample % length
@@ -34,7 +44,10 @@ def dead_spans(recording: Recording) -> Spans:
     if data_uv.shape[1] <= 2 * length:
         return {}
     begin_uv = data_uv[:, ::length].copy()
-    flat = _flat_blocks(data_uv, begin_uv, length)
+    flat = _flat_blocks(data_uv, begin_uv, length, least_sd_uv)
+    always = flat.mean(axis=1) > _ALWAYS
+    if always.any():
+        flat[always] = _flat_blocks(data_uv[always], begin_uv[always], length, 0.0)
     dead = flat | _railed_blocks(data_uv, begin_uv, length)
     found: Spans = {}
     for row in np.flatnonzero(dead.any(axis=1)):
@@ -59,19 +72,26 @@ def _block_length(sfreq: float) -> int:
     return next((n for n in downward if all(n % k for k in range(2, math.isqrt(n) + 1))), 1)
 
 
-def _flat_blocks(data_uv: NDArray[np.float32], begin_uv: NDArray[np.float32], length: int) -> NDArray[np.bool_]:
+def _flat_blocks(
+    data_uv: NDArray[np.float32], begin_uv: NDArray[np.float32], length: int, least_sd_uv: float
+) -> NDArray[np.bool_]:
     """Return which blocks of some length, channels × blocks, hold the value that they and the next begin with.
 
-    Few begin with the same value as the next, fewer have some samples more of it, and only in these all are looked at.
+    Few begin near the value of the next, fewer have some samples more near it, and only in these all are looked at.
     """
-    flat: NDArray[np.bool_] = begin_uv[:, 1:] == begin_uv[:, :-1]
+    reach_uv = np.float32(_WIDEST * least_sd_uv)
+    with np.errstate(invalid="ignore"):
+        flat: NDArray[np.bool_] = np.abs(np.diff(begin_uv, axis=1)) <= reach_uv
     blocks = data_uv[:, : flat.shape[1] * length].reshape(len(data_uv), -1, length)
     for step in (-(-length // 3), -(-length // 7)):
         rows, places = np.nonzero(flat)
-        flat[rows, places] = (blocks[rows, places, ::step] == begin_uv[rows, places, None]).all(axis=1)
+        flat[rows, places] = (np.abs(blocks[rows, places, ::step] - begin_uv[rows, places, None]) <= reach_uv).all(
+            axis=1
+        )
     for row in np.flatnonzero(flat.any(axis=1)):
         for start, stop in runs(flat[row]):
-            flat[row, start:stop] = (blocks[row, start:stop] == begin_uv[row, start]).all(axis=1)
+            away_uv = blocks[row, start:stop] - begin_uv[row, start:stop, None]
+            flat[row, start:stop] = ~away_uv.any(axis=1) | (away_uv.std(axis=1) < least_sd_uv)
     return flat
 
 

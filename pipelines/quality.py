@@ -18,6 +18,9 @@ MEASURED = ("quality", "sd_range_uv", "max_clipped_share", "bad_channels")
 _NUM_LOOKS, _LOOK_S = 16, 4.0
 """Stretches by which the recording is judged; the drift of an amplifier without a high-pass is small within one."""
 
+_LIVELY = 0.9
+"""Share of the stretches that must be too low: amplifiers that are left running say little for hours, with no EEG."""
+
 _FEW, _LEAST_SHARE = 16, 0.1
 """One of so many samples tells whether a channel lies at the ends of its range for that share of the time."""
 
@@ -44,10 +47,10 @@ def unfit(
         if not moves.all():
             parts, sds_uv = [part[moves] for part in parts], sds_uv[:, moves]
         # Stretches of zeros tell no unit.
-        typical_uv = np.nanmedian(np.where(sds_uv > 0, sds_uv, np.nan), axis=0)
+        typical_uv, highest_uv = np.nanquantile(np.where(sds_uv > 0, sds_uv, np.nan), (0.5, _LIVELY), axis=0)
         share = _clipped_share(parts, sds_uv, MOST_COUNTS * recipe.quantum_uv)
     low_uv, high_uv = recipe.sd_range_uv
-    for beyond in (typical_uv > high_uv, typical_uv < low_uv):
+    for beyond in (typical_uv > high_uv, highest_uv < low_uv):
         if beyond.sum() > len(typical_uv) / 2:
             sd_uv = float(np.median(typical_uv[beyond]))
             figures = {"sd_uv": sd_uv, "count": int(beyond.sum()), "total": len(typical_uv)}

@@ -50,7 +50,7 @@ class RawTree:
                 [recording], recipe, partial(reading.channels_read, self.folder, scanned, recipe)
             ):
                 return ConditionedRecording(recording, Conditioned.nothing(recipe), labels, unfit=unfit)
-            dead = dead_spans(recording)
+            dead = dead_spans(recording, recipe.sd_range_uv[0])
         if recipe.bad_channels == "lof":
             recording = without_outliers(recording)
         as_referenced = _as_referenced(piece.recording, recipe)

@@ -259,6 +259,35 @@ def test_windows_that_are_dead_are_left_out_of_pretraining(tmp_path: Path, secon
     assert changed.get("windows", 0) == is_dead.sum()
 
 
+@pytest.mark.parametrize("num_electrodes", [len(ELECTRODES), 4])
+def test_last_bits_of_a_disconnected_amplifier_are_dead(tmp_path: Path, num_electrodes: int) -> None:
+    signal_uv, bits = noise_uv(2), np.random.default_rng(1).integers(0, 2, (num_electrodes, 42 * SFREQ))
+    signal_uv[:num_electrodes, -42 * SFREQ :] = 150.0 + RANGE_UV / 2**15 * bits
+    folder = made(tree(tmp_path, signal_uv), tmp_path)
+    found = of_recording(folder, "S2_task.edf")
+    absent = {one.start_s: np.flatnonzero(np.array(one.fields["scale"]) == 0).tolist() for one in found}
+    all_dead = num_electrodes == len(ELECTRODES)
+    dead = {} if all_dead else {10.0 * number: [0, 1, 2, 3] for number in range(2, 6)}
+    assert absent == {0.0: [], 10.0: []} | dead
+    assert len(of_recording(folder, "S1_rest.edf")) == 6
+
+
+def test_electrode_that_always_varies_little_is_alive(tmp_path: Path) -> None:
+    signal_uv = noise_uv(2)
+    signal_uv[4] *= 0.002
+    src = tree(tmp_path, signal_uv)
+    assert tars(made(src, tmp_path / "a")) == tars(made(src, tmp_path / "b", "--set", "quality=none"))
+
+
+def test_hours_of_a_disconnected_amplifier_are_no_wrong_unit(tmp_path: Path) -> None:
+    signal_uv = noise_uv(2)
+    signal_uv[:, 12 * SFREQ :] = RANGE_UV / 2**15 * np.random.default_rng(1).integers(0, 2, (12, 48 * SFREQ))
+    src = tree(tmp_path, signal_uv)
+    assert [one.start_s for one in of_recording(made(src, tmp_path), "S2_task.edf")] == [0.0]
+    kept = made(src, tmp_path / "probe", purpose="probe")
+    assert len(of_recording(kept, "S2_task.edf")) == 6
+
+
 def test_dead_windows_are_kept_and_counted_for_probing(tmp_path: Path) -> None:
     src = tree(tmp_path, disconnected(23.5, 0.0))
     folder = made(src, tmp_path, purpose="probe")
