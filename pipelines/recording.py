@@ -32,7 +32,7 @@ MARKED_BAD = "marked bad in its file"
 AMBIGUOUS = "ambiguous channels"
 """The kind of a note on an electrode that is absent because several channels of it differ."""
 
-UNIT_UNKNOWN, SEGMENTS = "unit unknown", "segments"
+UNIT_UNKNOWN, SEGMENTS, MISSING = "unit unknown", "segments", "missing samples"
 """Kinds of notes that are on the part of a file that was read, and not on the whole of it."""
 
 PLAUSIBLE_SD_UV = (0.5, 2000.0)

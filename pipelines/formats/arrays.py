@@ -226,7 +226,7 @@ def _block(path: Path, text: str, matrix: Matrix, arrays: Arrays, begin: int) ->
     axes = arrays.axes.split()
     # MATLAB drops last axes of length 1.
     shape = matrix.shape + (1,) * (len(axes) - len(matrix.shape))
-    has_shape = f"{text} is {' × '.join(map(str, matrix.shape))}"
+    has_shape = f"{text} is {' × '.join(map(str, matrix.shape)) or 'one number'}"
     if len(shape) != len(axes) or not math.prod(shape):
         raise DamagedError(f"{has_shape}, which is not {' × '.join(axes)}", path=path)
     channel = axes.index("channel")

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import DamagedError, DareError
-from manifests.notes import Note
+from manifests.notes import Note, note
 from pipelines.formats.matrix import digits
 from pipelines.recording import (
+    MISSING,
     Channel,
     Decoded,
     Event,
@@ -75,9 +76,15 @@ class SampledFile:
             segments=without_missing(
                 _within(self.segments, start, start + data_uv.shape[1], sfreq), missing, sfreq, least=1
             ),
-            notes=notes,
+            notes=notes if missing is None else (*notes, _told(missing)),
             first_sample=start,
         )
+
+
+def _told(missing: NDArray[np.bool_]) -> Note:
+    """Return a note on samples that no channel has."""
+    says = "{count} of {total} samples are in no channel: gaps"
+    return note(MISSING, says, count=int(missing.sum()), total=len(missing))
 
 
 def stretches(edges: Collection[int], num_samples: int, sfreq: float) -> tuple[Segment, ...]:

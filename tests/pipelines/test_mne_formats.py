@@ -80,6 +80,7 @@ def test_samples_that_no_channel_of_a_fif_has_are_gaps(tmp_path: Path) -> None:
     recording = read(save_fif(raw, tmp_path / "a_raw.fif"))
     spans = [(one.start, one.stop, one.onset_s) for one in recording.segments]
     assert spans == [(0, 300, 0.0), (304, 700, 304 / 250), (701, 1000, 701 / 250)]
+    assert "5 of 1000 samples are in no channel: gaps" in text(recording.notes)
 
 
 def test_split_fif_is_one_recording_and_its_missing_part_is_named(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_cells_without_a_number_are_missing_samples(tmp_path: Path) -> None:
     wanted[2, 5] = wanted[0, 7] = wanted[:, 20:35] = np.nan
     np.testing.assert_array_equal(recording.data_uv, wanted)
     assert [(one.start, one.stop) for one in recording.segments] == [(0, 20), (35, 50)]
-    assert text(recording.notes) == "its last line is cut: not used"
+    assert text(recording.notes) == "its last line is cut: not used; 15 of 50 samples are in no channel: gaps"
 
 
 def test_a_line_that_is_no_row_costs_itself_alone(tmp_path: Path) -> None:
