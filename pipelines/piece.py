@@ -82,7 +82,7 @@ def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:
     """Return the windows of a conditioned recording, or of a piece of one; DareError where labels do not fit it."""
     noted = (*held.recording.notes, *held.conditioned.notes)
     if held.unfit:
-        return Cut([], np.zeros(len(recipe.electrodes), np.float32), (*held.unfit, *noted), {})
+        return Cut([], np.zeros(len(recipe.electrodes), np.float32), (*_of_part(held.unfit, piece), *noted), {})
     is_one_label = piece.recording.raw.label or not recipe.classes
     found = (_of_one_label if is_one_label else _at_events)(held, piece, recipe)
     alive, of_dead, num_dead = _without_dead(found.windows, held, recipe)
@@ -175,6 +175,17 @@ def _without_dead(
         if not is_lost
     ]
     return kept, notes, int(is_touched.sum())
+
+
+def _of_part(unfit: tuple[Note, ...], piece: Piece) -> tuple[Note, ...]:
+    """Return why a piece is no EEG; where it is not the whole recording, which may be well, with its seconds."""
+    if not piece.is_cut:
+        return unfit
+    part_s = min(piece.stop_s, piece.recording.scanned.duration_s) - piece.start_s
+    says = "not used is a part of {part_s:.0f} s: "
+    return tuple(
+        one.model_copy(update={"says": says + one.says, "figures": one.figures | {"part_s": part_s}}) for one in unfit
+    )
 
 
 def _not_rejected(windows: list[Window], recipe: Recipe) -> tuple[list[Window], list[Note]]:

@@ -217,6 +217,7 @@ def test_piece_that_is_no_eeg_gives_no_window_and_the_others_do(tmp_path: Path) 
     run.preprocess(found, mine, source, tmp_path / "pieces", Workers(1), options, lambda *_: None)
     row = recordings(tmp_path / "pieces")["S2_task.edf"]
     assert (row["outcome"], "unit" in kinds(row)) == ("ok", True)
+    assert "; not used is a part of" in row["reason"]
     starts_s = [one.start_s for one in of_recording(tmp_path / "pieces", "S2_task.edf")]
     assert starts_s == [10.0 * number for number in range(len(starts_s))]
     assert 20 <= len(starts_s) < 40
