@@ -65,16 +65,21 @@ def doubts(x_uv: Tensor, electrodes: Sequence[str], sfreq: float, present: Tenso
 
 
 def _risen_db(x_BCT: Tensor, seen_BC: Tensor, sfreq: float, line_hz: float) -> float:
-    """Return by how much the power at a line exceeds the median of its neighbourhood, the median over electrodes."""
+    """Return by how much the power at a line exceeds its neighbourhood, the median over electrodes.
+
+    The neighbourhood is the median below the line or above it, whichever is higher: where a band ends one side is low.
+    """
     num_samples = x_BCT.shape[2]
-    away_hz = (torch.fft.rfftfreq(num_samples, 1 / sfreq).to(x_BCT.device) - line_hz).abs()
+    above_hz = torch.fft.rfftfreq(num_samples, 1 / sfreq).to(x_BCT.device) - line_hz
     near, far = _NEIGHBOURHOOD_HZ
-    around, on_line = (away_hz >= near) & (away_hz <= far), away_hz <= _LINE_HALF_HZ
+    sides = [(side_hz >= near) & (side_hz <= far) for side_hz in (above_hz, -above_hz)]
+    on_line = above_hz.abs() <= _LINE_HALF_HZ
     if sfreq / 2 < line_hz + _LINE_HALF_HZ or num_samples < 2 * sfreq or len(x_BCT) < _FEWEST_WINDOWS:
         return 0.0
     taper = torch.hann_window(num_samples, dtype=x_BCT.dtype, device=x_BCT.device)
     power_BCF = torch.fft.rfft((x_BCT - x_BCT.mean(dim=2, keepdim=True)) * taper).abs().square()
     power_CF = (power_BCF * seen_BC[..., None]).mean(dim=0)
-    around_C, line_C = power_CF[:, around].median(dim=1).values, power_CF[:, on_line].amax(dim=1)
+    around_C = torch.stack([power_CF[:, side].median(dim=1).values for side in sides if side.any()]).amax(dim=0)
+    line_C = power_CF[:, on_line].amax(dim=1)
     seen_C = around_C > 0
     return float((10 * torch.log10(line_C[seen_C] / around_C[seen_C])).median()) if seen_C.any() else 0.0

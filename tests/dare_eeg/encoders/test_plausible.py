@@ -57,6 +57,14 @@ def test_offsets_are_told_with_the_electrodes_that_have_them(encoder: Pretrained
     assert "dare_eeg.clean" in says
 
 
+@pytest.mark.parametrize("end_hz", [40, 48, 52])
+def test_the_end_of_a_band_is_no_mains_line(encoder: PretrainedEncoder, end_hz: float) -> None:
+    noise_uv = 20 * np.random.default_rng(0).standard_normal((3, 128 * 80))
+    limited_uv = mne.filter.filter_data(noise_uv, 128, 0.5, end_hz, verbose="error")
+    x = limited_uv.reshape(3, 20, 512).transpose(1, 0, 2)
+    assert said(encoder, x, ["C3", "Cz", "C4"], 128) == []
+
+
 def test_a_mains_line_is_told_with_its_frequency(encoder: PretrainedEncoder, real: Path) -> None:
     *_, says = said(encoder, *windows_uv(real / S001))
     assert "a mains line at 60 Hz" in says
