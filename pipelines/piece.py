@@ -151,7 +151,7 @@ def _without_dead(
     to_pretrain = recipe.purpose == "pretrain"
     done, absent = ("left out", "absent there") if to_pretrain else ("kept", "kept")
     which = "{count} of {total} windows"
-    dead_for = f"flat or at a rail for {recipe.max_dead_share:.0%} of the time or more"
+    dead_for = f"flat or at a rail for {100 * recipe.max_dead_share:g}% of the time or more"
     notes = happened(
         note(
             "dead windows",

@@ -19,6 +19,7 @@ from manifests.shard_format import Index
 from pipelines import cut, run
 from pipelines.plan import SetOptions
 from pipelines.sources import open_source
+from pipelines.synth.edf_writer import Channel, write_edf_plus
 from pipelines.workers import Workers
 from tests.commands import contents, dare, manifest, preprocess, recordings, unusable
 from tests.judges import of_recording, samples, write_edf
@@ -278,6 +279,21 @@ def test_electrode_that_always_varies_little_is_alive(tmp_path: Path) -> None:
     signal_uv[4] *= 0.002
     src = tree(tmp_path, signal_uv)
     assert tars(made(src, tmp_path / "a")) == tars(made(src, tmp_path / "b", "--set", "quality=none"))
+
+
+@pytest.mark.parametrize("sfreq", [100, 250, 256])
+def test_electrode_of_another_rate_is_dead_where_it_was_before_it_is_brought_to_that_of_most(
+    tmp_path: Path, sfreq: int
+) -> None:
+    src = tree(tmp_path, noise_uv(2))
+    other_uv = 20 * np.random.default_rng(3).standard_normal(SECONDS * sfreq)
+    other_uv[20 * sfreq : 40 * sfreq] = 150.0
+    channels = [Channel(name, SFREQ, row) for name, row in zip(ELECTRODES, noise_uv(2), strict=True)]
+    channels[4] = Channel(ELECTRODES[4], sfreq, other_uv)
+    write_edf_plus(src / "S2_task.edf", channels, [])
+    found = of_recording(made(src, tmp_path), "S2_task.edf")
+    absent = {one.start_s: np.flatnonzero(np.array(one.fields["scale"]) == 0).tolist() for one in found}
+    assert absent == {10.0 * number: [4] if number in (2, 3) else [] for number in range(6)}
 
 
 def test_hours_of_a_disconnected_amplifier_are_no_wrong_unit(tmp_path: Path) -> None:
