@@ -3,14 +3,18 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from dare_eeg.probing.options import Mode
+    from dare_eeg.probing.options import Baseline, Mode
 
 from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, Command, answer, progress
+
+T = TypeVar("T", bound=str)
+
+ALL = "all"
 
 
 @click.command(cls=Command)
@@ -102,12 +106,15 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.command(cls=Command)
 @click.argument("corpus")
 @click.option("--shards", type=FOLDER, help="The labelled set.  [default: shards/CORPUS]")
-@click.option(
-    "--encoder", default="", help="A run, a file, scratch, or py:FILE.py:FUNCTION.  [default: the newest run]"
-)
+@click.option("--encoder", default="", help="A run, a file, scratch, or py:FILE.py:FUNCTION; several by commas."
+              "  [default: the newest run]")  # fmt: skip
+@click.option("--baselines", is_flag=False, flag_value=ALL, help="Classical methods on the same folds: all, or some by"
+              " name and comma.")  # fmt: skip
 @click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]),
               help="Of a scratch encoder.  [default: base]")  # fmt: skip
-@click.option("--mode", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas.")
+@click.option(
+    "--mode", "modes", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas."
+)
 @click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="How often, with other folds.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How often, with other weights and"
@@ -119,14 +126,16 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
     "--as-published", is_flag=True, help="Feed, train and choose as the published scripts do, slips included."
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the practice.")
-@click.option("--out", type=FOLDER, help="Folder of the results.  [default: probes/CORPUS-ENCODER-MODE]")
+@click.option("--out", type=FOLDER, help="Folder of the results; of several, each in a folder of its own below."
+              "  [default: probes/CORPUS]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def probe(
     corpus: str,
     shards: Path | None,
     encoder: str,
+    baselines: str | None,
     size: str | None,
-    mode: str,
+    modes: str,
     protocol: Any,
     repeats: int,
     seeds: int,
@@ -139,40 +148,63 @@ def probe(
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
     from dare_eeg.encoders.named import SCRATCH, newest_run, short_name
-    from dare_eeg.probing import report
-    from dare_eeg.probing.options import MODES, options_of
+    from dare_eeg.probing import ladder, report
+    from dare_eeg.probing.options import BASELINES, MODES, options_of
+    from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
-    from dare_eeg.probing.probe import will_replace
     from dare_eeg.probing.request import ProbeRequest
 
-    modes = list(dict.fromkeys(filter(None, map(str.strip, mode.split(",")))))
-    if strange := [name for name in modes or [""] if name not in MODES]:
-        raise click.UsageError(f"--mode {strange[0]!r}: choose among {', '.join(MODES)}")
-    encoder = encoder or newest_run(Path("runs"))
-    if size and encoder != SCRATCH:
-        raise click.UsageError(f"--size {size}: {encoder} has a size of its own; it goes with --encoder scratch")
-    size = size or "base"
-    name = f"{corpus}-{short_name(encoder, size)}"
-    for one in cast("list[Mode]", modes):
-        folder = out if out and len(modes) == 1 else (out or Path("probes")) / f"{name}-{one}"
+    encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
+    if size and SCRATCH not in encoders:
+        raise click.UsageError(f"--size {size}: {encoders[0]} has a size of its own; it goes with --encoder scratch")
+    rows: list[tuple[str, str, Mode | Baseline]] = [
+        (f"{short_name(one, size or 'base')}-{mode}", one, mode)
+        for one in encoders
+        for mode in _chosen("--mode", modes, MODES)
+    ]
+    of_baselines = ",".join(BASELINES) if baselines == ALL else baselines or ""
+    rows += [(name, "", name) for name in _chosen("--baselines", of_baselines, BASELINES)]
+    root = out or Path("probes") / corpus
+    done = []
+    for name, of_encoder, way in rows:
+        options = options_of(way, as_published, settings)
+        folder = out if out and len(rows) == 1 else root / f"{name}{options.suffix}"
         request = ProbeRequest(
             corpus,
             shards or Path("shards") / corpus,
-            encoder,
-            one,
+            of_encoder,
+            way,
             protocol,
             repeats,
             seeds,
             folder,
-            size,
+            size or "base",
             epochs or 0,
-            options_of(one, as_published, settings),
+            options,
             resamples,
         )
-        if will_replace(request):
-            click.echo(f"{folder}: its results are replaced", err=True)
-        results = run_probe(request, progress(f"probe {one}", "fits"))
-        if as_json:
-            answer(json.dumps(results.model_dump(mode="json")))
+        results = found_done(request)
+        if results is not None:
+            click.echo(f"{folder}: done before by the same encoder, set and options; kept", err=True)
         else:
-            answer(report.text(folder, results))
+            if (folder / "results.json").exists():
+                click.echo(f"{folder}: its results are replaced", err=True)
+            results = run_probe(request, progress(f"probe {name}{options.suffix}", "fits"))
+        done.append(results)
+        answer(json.dumps(results.model_dump(mode="json")) if as_json else report.text(folder, results))
+    if folder.parent == root and len(list(root.glob("*/results.json"))) > 1:
+        whole = ladder.write(root, done[0])
+        if not as_json:
+            answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+
+
+def _chosen(option: str, given: str, choices: tuple[T, ...]) -> list[T]:
+    """Return names separated by commas as the choices that they are; UsageError for another."""
+    names = _names(given)
+    if strange := [name for name in names if name not in choices]:
+        raise click.UsageError(f"{option} {strange[0]!r}: choose among {', '.join(map(str, choices))}")
+    return [choice for name in names for choice in choices if choice == name]

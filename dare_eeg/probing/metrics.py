@@ -16,6 +16,9 @@ NUM_RESAMPLES = 500
 
 Scores = dict[str, float]
 
+NAMES = ("balanced_accuracy", "accuracy", "auroc", "auc_pr", "kappa", "weighted_f1")
+LEVELS = ("window", "recording")
+
 
 class Scored(NamedTuple):
     """Labels (n,), probabilities (n, classes) and subjects (n,) of windows or recordings that a fit was tested on."""

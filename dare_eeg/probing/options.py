@@ -1,8 +1,10 @@
 """Options of a probe: how it is fed, trained and chosen. The defaults are sound; the published ways are choices."""
 
+from collections.abc import Set
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError
+from typing_extensions import TypeIs
 
 from manifests import records
 from manifests.errors import UsageError
@@ -12,7 +14,25 @@ Mode = Literal["conv-linear", "linear", "finetune"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-ON_FEATURES: frozenset[Mode] = frozenset({"linear"})
+Baseline = Literal[
+    "majority",
+    "band-power-logistic",
+    "band-power-forest",
+    "tangent-space",
+    "filter-bank-tangent-space",
+    "csp-lda",
+]
+
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+"""Classical methods that an encoder has to beat."""
+
+
+def is_baseline(mode: Mode | Baseline) -> TypeIs[Baseline]:
+    """Return whether this is a baseline: no encoder takes part."""
+    return mode in BASELINES
+
+
+ON_FEATURES: frozenset[Mode | Baseline] = frozenset({"linear"})
 """Modes that fit on frozen features, of the electrodes that the encoder can read; the others train an adapter."""
 
 
@@ -20,8 +40,10 @@ Pool = Literal["mean", "mean+std", "flatten"]
 """What becomes of the moments of a window's features."""
 
 
-_OF_FEATURES = frozenset({"pool", "penalty_by"})
+_OF_FEATURES = frozenset({"pool", "penalty_by", "centre"})
 """Fields that modes on features ask; they ask no others."""
+
+_OF_BASELINES = frozenset({"centre"})
 
 
 class ProbeOptions(Part):
@@ -31,7 +53,8 @@ class ProbeOptions(Part):
     ``unit_scale`` is network input per µV (per whitened unit behind an ``alignment``), None the encoder's own.
     ``layer_decay`` is the factor from one block's learning rate to that of the block below it. On frozen features,
     ``pool`` says what becomes of their moments, and ``penalty_by`` what chooses the penalty: folds of the training
-    subjects, with valid among them, or valid alone.
+    subjects, with valid among them, or valid alone; ``centre`` whether what each subject's windows have in common is
+    taken away first, without labels, as it is of what baselines see.
     """
 
     electrode_ids: Literal["own", "positions"] = "own"
@@ -42,6 +65,7 @@ class ProbeOptions(Part):
     choose_on: Literal["valid", "test"] = "valid"
     pool: Pool = added("mean", absent="mean")
     penalty_by: Literal["inner folds", "valid"] = added("inner folds", absent="valid")
+    centre: Literal["none", "subject"] = added("none", absent="none")
 
     @property
     def feeds_as_encoder_expects(self) -> bool:
@@ -49,11 +73,23 @@ class ProbeOptions(Part):
         return (self.electrode_ids, self.unit_scale, self.resampling) == ("own", None, "band_limited")
 
     @property
+    def is_transductive(self) -> bool:
+        """Whether tested windows take part, without labels."""
+        return self.alignment != "none" or self.centre != "none"
+
+    @property
+    def suffix(self) -> str:
+        """What tells a row's name from that of the same encoder or baseline by default options."""
+        pool = "" if self.pool == "mean" else f"-{self.pool}"
+        return f"{pool}-centred" if self.centre == "subject" else pool
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What the reader of its results must know."""
         applies = {
             "best epochs were chosen on test, so the figures flatter": self.choose_on == "test",
             "tested windows took part, without labels, in the alignment": self.alignment != "none",
+            "tested windows took part, without labels, in centring each subject": self.centre != "none",
         }
         return tuple(caution for caution, applied in applies.items() if applied)
 
@@ -67,7 +103,7 @@ PUBLISHED: dict[str, ProbeOptions] = {
 """What the published scripts do instead, slips included: of BCIC-2b, and of TUAB and TUEV."""
 
 
-def options_of(mode: Mode, as_published: bool = False, settings: tuple[str, ...] = ()) -> ProbeOptions:
+def options_of(mode: Mode | Baseline, as_published: bool = False, settings: tuple[str, ...] = ()) -> ProbeOptions:
     """Return the options of a mode; ``settings`` are fields as KEY=VALUE, above what was published.
 
     Raises UsageError naming the field and the reason: one that the mode does not ask, or a mode without a precedent.
@@ -78,9 +114,8 @@ def options_of(mode: Mode, as_published: bool = False, settings: tuple[str, ...]
     given: dict[str, Any] = {}
     for text in settings:
         given |= records.option(text, "choose_on=test")
-    others = ProbeOptions.model_fields.keys() - _OF_FEATURES if mode in ON_FEATURES else _OF_FEATURES
-    if strange := sorted(given.keys() & others):
-        reason = f"{strange[0]} is no choice of --mode {mode}"
+    if strange := sorted(given.keys() & (ProbeOptions.model_fields.keys() - _fields_of(mode))):
+        reason = f"{strange[0]} is no choice of {mode}"
         raise UsageError(reason, path=f"--set {strange[0]}", remedy="docs/probing.md tells of every field")
     fields = (dict(PUBLISHED[mode]) if as_published else {}) | given
     try:
@@ -88,3 +123,10 @@ def options_of(mode: Mode, as_published: bool = False, settings: tuple[str, ...]
     except ValidationError as problem:
         fault = records.fault(problem)
         raise UsageError(f"--set {fault}", remedy="docs/probing.md tells of every field") from None
+
+
+def _fields_of(mode: Mode | Baseline) -> Set[str]:
+    """Return the fields that a mode or baseline asks."""
+    if is_baseline(mode):
+        return _OF_BASELINES
+    return _OF_FEATURES if mode in ON_FEATURES else ProbeOptions.model_fields.keys() - _OF_FEATURES

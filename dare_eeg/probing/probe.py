@@ -17,10 +17,10 @@ from dare_eeg.encoders.as_published import AsPublished
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.named import SCRATCH, encoder_named
 from dare_eeg.encoders.ours import PretrainedEncoder
-from dare_eeg.probing import modes, report
+from dare_eeg.probing import baselines, modes, report
 from dare_eeg.probing.alignment import AlignedWindows
-from dare_eeg.probing.fit import FoldFit
-from dare_eeg.probing.options import ON_FEATURES
+from dare_eeg.probing.fit import Fitter, FoldFit
+from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Results
 from dare_eeg.probing.splits import folds
@@ -30,6 +30,9 @@ from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import RefusedError, UsageError
 from manifests.manifest import SPLITS, Manifest
 from manifests.recipe import EvaluationProtocol
+
+PREDICTIONS = "predictions.csv"
+"""A row for each tested window of each repeat and seed."""
 
 
 def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Results:
@@ -41,16 +44,16 @@ def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Resu
     labelled = _labelled_set(request)
     windows = (Windows if request.options.alignment == "none" else AlignedWindows)(request.shards, labelled, SPLITS)
     protocol: EvaluationProtocol = request.protocol or labelled.recipe.protocol
+    if request.options.centre == "subject":
+        _refuse_subjects_of_one_class(windows)
     repeats = [folds(windows, protocol, repeat) for repeat in range(request.repeats)]
-    is_drawn = request.mode not in ON_FEATURES or request.encoder == SCRATCH
-    seeds = range(request.seeds if is_drawn else 1)
+    seeds = range(request.seeds if _draws(request) else 1)
     total, done = len(seeds) * sum(map(len, repeats)), 0
     rounds: list[Round] = []
     for seed in seeds:
         if seed == 0 or request.encoder == SCRATCH:
             torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
-            encoder = _encoder(request)
-            fit = modes.fitter(request.mode)(encoder, windows, request.options, request.epochs)
+            encoder, fit = _fitter(request, windows)
             _require_writable(request.out)
         for repeat, parts in enumerate(repeats):
             fits: list[FoldFit] = []
@@ -61,7 +64,7 @@ def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Resu
                 progress(done, total)
             rounds.append(Round(repeat, seed, parts, fits))
     results = summarise(request, protocol, encoder, windows, rounds)
-    write_bytes(request.out / "predictions.csv", _predictions(windows, rounds))
+    write_bytes(request.out / PREDICTIONS, _predictions(windows, rounds))
     write_bytes(request.out / "results.json", canonical_json(results.as_json()))
     report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])
     return results
@@ -71,24 +74,61 @@ def _within(progress: Callable[[float, int], None], done: int, total: int, share
     progress(done + share, total)
 
 
-def will_replace(request: ProbeRequest) -> bool:
-    """Return whether the folder of the results holds those of the same question, which these will replace.
+def found_done(request: ProbeRequest) -> Results | None:
+    """Return the results that are there of the same question to the same encoder and set, None where there are none.
 
-    Raises RefusedError where it holds others: of another encoder, mode or corpus.
+    Raises RefusedError where the folder holds others: of another encoder, mode or corpus.
     """
     path = request.out / "results.json"
     if not path.exists():
-        return False
-    before = records.load(Results, path, "remove it, or choose another --out")
-    is_same_encoder = _place(before.encoder.path) == _place(request.encoder)
-    if (before.corpus, before.mode) != (request.corpus, request.mode) or not is_same_encoder:
-        reason = f"holds the results of {before.encoder.path} on {before.corpus} by {before.mode}"
+        return None
+    found = records.load(Results, path, "remove it, or choose another --out")
+    named = "" if found.encoder is None else found.encoder.path
+    if (found.corpus, found.mode) != (request.corpus, request.mode) or _place(named) != _place(request.encoder):
+        reason = f"holds the results of {named or found.mode} on {found.corpus} by {found.mode}"
         raise RefusedError(reason, path=request.out, remedy="choose another --out")
-    return True
+    encoder_sha256 = "" if is_baseline(request.mode) else _encoder(request).identity.sha256
+    asked = (
+        manifest.sha256(request.shards),
+        request.protocol or _labelled_set(request).recipe.protocol,
+        tuple(range(request.seeds if _draws(request) else 1)),
+        tuple(range(request.repeats)),
+        request.resamples,
+        request.options,
+        request.epochs,
+        encoder_sha256,
+    )
+    answered = (
+        found.manifest_sha256,
+        found.protocol,
+        found.seeds,
+        found.repeats,
+        found.resamples,
+        found.practice,
+        found.epochs,
+        "" if found.encoder is None else found.encoder.sha256,
+    )
+    return found if asked == answered and (request.out / PREDICTIONS).exists() else None
+
+
+def _draws(request: ProbeRequest) -> bool:
+    """Return whether a seed changes anything: the weights of scratch, or what a mode that trains a network draws."""
+    return request.encoder == SCRATCH or not (is_baseline(request.mode) or request.mode in ON_FEATURES)
 
 
 def _place(encoder: str) -> Path:
     return Path(encoder.removeprefix("py:")).resolve()
+
+
+def _refuse_subjects_of_one_class(windows: Windows) -> None:
+    """Raise RefusedError where what most subjects' windows have in common is the class itself."""
+    classes: dict[str, set[int]] = {}
+    for subject, label in zip(windows.subjects.tolist(), windows.labels.tolist(), strict=True):
+        classes.setdefault(subject, set()).add(label)
+    of_one = sum(len(labels) == 1 for labels in classes.values())
+    if of_one > len(classes) / 2:
+        reason = f"{of_one} of {len(classes)} subjects have one class, which centring on the subject takes away"
+        raise RefusedError(reason, path=windows.folder, remedy="leave out --set centre=subject")
 
 
 def _require_writable(folder: Path) -> None:
@@ -96,6 +136,14 @@ def _require_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
         pass
+
+
+def _fitter(request: ProbeRequest, windows: Windows) -> tuple[EEGEncoder | None, Fitter]:
+    """Return the encoder, if any, and what fits a fold."""
+    if is_baseline(request.mode):
+        return None, baselines.fitter(request.mode, windows, request.options.centre == "subject")
+    encoder = _encoder(request)
+    return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.epochs)
 
 
 def _encoder(request: ProbeRequest) -> EEGEncoder:

@@ -2,9 +2,11 @@
 
 import base64
 import io
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from dare_eeg.probing.metrics import LEVELS, NAMES
 from dare_eeg.probing.results import Figure, Results
 from manifests.atomic_io import write_bytes
 from manifests.notes import one_line
@@ -32,8 +34,8 @@ def text(folder: Path, results: Results) -> str:
     lines = [
         f"{folder}: {results.corpus} by {results.mode}, {results.protocol}, {len(first)} folds, {windows} test windows"
     ]
-    for level, table in results.metrics.items():
-        for name, figure in table.items():
+    for level, name in product(LEVELS, NAMES):
+        if figure := results.metrics.get(level, {}).get(name):
             bounds = f"  95 % {_bounds(figure)}" if figure.ci95 else ""
             spread = "".join(
                 f" ± {sd:.4f} over {what}" for what, sd in (("repeats", figure.sd_repeats), ("seeds", figure.sd)) if sd
@@ -41,8 +43,10 @@ def text(folder: Path, results: Results) -> str:
             lines.append(f"  {level:9} {name:17} {figure.mean:.4f}{spread}{bounds}")
     if results.electrodes_left_out:
         names = ", ".join(results.electrodes_left_out)
-        lines.append(f"  left out, the network has no embedding for them: {names}")
-    lines += [f"  {note}" for note in (*results.encoder.notes, results.contamination.note, *results.cautions)]
+        why = "the network has no embedding for them" if results.encoder else "some windows lack them"
+        lines.append(f"  left out, {why}: {names}")
+    notes = results.encoder.notes if results.encoder else ()
+    lines += [f"  {note}" for note in (*notes, results.contamination.note, *results.cautions)]
     return "\n".join(map(one_line, [*lines, f"  {folder / 'report.html'}"]))
 
 

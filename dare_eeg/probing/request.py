@@ -1,10 +1,10 @@
-"""Request: all that a probe is asked."""
+"""Request: all that a probe is asked, a row of the ladder."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dare_eeg.probing.metrics import NUM_RESAMPLES
-from dare_eeg.probing.options import Mode, ProbeOptions
+from dare_eeg.probing.options import Baseline, Mode, ProbeOptions
 from manifests.recipe import EvaluationProtocol
 
 
@@ -12,14 +12,15 @@ from manifests.recipe import EvaluationProtocol
 class ProbeRequest:
     """Which corpus and set, encoder (by name, ``scratch`` of ``size``), mode, protocol, repeats and seeds, and how.
 
-    ``protocol`` None is the recipe's own, ``epochs`` 0 are the mode's. ``resamples`` is the number of draws of subjects
-    behind each interval, ``out`` the folder that the results land in.
+    Of a baseline, which stands in the place of the mode, the encoder is "". ``protocol`` None is the recipe's own,
+    ``epochs`` 0 are the mode's. ``resamples`` is the number of draws of subjects behind each interval, ``out`` the
+    folder that the results land in.
     """
 
     corpus: str
     shards: Path
     encoder: str
-    mode: Mode
+    mode: Mode | Baseline
     protocol: EvaluationProtocol | None
     repeats: int
     seeds: int

@@ -1,6 +1,6 @@
 """Results: what a probe found, as results.json keeps it."""
 
-from dare_eeg.probing.options import Mode, ProbeOptions
+from dare_eeg.probing.options import Baseline, Mode, ProbeOptions
 from manifests.recipe import EvaluationProtocol
 from manifests.records import Part, Record, added
 
@@ -59,7 +59,8 @@ class Contamination(Part):
 class Results(Record):
     """All that a probe found.
 
-    ``metrics`` are by level (window, recording) and name, their intervals over so many ``resamples`` of the subjects.
+    ``encoder`` is None of a baseline, ``epochs`` 0 where they were the mode's own. ``metrics`` are by level (window,
+    recording) and name, their intervals over so many ``resamples`` of the subjects.
     """
 
     KIND = "results"
@@ -68,10 +69,11 @@ class Results(Record):
     corpus_version: str
     manifest_sha256: str
     protocol: EvaluationProtocol
-    mode: Mode
+    mode: Mode | Baseline
     practice: ProbeOptions
+    epochs: int = added(0, absent=0)
     cautions: tuple[str, ...]
-    encoder: EncoderFacts
+    encoder: EncoderFacts | None
     seeds: tuple[int, ...]
     repeats: tuple[int, ...] = added((0,), absent=(0,))
     classes: tuple[str, ...]

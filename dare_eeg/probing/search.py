@@ -29,35 +29,35 @@ class Candidate:
     make: Callable[[], Any]
 
 
+@dataclass(frozen=True)
+class Family:
+    """Candidates, and what makes the transformer that is fitted before any of them, on the same windows."""
+
+    transformer: Callable[[], Any]
+    candidates: Sequence[Candidate]
+
+
 def fit_best(
-    candidates: Sequence[Candidate], table: NDArray[Any], windows: Windows, fold: Fold, judge: Judge = "inner folds"
+    family: Family, table: NDArray[Any], windows: Windows, fold: Fold, judge: Judge = "inner folds"
 ) -> FoldFit:
     """Return what the best candidate by balanced accuracy says of the tested windows; rows of ``table`` are windows.
 
     By ``inner folds`` it is fitted on all of train and valid in the end, by ``valid`` on train alone. Of equals the
     first is taken. Labels of tested windows are not looked at.
     """
-    labels = windows.labels.astype(np.int64)
-    num_classes = len(windows.classes)
-    if judge == "valid":
-        rows, parts = fold.train, [(fold.train, fold.valid)]
-    else:
-        rows = np.sort(np.concatenate([fold.train, fold.valid]))
-        parts = _inner_folds(rows, labels, windows)
-    judged_on = np.concatenate([held_out for _, held_out in parts])
-    figures = [
-        scores(
-            labels[judged_on],
-            np.concatenate([_told(one.make(), table, labels, fitted, out, num_classes) for fitted, out in parts]),
-        )["balanced_accuracy"]
-        for one in (candidates if len(candidates) > 1 else [])
-    ]
-    best = int(np.argmax(figures)) if figures else 0
-    chosen: dict[str, int | float] = {**candidates[best].figures, "candidates": len(candidates)}
-    if figures:
-        chosen[f"{judge.replace(' ', '_')}_balanced_accuracy"] = figures[best]
-    probabilities = _told(candidates[best].make(), table, labels, rows, fold.test, num_classes)
-    return FoldFit(probabilities, chosen)
+    labels, num_classes = windows.labels.astype(np.int64), len(windows.classes)
+    candidates, best, chosen = family.candidates, 0, {}
+    rows = fold.train if judge == "valid" else np.sort(np.concatenate([fold.train, fold.valid]))
+    if len(candidates) > 1:
+        parts = [(fold.train, fold.valid)] if judge == "valid" else _inner_folds(rows, labels, windows)
+        told = [_told(family.transformer, candidates, table, labels, part, num_classes) for part in parts]
+        judged_on = labels[np.concatenate([held_out for _, held_out in parts])]
+        of_candidates = [np.concatenate(of_one) for of_one in zip(*told, strict=True)]
+        figures = [scores(judged_on, probabilities)["balanced_accuracy"] for probabilities in of_candidates]
+        best = int(np.argmax(figures))
+        chosen = {f"{judge.replace(' ', '_')}_balanced_accuracy": figures[best]}
+    (probabilities,) = _told(family.transformer, [candidates[best]], table, labels, (rows, fold.test), num_classes)
+    return FoldFit(probabilities, candidates[best].figures | chosen | {"candidates": len(candidates)})
 
 
 def _inner_folds(
@@ -75,15 +75,25 @@ def _inner_folds(
 
 
 def _told(
-    model: Any,
+    transformer: Callable[[], Any],
+    candidates: Sequence[Candidate],
     table: NDArray[Any],
     labels: NDArray[np.int64],
-    fitted_on: NDArray[np.int64],
-    asked: NDArray[np.int64],
+    part: tuple[NDArray[np.int64], NDArray[np.int64]],
     num_classes: int,
-) -> NDArray[np.float64]:
-    """Return the probabilities of windows (n, classes) by a model that is fitted on others."""
-    model.fit(table[fitted_on], labels[fitted_on])
-    told = np.zeros((len(asked), num_classes))
-    told[:, model.classes_] = model.predict_proba(table[asked])
-    return told
+) -> list[NDArray[np.float64]]:
+    """Return, by candidate, the probabilities (n, classes) of windows by what is fitted on others.
+
+    ``part`` is (the windows to fit on, the windows to ask of).
+    """
+    fitted_on, asked = part
+    prepare = transformer()
+    fitted = prepare.fit_transform(table[fitted_on], labels[fitted_on])
+    rows = prepare.transform(table[asked])
+    found = []
+    for candidate in candidates:
+        model = candidate.make().fit(fitted, labels[fitted_on])
+        told = np.zeros((len(asked), num_classes))
+        told[:, model.classes_] = model.predict_proba(rows)
+        found.append(told)
+    return found

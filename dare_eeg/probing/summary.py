@@ -9,10 +9,10 @@ from sklearn.metrics import confusion_matrix
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder, Identity
-from dare_eeg.probing import metrics
+from dare_eeg.probing import baselines, metrics
 from dare_eeg.probing.fit import FoldFit
 from dare_eeg.probing.metrics import Scored
-from dare_eeg.probing.options import ON_FEATURES
+from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
 from dare_eeg.probing.splits import Fold, on_both_sides
@@ -48,7 +48,11 @@ class Round:
 
 
 def summarise(
-    request: ProbeRequest, protocol: EvaluationProtocol, encoder: EEGEncoder, windows: Windows, rounds: list[Round]
+    request: ProbeRequest,
+    protocol: EvaluationProtocol,
+    encoder: EEGEncoder | None,
+    windows: Windows,
+    rounds: list[Round],
 ) -> Results:
     """Return what a probe found."""
     scored = [_scored(windows, one) for one in rounds]
@@ -60,7 +64,7 @@ def summarise(
         levels["recording"] = [group for group in grouped if group is not None]
     numbers = list(range(len(windows.classes)))
     counts = sum(confusion_matrix(one.labels, one.probabilities.argmax(axis=1), labels=numbers) for one in scored)
-    identity, seeds = encoder.identity, tuple(sorted({one.seed for one in rounds}))
+    seeds = tuple(sorted({one.seed for one in rounds}))
     places = [(one.repeat, one.seed) for one in rounds]
     return Results(
         corpus=windows.manifest.corpus,
@@ -69,15 +73,9 @@ def summarise(
         protocol=protocol,
         mode=request.mode,
         practice=request.options,
+        epochs=request.epochs,
         cautions=(*request.options.cautions, *_cautions(windows, rounds)),
-        encoder=EncoderFacts(
-            path=request.encoder,
-            sha256=identity.sha256,
-            size=identity.name,
-            step=identity.step,
-            pretrained_on=identity.pretrained_on,
-            notes=identity.notes,
-        ),
+        encoder=None if encoder is None else _facts(request, encoder.identity),
         seeds=seeds,
         repeats=tuple(range(request.repeats)),
         classes=windows.classes,
@@ -92,8 +90,19 @@ def summarise(
             for number in range(len(one.folds))
         ),
         contamination=_contamination(
-            identity, windows, sorted({name for one in scored for name in one.subjects.tolist()})
+            encoder, windows, sorted({name for one in scored for name in one.subjects.tolist()})
         ),
+    )
+
+
+def _facts(request: ProbeRequest, identity: Identity) -> EncoderFacts:
+    return EncoderFacts(
+        path=request.encoder,
+        sha256=identity.sha256,
+        size=identity.name,
+        step=identity.step,
+        pretrained_on=identity.pretrained_on,
+        notes=identity.notes,
     )
 
 
@@ -129,9 +138,11 @@ def _stayed_at_chance(fit: FoldFit, num_classes: int) -> bool:
     return bool(fit.curves) and max(best) <= 1 / num_classes + _NEAR_CHANCE
 
 
-def _left_out(request: ProbeRequest, encoder: EEGEncoder, windows: Windows) -> tuple[str, ...]:
+def _left_out(request: ProbeRequest, encoder: EEGEncoder | None, windows: Windows) -> tuple[str, ...]:
     """Return the electrodes the probe does not use: an adapter takes all, features only those the encoder reads."""
-    if request.mode not in ON_FEATURES:
+    if is_baseline(request.mode):
+        return baselines.electrodes_left_out(request.mode, windows)
+    if encoder is None or request.mode not in ON_FEATURES:
         return ()
     known = encoder.known(windows.electrodes)
     return tuple(name for place, name in enumerate(windows.electrodes) if place not in known)
@@ -178,9 +189,10 @@ def _fold(windows: Windows, rounds: list[Round], number: int) -> FoldFacts:
     )
 
 
-def _contamination(encoder: Identity, windows: Windows, tested: list[str]) -> Contamination:
-    if not encoder.is_pretrained:
-        return Contamination(known=True, seen_in_pretraining=(), note="the encoder was not pretrained")
+def _contamination(probed: EEGEncoder | None, windows: Windows, tested: list[str]) -> Contamination:
+    if probed is None or not (encoder := probed.identity).is_pretrained:
+        what = "a baseline sees the training subjects alone" if probed is None else "the encoder was not pretrained"
+        return Contamination(known=True, seen_in_pretraining=(), note=what)
     known = encoder.subjects
     if not known:
         note = "the encoder does not say whom it was trained on"

@@ -64,11 +64,17 @@ def test_every_option_is_told(command: str, page: str) -> None:
 
 
 def test_every_mode_is_told() -> None:
-    (option,) = (one for one in cli.command("probe").params if one.name == "mode")
+    (option,) = (one for one in cli.command("probe").params if one.name == "modes")
     assert isinstance(option, click.Option)
     for mode in options.MODES:
         assert mode in (option.help or "")
         assert f"| {mode} |" in (DOCS / "probing.md").read_text()
+
+
+def test_every_baseline_is_told() -> None:
+    page = (DOCS / "probing.md").read_text()
+    listed = {name for line in page.splitlines() if line.startswith("| ") for name in line.split("|")[1].split(", ")}
+    assert {name.strip() for name in listed} >= set(options.BASELINES)
 
 
 def test_the_option_that_a_field_has_is_named_beside_it() -> None:

@@ -36,7 +36,8 @@ def test_gaps_of_a_discontinuous_file_are_summed(real: Path, tmp_path: Path) -> 
     own = tmp_path / "own.toml"
     labels = mne.io.read_raw_edf(real / "formats" / "edfPlusD.edf", verbose="error").ch_names
     own.write_text(
-        f'corpus = "own"\nelectrodes = ["{labels[0].upper()}"]\nnotch_hz = 0\nquality = "none"\n[pretrain]\nwindow_s = 1\n'
+        f'corpus = "own"\nelectrodes = ["{labels[0].upper()}"]\nnotch_hz = 0\nquality = "none"\n'
+        "[pretrain]\nwindow_s = 1\n"
         '[layout]\nfiles = "{subject}.edf"\nlabels = "none"\n'
     )
     (tmp_path / "raw").mkdir()

@@ -11,7 +11,8 @@ from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress
 from dare_eeg.probing.frozen import features
 from dare_eeg.probing.options import ProbeOptions
-from dare_eeg.probing.search import Candidate, fit_best
+from dare_eeg.probing.representations import centred
+from dare_eeg.probing.search import Candidate, Family, fit_best
 from dare_eeg.probing.splits import Fold
 
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -28,20 +29,20 @@ def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _epochs
         nonlocal table
         if table is None:
             table = features(encoder, windows, options.pool, progress)
+            table = centred(table, windows.subjects) if options.centre == "subject" else table
         return fit_best(logistic(), table, windows, fold, options.penalty_by)
 
     return fit
 
 
-def logistic() -> list[Candidate]:
+def logistic() -> Family:
     """Return logistic regressions of several penalties on standardised columns; the strongest penalty comes first."""
-    return [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in _PENALTIES]
+    from sklearn.preprocessing import StandardScaler
+
+    return Family(StandardScaler, [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in _PENALTIES])
 
 
 def _regression(penalty: float) -> Any:
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    regression = LogisticRegression(C=penalty, class_weight="balanced", max_iter=1000)
-    return make_pipeline(StandardScaler(), regression)
+    return LogisticRegression(C=penalty, class_weight="balanced", max_iter=1000)

@@ -29,7 +29,7 @@ def test_every_mode_probes_it_and_says_who_it_is(tuab: Path, tmp_path: Path) -> 
     answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(MODES))
     assert answer.status == 0, answer.err
     for mode in MODES:
-        results = json.loads((tmp_path / f"tuab-own_encoder-OwnEncoder-{mode}" / "results.json").read_text())
+        results = json.loads((tmp_path / f"own_encoder-OwnEncoder-{mode}" / "results.json").read_text())
         encoder = results["encoder"]
         assert (encoder["path"], encoder["size"], encoder["sha256"]) == (NAME, "own", "0123")
         assert (encoder["pretrained_on"], encoder["notes"]) == ("4567", ["a note"])

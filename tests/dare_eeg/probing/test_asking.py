@@ -17,11 +17,17 @@ def test_no_deviation_stands_where_nothing_varied(tuab: Path, nano_run: Path, tm
     assert (drawn.status, "±" in drawn.out) == (0, True)
 
 
-def test_results_of_the_same_question_are_replaced_and_others_stay(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+def test_a_question_is_answered_once_another_replaces_it_and_results_of_others_stay(
+    tuab: Path, nano_run: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "probe"
-    first = dare(*ASKED, nano_run, "--shards", tuab, "--out", out)
-    assert "replaced" not in first.err
-    assert f"{out}: its results are replaced" in dare(*ASKED, nano_run, "--shards", tuab, "--out", out).err
+    asked = (*ASKED, nano_run, "--shards", tuab, "--out", out)
+    first = dare(*asked)
+    again = dare(*asked)
+    assert again.out == first.out
+    assert again.err == f"{out}: done before by the same encoder, set and options; kept\n"
+    assert f"{out}: its results are replaced" in dare(*asked, "--protocol", "kfold").err
+    assert f"{out}: its results are replaced" in dare(*asked, "--protocol", "kfold", "--repeats", 2).err
     before = (out / "results.json").read_bytes()
     for other in (("scratch",), (nano_run, "--mode", "conv-linear", "--epochs", 1)):
         unusable(dare(*ASKED, *other, "--shards", tuab, "--out", out), "holds the results of", "another --out")
@@ -37,7 +43,7 @@ def test_results_that_could_not_be_written_are_not_fitted(tuab: Path, nano_run: 
     (tmp_path / "file").write_text("")
     answer = dare(*ASKED, nano_run, "--shards", tuab, "--out", tmp_path / "file" / "probe")
     unusable(answer, tmp_path / "file")
-    assert "probe linear" not in answer.err
+    assert " of 1 fits" not in answer.err
 
 
 def test_a_network_that_did_not_move_from_chance_is_told(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
@@ -50,6 +56,6 @@ def test_a_network_that_did_not_move_from_chance_is_told(tuab: Path, nano_run: P
 
 def test_progress_within_a_fit_is_told(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
     answer = dare(*ASKED, nano_run, "--shards", tuab, "--mode", "finetune", "--epochs", 4, "--out", tmp_path / "probe")
-    told = [line for line in answer.err.splitlines() if line.startswith("probe finetune:")]
+    told = [line for line in answer.err.splitlines() if " of 1 fits" in line]
     assert len(told) > 3
-    assert told[-1] == "probe finetune: 1 of 1 fits"
+    assert told[-1].endswith("-finetune: 1 of 1 fits")

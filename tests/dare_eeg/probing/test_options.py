@@ -109,6 +109,7 @@ def test_results_hold_the_options(bcic2b: Path, nano_run: Path, tmp_path: Path) 
         "choose_on": "test",
         "pool": "mean",
         "penalty_by": "inner folds",
+        "centre": "none",
     }
     assert "test_balanced_accuracy" in results["folds"][0]["selected"][0]
 
@@ -117,8 +118,8 @@ def test_results_hold_the_options(bcic2b: Path, nano_run: Path, tmp_path: Path) 
     ("options", "said"),
     [
         (("--mode", "linear", "--as-published"), "--mode linear"),
-        (("--mode", "linear", "--set", "unit_scale=1"), "unit_scale is no choice of --mode linear"),
-        (("--mode", "finetune", "--set", "pool=flatten"), "pool is no choice of --mode finetune"),
+        (("--mode", "linear", "--set", "unit_scale=1"), "unit_scale is no choice of linear"),
+        (("--mode", "finetune", "--set", "pool=flatten"), "pool is no choice of finetune"),
         (("--mode", "linear", "--set", "pool=max"), "pool"),
         (("--mode", "finetune", "--set", "unit_scale=-1"), "unit_scale"),
         (("--mode", "finetune", "--set", "flatter=yes"), "flatter"),

@@ -217,7 +217,7 @@ def test_the_newest_run_is_probed_where_none_is_named(
     monkeypatch.chdir(tmp_path)
     answer = dare("probe", "tuab", "--shards", tuab)
     assert answer.status == 0, answer.err
-    results = json.loads((tmp_path / "probes" / "tuab-newest-linear" / "results.json").read_text())
+    results = json.loads((tmp_path / "probes" / "tuab" / "newest-linear" / "results.json").read_text())
     assert results["encoder"]["path"] == "runs/newest"
 
 

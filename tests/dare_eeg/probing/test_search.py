@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.probing.modes.linear import logistic
-from dare_eeg.probing.search import Candidate, fit_best
+from dare_eeg.probing.search import Family, fit_best
 from dare_eeg.probing.splits import Fold, folds
 
 SUBJECTS = 12
@@ -104,6 +104,7 @@ def test_one_subject_is_held_out_by_recording() -> None:
 
 def test_a_single_candidate_is_fitted_without_a_search(people: People) -> None:
     fold = folds(windows(people), "kfold")[0]
-    (first, *_) = logistic()
-    found = fit_best([Candidate({"C": 1e-4}, first.make)], people.table, windows(people), fold)
+    family = logistic()
+    alone = Family(family.transformer, family.candidates[:1])
+    found = fit_best(alone, people.table, windows(people), fold)
     assert found.selected == {"C": 1e-4, "candidates": 1}

@@ -1,0 +1,190 @@
+"""Ladder: the rows of one question side by side, best first, whoever wins, and which of them subjects tell apart."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dare_eeg.encoders.named import SCRATCH
+from dare_eeg.probing import statistics
+from dare_eeg.probing.options import ON_FEATURES, is_baseline
+from dare_eeg.probing.probe import PREDICTIONS
+from dare_eeg.probing.results import Figure, Results
+from manifests import records
+from manifests.atomic_io import canonical_json, write_bytes
+from manifests.errors import DamagedError
+from manifests.recipe import EvaluationProtocol
+from manifests.records import Part, Record
+
+Kind = Literal["baseline", "scratch", "frozen encoder", "trained encoder"]
+"""What takes part in a row; what trains more than a head on features is a kind of its own."""
+
+METRIC = "balanced_accuracy"
+
+
+class Comparison(Part):
+    """How a row differs from another over subjects: ``p`` by flipping signs, ``p_holm`` corrected for all of them."""
+
+    against: str
+    difference: float
+    p: float
+    p_holm: float
+    effect: float
+    subjects: int
+
+
+class Rung(Part):
+    """A row: what it is, its figures by window, how many candidates its search had, and whom it was compared with.
+
+    ``transductive`` rows saw the tested windows without labels.
+    """
+
+    name: str
+    kind: Kind
+    transductive: bool
+    candidates: int
+    metrics: dict[str, Figure]
+    comparisons: tuple[Comparison, ...]
+    cautions: tuple[str, ...]
+
+
+class Ladder(Record):
+    """All rows of one set, protocol and number of repeats, best first; ``others`` answer another question."""
+
+    KIND = "ladder"
+
+    corpus: str
+    manifest_sha256: str
+    protocol: EvaluationProtocol
+    repeats: int
+    rows: tuple[Rung, ...]
+    others: tuple[str, ...]
+
+
+def write(folder: Path, question: Results) -> Ladder:
+    """Write ladder.json, ladder.md and ladder.csv of the rows below a folder that answer the question of one of them.
+
+    Each encoder is compared with its control, scratch by the same mode, with the best baseline, and with the other
+    encoders. Raises DamagedError where the predictions of a row are not of the windows of the others.
+    """
+    found = {path.parent.name: records.load(Results, path, "remove it") for path in folder.glob("*/results.json")}
+    rows = {name: row for name, row in found.items() if _question(row) == _question(question)}
+    ranked = sorted(rows, key=lambda name: (-rows[name].metrics["window"][METRIC].mean, name))
+    comparisons = _comparisons(folder, ranked, rows)
+    ladder = Ladder(
+        corpus=question.corpus,
+        manifest_sha256=question.manifest_sha256,
+        protocol=question.protocol,
+        repeats=len(question.repeats),
+        rows=tuple(_rung(name, rows[name], comparisons.get(name, ())) for name in ranked),
+        others=tuple(sorted(found.keys() - rows.keys())),
+    )
+    write_bytes(folder / "ladder.json", canonical_json(ladder.as_json()))
+    write_bytes(folder / "ladder.md", markdown(ladder).encode())
+    write_bytes(folder / "ladder.csv", _csv(ladder))
+    return ladder
+
+
+def markdown(ladder: Ladder) -> str:
+    """Return a ladder as a table in Markdown, which reads well on a terminal, too."""
+    heads = ["row", "balanced accuracy", "± repeats", "95 % over subjects", "budget", "kind", "against (p by Holm)"]
+    body = []
+    for row in ladder.rows:
+        figure = row.metrics[METRIC]
+        bounds = "" if figure.ci95 is None else "{:.3f} to {:.3f}".format(*figure.ci95)
+        against = "; ".join(f"{one.against} {one.difference:+.3f} ({one.p_holm:.3g})" for one in row.comparisons)
+        spread = f"{figure.sd_repeats:.3f}" if figure.sd_repeats else ""
+        kind = f"{row.kind}, transductive" if row.transductive else row.kind
+        body.append([row.name, f"{figure.mean:.3f}", spread, bounds, str(row.candidates), kind, against])
+    widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]
+    lines = [heads, ["-" * width for width in widths], *body]
+    table = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    return "\n".join([*table, ""])
+
+
+def _question(row: Results) -> tuple[object, ...]:
+    return row.corpus, row.manifest_sha256, row.protocol, row.repeats
+
+
+def _kind(row: Results) -> Kind:
+    if is_baseline(row.mode):
+        return "baseline"
+    if row.encoder is not None and row.encoder.path == SCRATCH:
+        return "scratch"
+    return "frozen encoder" if row.mode in ON_FEATURES else "trained encoder"
+
+
+def _rung(name: str, row: Results, comparisons: tuple[Comparison, ...]) -> Rung:
+    budgets = [fit.get("candidates", 1) for fold in row.folds for fit in fold.selected]
+    return Rung(
+        name=name,
+        kind=_kind(row),
+        transductive=row.practice.is_transductive,
+        candidates=int(max(budgets)),
+        metrics=row.metrics["window"],
+        comparisons=comparisons,
+        cautions=row.cautions,
+    )
+
+
+def _comparisons(folder: Path, ranked: list[str], rows: dict[str, Results]) -> dict[str, tuple[Comparison, ...]]:
+    """Return whom each encoder is compared with; of two encoders the better one is."""
+    kinds = {name: _kind(rows[name]) for name in ranked}
+    best_baseline = [name for name in ranked if kinds[name] == "baseline"][:1]
+    encoders = [name for name in ranked if kinds[name] in ("frozen encoder", "trained encoder")]
+    pairs = []
+    for place, name in enumerate(encoders):
+        controls = [one for one in ranked if kinds[one] == "scratch" and rows[one].mode == rows[name].mode]
+        pairs += [(name, other) for other in (*controls, *best_baseline, *encoders[place + 1 :])]
+    told = {name: _contributions(folder / name / PREDICTIONS) for name in {one for pair in pairs for one in pair}}
+    tests = []
+    for ours, theirs in pairs:
+        if told[ours][0] != told[theirs][0]:
+            reason = f"its subjects are not those of {theirs}"
+            raise DamagedError(reason, path=folder / ours / PREDICTIONS, remedy="remove both folders and probe again")
+        tests.append(statistics.sign_flips(told[ours][1], told[theirs][1]))
+    corrected = statistics.holm([test.p for test in tests])
+    found: dict[str, tuple[Comparison, ...]] = {}
+    for (ours, theirs), test, p_holm in zip(pairs, tests, corrected, strict=True):
+        found[ours] = (*found.get(ours, ()), Comparison(against=theirs, p_holm=p_holm, **vars(test)))
+    return found
+
+
+def _contributions(path: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """Return (subjects, what each adds to balanced accuracy, the mean over repeats and seeds) of predictions."""
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        rows = list(csv.reader(stream))
+    head, body = rows[0], rows[1:]
+    subject, label, first = head.index("subject"), head.index("label"), head.index("label") + 1
+    rounds: dict[tuple[str, str], list[list[str]]] = {}
+    for row in body:
+        rounds.setdefault((row[0], row[1]), []).append(row)
+    names: list[str] = sorted({row[subject] for row in body})
+    parts = [
+        statistics.contributions(
+            np.array([int(row[label]) for row in of_round]),
+            np.array([[float(cell) for cell in row[first:]] for row in of_round]).argmax(axis=1),
+            np.array([row[subject] for row in of_round]),
+        )
+        for of_round in rounds.values()
+    ]
+    return names, np.asarray(np.mean(parts, axis=0))
+
+
+def _csv(ladder: Ladder) -> bytes:
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(
+        ["row", "kind", "transductive", "candidates", "metric", "mean", "sd_repeats", "sd_seeds", "low", "high"]
+    )
+    for row in ladder.rows:
+        for name, figure in row.metrics.items():
+            low, high = figure.ci95 or ("", "")
+            facts = [row.name, row.kind, row.transductive, row.candidates]
+            table.writerow([*facts, name, figure.mean, figure.sd_repeats, figure.sd, low, high])
+    return stream.getvalue().encode(errors="surrogateescape")
