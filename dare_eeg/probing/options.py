@@ -109,8 +109,9 @@ def options_of(mode: Mode | Baseline, as_published: bool = False, settings: tupl
     Raises UsageError naming the field and the reason: one that the mode does not ask, or a mode without a precedent.
     """
     if as_published and mode not in PUBLISHED:
-        names = " and ".join(PUBLISHED)
-        raise UsageError(f"only {names} have published ways", path=f"--mode {mode}", remedy="name one of them")
+        raise UsageError(
+            "only conv-linear and finetune have published ways", path=f"--mode {mode}", remedy="name one of them"
+        )
     given: dict[str, Any] = {}
     for text in settings:
         given |= records.option(text, "choose_on=test")

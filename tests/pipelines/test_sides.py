@@ -66,7 +66,7 @@ def test_copies_do_not_hide_why_the_one_that_stays_is_not_used(tmp_path: Path) -
         shutil.copy(first, first.with_name(f"S{number}.edf"))
     file = recipe(tmp_path, "{subject}.edf", more='classes = ["task"]\n', layout='labels = "annotations"\n')
     answer = dare("preprocess", "mine", "--src", tmp_path / "raw", "--out", tmp_path, "--recipe", file, "--workers", 1)
-    unusable(answer, "no recording gave a window (1 of 3: gives no window)")
+    unusable(answer, "no recording gave a window (1 of 3: gives no window")
 
 
 def test_of_copies_the_official_test_keeps_its_own(tmp_path: Path) -> None:
