@@ -286,6 +286,11 @@ def load(
     return recipe
 
 
+def is_mains(notch_hz: float) -> bool:
+    """Return whether this is within 1 Hz of a frequency of the mains."""
+    return min(abs(notch_hz - mains_hz) for mains_hz in _MAINS_HZ) <= 1
+
+
 def _for_the_network(tables: Fields, stated: Fields) -> Fields:
     """Return the fields of a recipe of one's own for pretraining, ``stated`` those of its table for that.
 
@@ -304,7 +309,7 @@ def _made(fields: Fields, there: Recipe | None, place: Path | str) -> Recipe:
     kept = {} if there is None else {name: getattr(there, name) for name in _FOR_SETS_MADE_ANEW & there.lacked}
     notch_hz = fields.get("notch_hz")
     is_new = there is None or notch_hz != there.notch_hz
-    if is_new and isinstance(notch_hz, int | float) and notch_hz > 0 and min(abs(notch_hz - f) for f in _MAINS_HZ) > 1:
+    if is_new and isinstance(notch_hz, int | float) and notch_hz > 0 and not is_mains(notch_hz):
         raise UsageError(
             f"notch_hz: {notch_hz:g} is no mains frequency",
             path=place,

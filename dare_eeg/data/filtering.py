@@ -1,11 +1,13 @@
 """Filtering: the filters of preprocessing for arrays, so that their features are those that shards would give."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests import filters
+from manifests.recipe import is_mains
 
 
 def clean(
@@ -16,17 +18,29 @@ def clean(
     Band-pass and notch are zero-phase FIR filters by MNE's design, of a recipe's ``band_hz`` and ``notch_hz`` (50 or
     60, the mains where it was recorded; 0 for none). Edges beyond half of ``sfreq`` Hz are left out, and the mean goes,
     as it does there. Clean a recording before windows are cut from it: half the filter's length (16 s for a band from
-    0.1 Hz) at both ends is of signal that was made up by reflection. Raises ValueError for NaN and infinity, and for a
-    notch or a band that no filter has, UnfitError where the rate does not hold one.
+    0.1 Hz) at both ends is of signal that was made up by reflection, and what is shorter than that is warned of.
+    Raises ValueError for NaN and infinity, for a notch that is no mains or a band that no filter has, and for a table
+    with more rows than samples, UnfitError where the rate does not hold a filter.
     """
     low, high = band_hz
-    if not 0 <= low < high or notch_hz < 0:
-        raise ValueError(f"band_hz {band_hz} and notch_hz {notch_hz:g} are no frequencies of filters, in Hz")
+    if not 0 <= low < high or not (notch_hz == 0 or is_mains(notch_hz)):
+        reason = f"band_hz {band_hz} and notch_hz {notch_hz:g} are no band and no mains in Hz"
+        raise ValueError(f"{reason}: the mains are 50 or 60 (16.7 by a railway), or 0 for no notch")
+    if hasattr(x_uv, "get_data"):
+        kind = type(x_uv).__name__
+        raise ValueError(f'{kind} is no array in µV: of a Raw of MNE give get_data(picks="eeg") * 1e6')
     cleaned = np.asarray(x_uv, np.float64)
+    if cleaned.ndim == 2 and cleaned.shape[0] > cleaned.shape[1]:
+        rows, num_samples = cleaned.shape
+        raise ValueError(f"{rows} rows of {num_samples} samples: the time axis is the last; give x_uv.T if it is not")
     if not np.isfinite(cleaned).all():
         raise ValueError("x_uv holds NaN or infinity, which a filter would spread: leave out or interpolate them first")
     cleaned = cleaned - cleaned.mean(axis=-1, keepdims=True)
     for taps in filters.taps(sfreq, (low, high), notch_hz):
+        half_s, has_s = len(taps) // 2 / sfreq, cleaned.shape[-1] / sfreq
+        if has_s < half_s:
+            says = f"{has_s:.3g} s are less than half a filter, {half_s:.3g} s: clean the recording, then cut windows"
+            warnings.warn(says, stacklevel=2)
         cleaned = _filtered(cleaned, np.array(taps))
     return cleaned
 

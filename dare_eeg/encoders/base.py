@@ -1,5 +1,6 @@
 """What any encoder answers: windows in µV go in by the names of their electrodes, features come out."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from dare_eeg.encoders.plausible import doubts, require_finite
 
 _CALLER = 4
 """How far up, beyond two frames of torch's, the line lies that called an encoder: a warning is about that line."""
+
+_LEAST_HZ = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,17 @@ class EEGEncoder(nn.Module, ABC):
 
         Electrodes that it cannot read are left out with a warning; where ``present`` (B, C) is False a window lacks
         that electrode, whatever its row holds. Windows that look like another unit than µV, carry an offset or a mains
-        line are warned of once. Raises ValueError where no electrode remains, where shapes do not agree, and where a
-        window holds NaN or infinity.
+        line are warned of once. Raises ValueError where no electrode remains, where shapes do not agree, for a rate
+        below 1 Hz, and where a window holds NaN or infinity.
         """
         places = self.known(electrodes)
         if not places:
             raise ValueError(f"none of {', '.join(electrodes) or 'no electrodes'} is among the network's electrodes")
+        if hasattr(x_uv, "get_data"):
+            kind = type(x_uv).__name__
+            raise ValueError(f'{kind} is no array in µV: of epochs of MNE give get_data(picks="eeg") * 1e6')
+        if not math.isfinite(sfreq) or sfreq < _LEAST_HZ:
+            raise ValueError(f"sfreq {sfreq:g} is no rate of EEG in Hz")
         x_uv = torch.as_tensor(x_uv)
         if x_uv.dim() != 3 or x_uv.shape[1] != len(electrodes):
             raise ValueError(f"{tuple(x_uv.shape)} is not (windows, {len(electrodes)} electrodes, samples)")

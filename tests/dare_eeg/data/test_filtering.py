@@ -61,8 +61,9 @@ def test_what_the_rate_does_not_hold_is_left_out() -> None:
     ("x", "band_hz", "notch_hz", "reason"),
     [
         (np.nan, (0.1, 40.0), 50.0, "NaN"),
-        (1.0, (40.0, 1.0), 50.0, "no frequencies"),
-        (1.0, (0.1, 40.0), -50.0, "no frequencies"),
+        (1.0, (40.0, 1.0), 50.0, "no band"),
+        (1.0, (0.1, 40.0), -50.0, "no mains"),
+        (1.0, (0.1, 40.0), 55.0, "the mains are 50 or 60"),
     ],
 )
 def test_what_cannot_be_filtered_is_refused(
@@ -70,3 +71,18 @@ def test_what_cannot_be_filtered_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=reason):
         dare_eeg.clean(np.full((1, 5000), x), 250.0, notch_hz, band_hz)
+
+
+def test_a_recording_of_another_form_is_refused_with_the_form_that_fits() -> None:
+    x_uv = np.random.default_rng(0).normal(0, 10, (2, 5000))
+    with pytest.raises(ValueError, match="5000 rows of 2 samples: the time axis is the last"):
+        dare_eeg.clean(x_uv.T, 250.0, 50.0)
+    raw = mne.io.RawArray(x_uv * 1e-6, mne.create_info(2, 250.0, "eeg"), verbose="error")
+    with pytest.raises(ValueError, match=r'RawArray is no array in µV: .* get_data\(picks="eeg"\) \* 1e6'):
+        dare_eeg.clean(raw, 250.0, 50.0)  # type: ignore[arg-type]
+
+
+def test_windows_that_are_shorter_than_the_filter_are_warned_of() -> None:
+    x_uv = np.random.default_rng(0).normal(0, 10, (3, 2, 1000))
+    with pytest.warns(UserWarning, match="4 s are less than half a filter, 16.5 s: clean the recording"):
+        dare_eeg.clean(x_uv, 250.0, 50.0)

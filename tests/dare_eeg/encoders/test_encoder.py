@@ -141,6 +141,19 @@ def test_input_that_cannot_be_encoded_is_refused(pretrained, electrodes, shape, 
         pretrained(np.zeros(shape), electrodes, 256)
 
 
+@pytest.mark.parametrize("sfreq", [0, -250, 0.25, float("nan"), float("inf")])
+def test_a_rate_that_no_eeg_has_is_refused_before_it_is_resampled(pretrained, sfreq):
+    with pytest.raises(ValueError, match="is no rate of EEG in Hz"):
+        pretrained(np.zeros((1, 2, 1000)), ["C3", "C4"], sfreq)
+
+
+def test_epochs_of_mne_are_refused_with_the_way_to_their_array(pretrained):
+    info = mne.create_info(["C3", "C4"], 256.0, "eeg")
+    epochs = mne.EpochsArray(np.zeros((2, 2, 1024)), info, verbose="error")
+    with pytest.raises(ValueError, match=r'EpochsArray is no array in µV: .* get_data\(picks="eeg"\) \* 1e6'):
+        pretrained(epochs, epochs.ch_names, 256)
+
+
 def test_absent_electrodes_take_no_part_whatever_their_rows_hold(pretrained):
     x = np.random.default_rng(2).standard_normal((2, 3, 500))
     present = np.array([[True, True, True], [True, False, True]])
