@@ -90,6 +90,9 @@ def preprocess(
     if there:
         recipe = recipes.load(corpus, purpose, settings, file, there)
     recipe = corpora.settled(recipe)
+    if purpose is None and recipe.layout and recipe.layout.labels != "none" and not recipe.classes:
+        unread = f'labels = "{recipe.layout.labels}" is not read, as the recipe names no classes'
+        click.echo(f"{corpus}: {unread}: windows without labels, as by --for pretrain", err=True)
     source = open_source(src)
     if dry_run:
         source.raw_folder("--dry-run")

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from manifests.errors import DareError
 from pipelines.formats import matlab
 from pipelines.formats.matrix import Matrix, structs
+from pipelines.formats.packed import is_packed, unpack
 
 TABLES = (".csv", ".tsv", ".txt")
 """Endings of text that may be a table."""
@@ -28,17 +30,23 @@ _RATE = re.compile(r"(?:fs|hz|s?rate|sfreq|sampl\w*)(?:_?hz)?", re.IGNORECASE)
 _TIME = re.compile(r"(?:time\w*|t|seconds?|secs?|ms)", re.IGNORECASE)
 _AXES = {1: "time", 2: "channel time"}
 
+_LABEL = re.compile(r"(?:.*[ _.])?(?:labels?|markers?|events?|stim\w*|trigger|task|class|condition|y)", re.IGNORECASE)
+_AS_LABELS = 'with labels = "annotations" and classes its texts are labels'
+
 Facts = dict[str, Any]
 
 
 def contents(path: Path) -> Facts:
     """Return what a file holds that says nothing of its channels: variables or columns, and a layout; {} for others.
 
-    Raises DareError where a MAT file is damaged.
+    A packed one is unpacked. Raises DareError where a MAT file or a packed one is damaged.
     """
     suffix = path.suffix.lower()
     with path.open("rb") as file:
         head = file.read(1024)
+    if is_packed(path, head):
+        place = unpack(path, head)
+        return contents(place.file)
     if matlab.is_mat(head):
         return _of_arrays("MAT", _of_mat(path))
     if suffix in (".npy", ".npz"):
@@ -53,8 +61,10 @@ def is_signal(held: Facts) -> bool:
 
 def table_columns(path: Path) -> list[str]:
     """Return the names of the columns of a table of text, none where it is no table."""
-    with suppress(OSError, csv.Error):
-        rows = _rows(path)
+    with suppress(OSError, csv.Error, DareError), path.open("rb") as file:
+        head = file.read(1024)
+        place = unpack(path, head) if is_packed(path, head) else None
+        rows = _rows(place.file if place else path)
         if len(rows) > 1 and len(rows[0]) > 1 and len(rows[0]) == len(rows[1]) and not any(map(_is_number, rows[0])):
             return [cell.strip() for cell in rows[0]]
     return []
@@ -109,7 +119,19 @@ def _of_arrays(kind: str, held: Facts) -> Facts:
         _channels_line(named or [], channels),
         f"sfreq_hz = {rate:g}" if rate else "sfreq_hz = 256  # the file does not say: state it",
     ]
+    sizes = dict(zip(axes.split(), shape, strict=True))
+    trials = int(np.prod([size for axis, size in sizes.items() if axis not in ("channel", "time")]))
+    is_beside = trials > 1 and not field
+    labels = [one for one, value in held.items() if is_beside and value is not named and _length(value) == trials]
+    lines += [f"# label = {_quoted(one)}  # one for each of {trials} trials: {_AS_LABELS}" for one in labels]
     return facts | {"channels": named or _numbered(channels), "layout": lines}
+
+
+def _length(value: object) -> int:
+    """Return how many entries a list of texts or numbers has, 0 for all else."""
+    if isinstance(value, Matrix):
+        return int(np.prod(value.shape)) if max(value.shape, default=0) == np.prod(value.shape) else 0
+    return len(value) if isinstance(value, list) and _are_texts(value) else 0
 
 
 def _channels_line(named: list[str], count: int) -> str:
@@ -169,7 +191,8 @@ def _of_table(path: Path) -> Facts:
         columns = {name: _values([row.get(name, "") for row in body]) for name in names}
         return facts | {"columns": columns, "layout": _label_layout(path, names)}
     time = next((name for name in numeric if _TIME.fullmatch(name)), "")
-    signal = [name for name in numeric if name != time]
+    labels = [name for name in names if name != time and _LABEL.fullmatch(name)]
+    signal = [name for name in numeric if name not in (time, *labels)]
     times = [float(row[time].replace(",", ".")) for row in body] if time else []
     steps = np.diff(times)
     step = float(np.median(steps)) if len(steps) else 0.0
@@ -183,6 +206,7 @@ def _of_table(path: Path) -> Facts:
         *['time_unit = "ms"'] * is_ms,
         f"sfreq_hz = {rate:.6g}  # by its times" if rate else "sfreq_hz = 256  # the file does not say: state it",
         'unit = "uV"  # the file does not say: uV, mV or V',
+        *[f"# label = {_quoted(name)}  # {_AS_LABELS}" for name in labels],
     ]
     return facts | {"columns": columns, "channels": signal, "layout": lines}
 

@@ -15,7 +15,7 @@ from manifests.notes import one_line
 from pipelines.contents import contents, is_signal
 from pipelines.corpora import CORPORA, bids
 from pipelines.path_pattern import ending, files_pattern
-from pipelines.survey import Labels, Survey, known_electrodes, survey
+from pipelines.survey import OF_EVENTS, Labels, Survey, known_electrodes, survey
 
 _NETWORK_HZ, _TOP_HZ, _LOW_HZ = 256.0, 75.0, 0.1
 _BELOW_NYQUIST_HZ = 4.0
@@ -267,11 +267,23 @@ def _elsewhere(found: Survey) -> list[str]:
         f"# {path} has the columns {', '.join(columns[:_MOST_LISTED])}: labels may be there"
         for path, columns in list(found.tables.items())[:3]
     ]
-    fif = [path for path in found.paths if path.endswith(("-eve.fif", "_eve.fif"))]
+    fif = [path for path in found.paths if path.endswith(OF_EVENTS)]
     return lines + [
-        f'# {path} holds events: labels = "events", events.file = "{{path}}{path[-8:]}" if each has its own'
+        f'# {path} holds events: labels = "events", events.file = "{_events_file(found, path)}" if each has its own, '
+        'and classes = { CODE = "CLASS" }'
         for path in fif[:1]
     ]
+
+
+def _events_file(found: Survey, path: str) -> str:
+    """Return how a layout names a file of events: by its recording's path, or by the subject that both are of."""
+    stem, end = path[: -len(OF_EVENTS[0])], path[-len(OF_EVENTS[0]) :]
+    if any(one.startswith(f"{stem}.") for one in found.recordings):
+        return f"{{path}}{end}"
+    named = Layout(files=files_pattern(list(found.recordings))[0])
+    subjects = {match["subject"] for one in found.recordings if (match := named.match(one))}
+    whose = max((one for one in subjects if one in stem), key=len, default="")
+    return (stem.replace(whose, "{subject}") if whose else "{path}") + end
 
 
 def _held_out(num_subjects: int) -> list[str]:

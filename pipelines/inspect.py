@@ -2,7 +2,7 @@
 
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def tree(src: Path) -> dict[str, Any]:
                 "subjects": len({source.subject for source in sources}),
                 "test": sum(source.test for source in sources),
             }
-    endings = Counter(PurePosixPath(path).suffix.lower() or "none" for path in found.paths)
+    endings = Counter(ending(path).lower() or "none" for path in found.paths)
     headers = found.recordings.values()
     known = set(known_electrodes(found.electrodes))
     facts: dict[str, Any] = {

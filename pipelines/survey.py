@@ -17,6 +17,7 @@ from pipelines.corpora import bids, tables
 from pipelines.doctor.scan_quality import spans
 from pipelines.doctor.signal_quality import DIPS_DB, MAINS_HZ, STANDS_OUT_DB, Measures, signal_quality
 from pipelines.formats import readers, triggers
+from pipelines.formats.packed import without_suffix
 from pipelines.recording import Event, Header
 
 _MOST_READ = 12
@@ -26,6 +27,9 @@ _MOST_HEADERS = 1000
 """Files whose headers are read, spread over the tree."""
 
 _THREADS = 8
+OF_EVENTS = ("-eve.fif", "_eve.fif")
+"""Endings of the files in which MNE keeps the events of a recording."""
+
 _OF_BIDS = ("_events.tsv", "_channels.tsv", "_scans.tsv", "_electrodes.tsv", "_sessions.tsv")
 """Endings of tables of a BIDS tree that are not about the whole."""
 
@@ -89,7 +93,8 @@ class Survey:
     @property
     def unknown(self) -> list[str]:
         """Files that may hold bare numbers, which a layout must tell of."""
-        return [path for path in self.paths if path.lower().endswith((*TABLES, *BARE)) and path not in self.recordings]
+        likely = (path for path in self.paths if without_suffix(path).lower().endswith((*TABLES, *BARE)))
+        return [path for path in likely if path not in self.recordings]
 
     @property
     def rates(self) -> Counter[float]:
@@ -120,8 +125,12 @@ class Survey:
 def survey(folder: Path, only: str = "") -> Survey:
     """Return what lies below a folder, or what one file of it is; DareError where the folder is missing or empty."""
     paths = [only] if only else scan.list_files(folder)
-    raw = [path for path in paths if scan.is_raw(path) and not PurePosixPath(path).name.startswith("._")]
-    texts = [path for path in paths if path.lower().endswith(TABLES) and not path.endswith(_OF_BIDS)]
+    raw = [
+        path
+        for path in paths
+        if scan.is_raw(path) and not PurePosixPath(path).name.startswith("._") and not path.endswith(OF_EVENTS)
+    ]
+    texts = [path for path in paths if without_suffix(path).lower().endswith(TABLES) and not path.endswith(_OF_BIDS)]
     likely = paths if only else list(dict.fromkeys([*_some(raw), *_some(texts)]))
     with ThreadPoolExecutor(_THREADS) as threads:
         found = dict(zip(likely, threads.map(lambda path: _header(folder / path), likely), strict=True))

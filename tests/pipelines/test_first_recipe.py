@@ -157,6 +157,65 @@ def test_mat_files_that_say_nothing_of_their_channels(tmp_path: Path) -> None:
     assert {row["outcome"] for row in recordings(made(tmp_path / "raw", tmp_path, "raw")).values()} == {"ok"}
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_tables_of_samples_are_known_packed_and_their_labels_are_no_channel(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "raw").mkdir()
+    for number in range(2):
+        data = noise_uv(number, 3).T
+        rows = np.column_stack([np.arange(len(data)) * 1000 / SFREQ, data, np.arange(len(data)) // 2048 % 3])
+        place = tmp_path / "raw" / f"P{number}{suffix}"
+        np.savetxt(place, rows, delimiter=",", header="time_ms,C3,Cz,C4,label", comments="")
+    fields, text = begun(tmp_path / "raw", tmp_path)
+    assert fields["electrodes"] == ["C3", "CZ", "C4"]
+    assert fields["layout"]["files"] == f"{{subject}}{suffix}"
+    assert (fields["layout"]["arrays"]["columns"], fields["layout"]["arrays"]["time_unit"]) == (
+        ["C3", "Cz", "C4"],
+        "ms",
+    )
+    assert '# label = "label"' in text
+    assert {row["outcome"] for row in recordings(made(tmp_path / "raw", tmp_path, "raw")).values()} == {"ok"}
+
+
+def test_what_may_label_trials_is_told(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    trials = noise_uv(0, 3).reshape(3, 10, -1).transpose(1, 0, 2)
+    names = np.array(["C3", "Cz", "C4"], object)
+    savemat(tmp_path / "raw" / "P1.mat", {"x": trials, "what": np.arange(10), "fs": 256.0, "chans": names})
+    _, text = begun(tmp_path / "raw", tmp_path)
+    assert '# label = "what"  # one for each of 10 trials' in text
+    assert text.count("# label =") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "said"),
+    [
+        ("S{}_raw.fif", "S{}-eve.fif", "{subject}-eve.fif"),
+        ("S{}_raw.fif", "S{}_raw-eve.fif", "{path}-eve.fif"),
+        ("S{0}/S{0}_raw.fif", "S{0}/S{0}_eve.fif", "{subject}/{subject}_eve.fif"),
+    ],
+)
+def test_events_of_mne_are_told_by_the_name_that_finds_them(tmp_path: Path, name: str, events: str, said: str) -> None:
+    for number in (1, 2):
+        place = tmp_path / "raw" / name.format(number)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        info = mne.create_info(["C3", "Cz", "C4"], SFREQ, "eeg")
+        mne.io.RawArray(noise_uv(number, 3) * 1e-6, info, verbose="error").save(place, verbose="error")
+        rows = np.array([[SFREQ, 0, 1], [9 * SFREQ, 0, 2]])
+        mne.write_events(tmp_path / "raw" / events.format(number), rows, verbose="error")
+    fields, text = begun(tmp_path / "raw", tmp_path)
+    assert f'events.file = "{said}"' in text
+    assert "could not be read" not in text
+    labelled = text.replace('labels = "none"', f'labels = "events"\nevents.file = "{said}"')
+    command = ("preprocess", "raw", "--recipe", tmp_path / "mine.toml", "--src", tmp_path / "raw", "--dry-run")
+    (tmp_path / "mine.toml").write_text(labelled)
+    answer = dare(*command)
+    assert 'raw: labels = "events" is not read, as the recipe names no classes' in answer.err
+    (tmp_path / "mine.toml").write_text(labelled.replace("[layout]", 'classes = ["1", "2"]\nwindow_s = 2\n[layout]'))
+    answer = dare(*command)
+    assert "1 2, 2 2" in answer.out
+    assert "is not read" not in answer.err
+
+
 def test_known_corpus_is_told_of(raw: Path) -> None:
     assert (
         "# It looks like tuab, which needs no recipe: dare preprocess tuab"
