@@ -21,6 +21,7 @@ from pipelines.formats.packed import without_suffix
 from pipelines.recording import Event, Recording
 from pipelines.windows import LabelledOnset, LabelledSpan, deduplicated, happened, within
 
+_MOST_CODES = 8  # of events that stand for no class, which a note names
 _NOT_AVAILABLE = ("", "n/a", "na", "nan")
 
 
@@ -69,12 +70,12 @@ class Own(Corpus):
         events, bad = self._events(raw, recording, labels)
         if not (events or bad):
             bad = self._nothing_there(raw)
-        found, lost = [], Counter[str]()
+        found, lost, unknown = [], Counter[str](), Counter[str]()
         short = f"{{count}} of {{total}} events are shorter than a window of {recipe.window_s:g} s: not used"
         for event in events:
             name = self._layout.class_of(event.text)
             if name not in recipe.classes:
-                lost["{count} of {total} events stand for no class: not used"] += 1
+                unknown[event.text] += 1
             elif self._layout.spans and event.duration_s > 0:
                 cues = within(event.onset_s, event.duration_s, recipe.classes.index(name), recipe)
                 lost[short] += not cues
@@ -82,6 +83,11 @@ class Own(Corpus):
             else:
                 found.append(LabelledOnset(event.onset_s, recipe.classes.index(name)))
         notes = [note("events unused", says, count=count, total=len(events)) for says, count in lost.items()]
+        says = "{count} of {total} events stand for no class: not used"
+        # Codes alone are told: other texts may name people.
+        codes = [text for text, _ in unknown.most_common() if text.isdecimal()][:_MOST_CODES]
+        says += ", codes {names} among them" * bool(codes)
+        notes.append(note("events unused", says, codes, count=unknown.total(), total=len(events)))
         cues, doubles = deduplicated(found, recipe) if recipe.events == "deduplicated" else (found, [])
         return cues, [*bad, *happened(*notes), *self._misspelt(events, recipe), *doubles]
 

@@ -41,6 +41,8 @@ def rows(
     reader = csv.reader(text, delimiter=max(_DELIMITERS, key=head.count), strict=True)
     try:
         names = [cell.strip() for cell in next(reader, [])]
+        if not any(names):
+            raise MissingError("is empty", path=name, remedy=remedy)
         if lacking := [column for column in columns if column not in names]:
             raise MissingError(f"has no column {lacking[0]!r} but {', '.join(names)}", path=name, remedy=remedy)
         places = {column: names.index(column) for column in (*columns, *optional) if column in names}

@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -10,12 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import DamagedError, MissingError, RefusedError
+from manifests.errors import DamagedError, DareError, MissingError, RefusedError
+from manifests.notes import Note, note
 from pipelines.formats import Format, matlab, numpy_files
 from pipelines.formats.array_labels import spans
 from pipelines.formats.matrix import Matrix, Value, digits, structs
 from pipelines.formats.sampled import SampledFile
 from pipelines.recording import Event, Segment, describe_channel, require_rate
+
+_RATE = re.compile(r"(?:fs|s_?rate|s_?freq|sampl\w*(?:rate|freq\w*))(?:_?hz)?", re.IGNORECASE)
+"""Names of what holds a rate."""
+
+_LEAST_HZ = 1.0  # less is no rate, but a period
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class _Block:
     begin: int
     length: int
     num_trials: int
+    axes: str
 
     @property
     def stop(self) -> int:
@@ -115,7 +123,7 @@ def parse(path: Path, arrays: Arrays) -> SampledFile:
         num_samples=blocks[-1].stop,
         segments=tuple(chain.from_iterable(segments)),
         events=tuple(sorted(events, key=lambda event: event.onset_s)),
-        notes=(),
+        notes=(*_put_right(blocks, arrays), *_contradicted(path, is_numpy, arrays)),
         load=lambda rows, start, stop: _read(blocks, rows, start, stop, scale),
         num_records=sum(map(len, segments)),
     )
@@ -162,6 +170,29 @@ def _may_be_signal(value: Value, arrays: Arrays) -> bool:
     if arrays.field:
         return bool(structs(value))
     return isinstance(value, Matrix) and len(value.shape) == len(arrays.axes.split()) and 1 not in value.shape
+
+
+def _put_right(blocks: list[_Block], arrays: Arrays) -> list[Note]:
+    """Tell of axes that are taken in another order than stated, as only so the channels have their number."""
+    says = "by its {count} channels its axes are {names}, not as stated: read so"
+    taken = dict.fromkeys(block.axes for block in blocks if block.axes != arrays.axes)
+    return [note("axes put right", says, [repr(axes)], count=len(arrays.labels)) for axes in taken]
+
+
+def _contradicted(path: Path, is_numpy: bool, arrays: Arrays) -> list[Note]:
+    """Tell of a variable that states another rate than the layout does."""
+    says = "its {names} says {rate_hz:g} Hz, sfreq_hz in [layout.arrays] {stated_hz:g} Hz: is that right?"
+    rates: dict[str, float] = {}
+    with suppress(DareError):  # of a variable that nobody asked for
+        named = set(filter(_RATE.fullmatch, (numpy_files if is_numpy else matlab).names(path)))
+        held = numpy_files.load(path, named) if is_numpy else matlab.load(path, named, set())
+        found = ((name, one) for name, one in held.items() if isinstance(one, Matrix) and math.prod(one.shape) == 1)
+        rates = {name: float(one.whole().ravel()[0]) for name, one in found}
+    return [
+        note("another rate", says, [name], rate_hz=rate_hz, stated_hz=arrays.sfreq)
+        for name, rate_hz in rates.items()
+        if _LEAST_HZ <= rate_hz < math.inf and rate_hz != arrays.sfreq
+    ]
 
 
 def _labelled(path: Path, blocks: list[list[Segment]], holders: list[dict[str, Any]], arrays: Arrays) -> list[Event]:
@@ -242,7 +273,7 @@ def _block(path: Path, text: str, matrix: Matrix, arrays: Arrays, begin: int) ->
     time = axes.index("time")
     whole = Matrix(shape, lambda index: matrix.read(index[: len(matrix.shape)]).reshape(_sizes(shape, index)))
     order = (*trial_axes, axes.index("channel"), time)
-    return _Block(whole, order, begin, shape[time], math.prod(sizes)), texts
+    return _Block(whole, order, begin, shape[time], math.prod(sizes), " ".join(axes)), texts
 
 
 def _sizes(shape: tuple[int, ...], index: tuple[slice, ...]) -> tuple[int, ...]:

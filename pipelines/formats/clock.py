@@ -14,6 +14,9 @@ _REGULAR_SHARE = 0.9
 _ROUNDING = 0.0005
 """How far a rate measured by a clock may be from the whole number of Hz that it is."""
 
+_RATES_HZ = (8.0, 100_000.0)
+"""Rates beyond these are of times in another unit than stated."""
+
 _STATED = 0.02
 _LONGEST_BURST_S = 1.0
 """Samples that are written in bursts have times of these: a shorter pause is no gap."""
@@ -52,6 +55,8 @@ def of_times(path: Path, times_s: NDArray[np.float64], stated_hz: float) -> tupl
     if stated_hz and abs(measured_hz / stated_hz - 1) > slack:
         reason = f"its times tell {measured_hz:g} Hz, where {stated_hz:g} Hz are stated"
         raise RefusedError(reason, path=path, remedy="are sfreq_hz and time_unit right?")
+    if not _RATES_HZ[0] <= measured_hz <= _RATES_HZ[1]:
+        raise RefusedError(f"its times tell {measured_hz:g} Hz", path=path, remedy="is the unit in time_unit right?")
     if not (stated_hz or is_regular):
         reason = f"its times are too irregular to tell the rate, which is about {measured_hz:.4g} Hz"
         raise RefusedError(reason, path=path, remedy="state sfreq_hz")

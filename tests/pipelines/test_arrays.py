@@ -83,6 +83,26 @@ def test_axis_with_as_many_entries_as_channels_is_that_of_channels(tmp_path: Pat
     recording = read(write(tmp_path / "a.mat", {"epoch_data": data}), arrays=layout("epoch_data"))
     np.testing.assert_allclose(recording.data_uv, data.T, rtol=1e-6)
     assert recording.events == (Event(0.0, 60 / SFREQ, "epoch_data"),)
+    assert text(recording.notes) == "by its 3 channels its axes are 'time channel', not as stated: read so"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"fs": 100.0}, "its fs says 100 Hz, sfreq_hz in [layout.arrays] 200 Hz: is that right?"),
+        (
+            {"sampling_rate": 250.5},
+            "its sampling_rate says 250.5 Hz, sfreq_hz in [layout.arrays] 200 Hz: is that right?",
+        ),
+        ({"fs": SFREQ, "srate": "200 Hz", "sfreq": [1.0, 2.0], "rate": 5.0}, ""),
+    ],
+)
+def test_rate_in_the_file_that_contradicts_the_layout_is_told(
+    tmp_path: Path, write: Writer, variables: dict[str, Any], said: str
+) -> None:
+    recording = read(write(tmp_path / "a.mat", {"x": uv(3, 60)} | variables), arrays=layout("x"))
+    assert (recording.sfreq, text(recording.notes)) == (SFREQ, said)
 
 
 @BOTH

@@ -291,7 +291,7 @@ def test_nearest_table_holds_for_a_recording(
     ("content", "said"),
     [
         (b"label\ttype\nCz\tEEG\n", "has no column 'name' but label, type; mend it, or remove it"),
-        (b"", "has no column 'name'"),
+        (b"", "is empty; mend it, or remove it"),
         (b'name\tstatus\n"Cz\tbad\nC3\tbad\n', "line 3 is no line of a table (unexpected end of data); mend it"),
         (None, "cannot be read (No such file or directory); mend it, or remove it"),
     ],

@@ -49,7 +49,8 @@ def test_events_that_mne_wrote_are_labels_by_their_code(tmp_path: Path) -> None:
     folder = made(tmp_path / "raw", tmp_path, layout + 'classes = {11 = "loud", 12 = "soft"}', CLASSES)
     assert starts(folder) == {f"{one}_raw.fif": [(at, what) for at, _, what in TASKS] for one in SUBJECTS}
     assert_labels_fit_the_signal(folder)
-    assert "1 of 4 events stand for no class" in recordings(folder)["S1_raw.fif"]["reason"]
+    reason = recordings(folder)["S1_raw.fif"]["reason"]
+    assert "1 of 4 events stand for no class: not used, codes 99 among them" in reason
     (tmp_path / "again").mkdir()
     archive = made(
         tmp_path / "raw",

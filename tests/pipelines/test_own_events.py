@@ -208,7 +208,7 @@ def test_missing_table_of_events_fails_its_recording_alone(src: Path, tmp_path: 
     ("content", "said"),
     [
         ("onset,class\n4,loud\n", "S1/day1.csv: has no column 'label' but onset, class"),
-        ("", "S1/day1.csv: has no column 'label'"),
+        ("", "S1/day1.csv: is empty"),
     ],
 )
 def test_faulty_table_of_events_fails_its_recording(src: Path, tmp_path: Path, content: str, said: str) -> None:

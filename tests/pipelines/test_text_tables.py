@@ -58,7 +58,7 @@ def test_times_tell_the_rate(tmp_path: Path, unit: str, times: np.ndarray, tells
 @pytest.mark.parametrize(
     ("cells", "tells"),
     [
-        ([f"2024-01-01 00:{seconds // 60:02}:{seconds % 60:02}" for seconds in range(100)], 1.0),
+        ([f"2024-01-01 00:00:{tenth // 10:02}.{tenth % 10}" for tenth in range(100)], 10.0),
         ([f"12:00:{tenth // 10:02}.{tenth % 10}" for tenth in range(100)], 10.0),
         ([f"2024-03-31T01:59:{tenth // 10:02}.{tenth % 10}00+02:00" for tenth in range(100)], 10.0),
     ],
@@ -212,6 +212,7 @@ def test_table_that_tells_of_itself_needs_no_layout(tmp_path: Path) -> None:
         (layout(sfreq=SFREQ, labels=("C3", "C4")), "has 4 columns of numbers (t, Fp1, Cz, T3), where 2 channels"),
         (layout(sfreq=250.0, time="t"), "its times tell 200 Hz, where 250 Hz are stated"),
         (layout(time="Cz"), "its times"),
+        (layout(time="t", time_unit="ms"), "its times tell 200000 Hz; is the unit in time_unit right?"),
         (layout(labels=NAMES, columns=("2", "3", "4"), time="5"), "has no column '5'"),
         (layout(sfreq=SFREQ, trial_labels="what"), "has no column 'what'"),
         (None, "is text, not BrainVision"),
@@ -221,6 +222,12 @@ def test_table_that_is_not_as_told_is_refused(tmp_path: Path, arrays: Arrays | N
     path = timed(tmp_path, TIMES)
     assert_refused(lambda: read(path, arrays=arrays), "a.csv: ", said)
     assert_refused(lambda: read_header(path, arrays), "a.csv: ", said)
+
+
+def test_milliseconds_taken_for_seconds_are_refused(tmp_path: Path) -> None:
+    path = timed(tmp_path, np.rint(TIMES * 1000))
+    said = "its times tell 0.2 Hz; is the unit in time_unit right?"
+    assert_refused(lambda: read(path, arrays=layout(time="t")), "a.csv: ", said)
 
 
 @pytest.mark.parametrize(
