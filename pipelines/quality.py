@@ -117,6 +117,14 @@ def _clipped_share(parts: list[NDArray[np.float32]], sds_uv: NDArray[np.float64]
     return num_clipped / sum(part.size for part in parts)
 
 
+def share_beyond(stretches: Sequence[Recording], top_uv: float) -> float:
+    """Return the share of the samples of stretches that lie further than ``top_uv`` from the mean of a few seconds."""
+    parts = [part[np.isfinite(part).all(axis=1)] for part in _looks(stretches)]
+    size = sum(part.size for part in parts)
+    away = (np.abs(part - part.mean(axis=1, keepdims=True)) > top_uv for part in parts)
+    return sum(map(np.count_nonzero, away)) / size if size else 0.0
+
+
 def _in_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return where a mask, channels × samples, is True in runs of some length."""
     width = mask.shape[1] - _LEAST_HELD + 1

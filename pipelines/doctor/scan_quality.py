@@ -15,6 +15,7 @@ from manifests.manifest import Outcome
 from manifests.notes import Note, prose, text
 from manifests.plan import Piece, PlannedRecording
 from manifests.recipe import Recipe
+from manifests.shard_format import MOST_COUNTS
 from pipelines import corpora, quality, reading
 from pipelines import plan as planning
 from pipelines.build import NO_WINDOW
@@ -136,6 +137,7 @@ def _look(planned: PlannedRecording, recipe: Recipe, src: Path) -> Facts:
     notes = {note.text: note for stretch in stretches for note in stretch.notes}.values()
     return {
         "measures": measures,
+        "beyond": quality.share_beyond(stretches, MOST_COUNTS * recipe.quantum_uv),
         "unfit": unfit,
         "gap_s": _gap_s(stretches[-1]),
         "windows": len(cut.windows),
@@ -249,6 +251,10 @@ def _findings(
     if clipped := {name: share for name, share in measures.clipped.items() if share > CLIPPED_SHARE}:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in clipped.items())
         found.append(_finding("clipped", f"samples held at the highest or lowest value: {shares}"))
+    if (share := sampled["beyond"]) > CLIPPED_SHARE:
+        top_uv, wider_uv = MOST_COUNTS * recipe.quantum_uv, 4 * recipe.quantum_uv
+        says = f"about {share:.1%} of samples lie beyond ±{top_uv:.0f} µV and would be clipped"
+        found.append(_finding("out of range", f"{says}: widen with --set quantum_uv={wider_uv:g}"))
     low, high = PLAUSIBLE_SD_UV
     found += [_finding(note.kind, note.text) for note in sampled["unit"]]
     if measures.sd_uv is not None and not low <= measures.sd_uv <= high:

@@ -202,7 +202,7 @@ def test_events_of_mne_are_told_by_the_name_that_finds_them(tmp_path: Path, name
         mne.io.RawArray(noise_uv(number, 3) * 1e-6, info, verbose="error").save(place, verbose="error")
         rows = np.array([[SFREQ, 0, 1], [9 * SFREQ, 0, 2]])
         mne.write_events(tmp_path / "raw" / events.format(number), rows, verbose="error")
-    fields, text = begun(tmp_path / "raw", tmp_path)
+    _, text = begun(tmp_path / "raw", tmp_path)
     assert f'events.file = "{said}"' in text
     assert "could not be read" not in text
     labelled = text.replace('labels = "none"', f'labels = "events"\nevents.file = "{said}"')

@@ -95,6 +95,15 @@ def test_clipped_share_is_what_pyedflib_counts(tmp_path: Path) -> None:
     assert told(row_of(tmp_path), "clipped").endswith(f": C4 {share:.1%}")
 
 
+def test_samples_that_int16_will_not_hold_are_told_with_the_quantum_that_holds_them(tmp_path: Path) -> None:
+    data = noise_uv(40)
+    data[0, ::50] += 1500.0
+    recorded(tmp_path, data, limit=3000.0)
+    share = 1 / 50 / len(data)
+    said = f"about {share:.1%} of samples lie beyond ±1024 µV and would be clipped: widen with --set quantum_uv=0.125"
+    assert told(row_of(tmp_path), "out of range") == said
+
+
 def test_peaks_of_a_whole_signal_are_not_clipped(tmp_path: Path) -> None:
     recorded(tmp_path, noise_uv(40))
     assert row_of(tmp_path)["findings"] == []
