@@ -55,10 +55,10 @@ def unfit(
             sd_uv = float(np.median(typical_uv[beyond]))
             figures = {"sd_uv": sd_uv, "count": int(beyond.sum()), "total": len(typical_uv)}
             says = "standard deviation of {sd_uv:.2g} µV in {count} of {total} electrodes"
-            return (_asking_for_the_unit("unit", says, sd_uv, channels(), figures),)
+            return (_asking_for_the_unit("unit", says, sd_uv, channels(), figures, recipe),)
     if share > recipe.max_clipped_share:
         says, sd_uv = "{share:.0%} of all samples are clipped", float(np.median(typical_uv))
-        return (_asking_for_the_unit("mostly clipped", says, sd_uv, channels(), {"share": share}),)
+        return (_asking_for_the_unit("mostly clipped", says, sd_uv, channels(), {"share": share}, recipe),)
     return ()
 
 
@@ -137,7 +137,7 @@ def _in_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _asking_for_the_unit(
-    kind: str, says: str, sd_uv: float, channels: Collection[Channel], figures: dict[str, float]
+    kind: str, says: str, sd_uv: float, channels: Collection[Channel], figures: dict[str, float], recipe: Recipe
 ) -> Note:
     """Return a note that names the unit of most channels, and the one that would make a standard deviation usual."""
     units = Counter((one_line(one.unit.strip()), one.scale_to_uv) for one in channels)
@@ -147,10 +147,12 @@ def _asking_for_the_unit(
     would_uv = {name: sd_uv / (scale if is_stated else 1.0) * other for name, other in others.items()}
     low_uv, high_uv = PLAUSIBLE_SD_UV
     fitting = [name for name, uv in would_uv.items() if low_uv <= uv <= high_uv and others[name] != scale]
-    would = "no other would fit"
+    would, stating = "no other would fit", ""
     if fitting:
         best = min(fitting, key=lambda name: abs(math.log(would_uv[name] / _USUAL_SD_UV)))
         would, figures = f"{best} would give {{would_uv:.2g}} µV", figures | {"would_uv": would_uv[best]}
+        if recipe.layout:
+            stating = f"--set layout.unit={best.replace('µ', 'u')} where all files are so, "
     read_as = "read as {names}" if is_stated else "none is stated, read as µV"
-    asked = f"is the unit right? ({read_as}; {would}); --set quality=none takes it as it is"
+    asked = f"is the unit right? ({read_as}; {would}); {stating}--set quality=none takes it as it is"
     return note(kind, f"{says}: {asked}", [found] if is_stated else [], **figures)
