@@ -117,7 +117,7 @@ def _of_arrays(kind: str, held: Facts) -> Facts:
         *[f"field = {_quoted(field)}"] * bool(field),
         f'axes = "{axes}"  # guessed from {_shape(shape)}: look that they are',
         _channels_line(named or [], channels),
-        f"sfreq_hz = {rate:g}" if rate else "sfreq_hz = 256  # the file does not say: state it",
+        f"sfreq_hz = {rate:g}" if rate else "sfreq_hz = 0  # the file does not say: state it",
     ]
     sizes = dict(zip(axes.split(), shape, strict=True))
     trials = int(np.prod([size for axis, size in sizes.items() if axis not in ("channel", "time")]))
@@ -204,7 +204,7 @@ def _of_table(path: Path) -> Facts:
         f"columns = [{', '.join(map(_quoted, signal))}]  # leave out what is no electrode",
         *[f"time = {_quoted(time)}"] * bool(time),
         *['time_unit = "ms"'] * is_ms,
-        f"sfreq_hz = {rate:.6g}  # by its times" if rate else "sfreq_hz = 256  # the file does not say: state it",
+        f"sfreq_hz = {rate:.6g}  # by its times" if rate else "sfreq_hz = 0  # the file does not say: state it",
         'unit = "uV"  # the file does not say: uV, mV or V',
         *[f"# label = {_quoted(name)}  # {_AS_LABELS}" for name in labels],
     ]

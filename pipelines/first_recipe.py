@@ -68,7 +68,7 @@ def _of_bare_numbers(found: Survey) -> list[str]:
         with suppress(DareError, OSError):
             held = contents(found.folder / path)
             if is_signal(held):
-                alike = [one for one in paths if one not in found.tables or found.tables[one] == found.tables.get(path)]
+                alike = [one for one in paths if _is_alike(found, one, path)]
                 pattern, told = files_pattern(alike)
                 names = list(dict.fromkeys(map(canonical, held["channels"])))
                 told_of = f"of the channels of {path}; the network knows 10-10 names alone"
@@ -84,6 +84,14 @@ def _of_bare_numbers(found: Survey) -> list[str]:
                     *held["layout"],
                 ]
     return []
+
+
+def _is_alike(found: Survey, path: str, other: str) -> bool:
+    """Return whether a file is of the kind of another: a table of the same columns, an array that may be signal."""
+    if path.endswith(".npy"):  # of which the header tells
+        with suppress(DareError, OSError):
+            return is_signal(contents(found.folder / path))
+    return path not in found.tables or found.tables[path] == found.tables.get(other)
 
 
 def layout_of(found: Survey) -> list[str]:

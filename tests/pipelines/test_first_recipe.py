@@ -186,6 +186,17 @@ def test_what_may_label_trials_is_told(tmp_path: Path) -> None:
     assert text.count("# label =") == 1
 
 
+def test_rate_that_no_file_tells_is_asked_for_and_labels_beside_are_no_recordings(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    for number in range(2):
+        np.save(tmp_path / "raw" / f"P{number}_X.npy", noise_uv(number, 3).reshape(3, 10, -1).transpose(1, 0, 2))
+        np.save(tmp_path / "raw" / f"P{number}_y.npy", np.arange(10))
+    fields, _ = begun(tmp_path / "raw", tmp_path)
+    assert fields["layout"]["files"] == "{subject}_X.npy"
+    command = ("preprocess", "raw", "--recipe", tmp_path / "mine.toml", "--src", tmp_path / "raw", "--dry-run")
+    assert "2: says nothing of its sfreq_hz; state sfreq_hz in [layout.arrays]" in dare(*command).out
+
+
 @pytest.mark.parametrize(
     ("name", "events", "said"),
     [

@@ -61,7 +61,7 @@ def test_axes_of_trials_are_guessed_and_said_to_be(tmp_path: Path, shape: tuple[
     out = dare("inspect", tmp_path / "a.npy").out
     assert f'axes = "{axes}"  # guessed from {" × ".join(map(str, shape))}: look that they are' in out
     assert 'variables = "array"' in out
-    assert "sfreq_hz = 256  # the file does not say: state it" in out
+    assert "sfreq_hz = 0  # the file does not say: state it" in out
 
 
 def test_names_that_toml_or_a_regular_expression_would_misread_are_escaped(tmp_path: Path) -> None:
