@@ -11,6 +11,7 @@ from manifests.errors import DamagedError, DareError, MissingError, RefusedError
 from manifests.notes import Note, note, text
 from manifests.plan import Piece, PlannedRecording, RawRecording, ScannedRecording
 from manifests.recipe import Recipe
+from manifests.shard_format import slugs
 from pipelines import corpora, reading, scan
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import is_notched
@@ -64,8 +65,9 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
         scanned = scan.Headers(source.folder, recipe).scanned(raw)
         _refuse_unfit(scanned, source, recipe)
         piece_s, num_pieces = cut_into_pieces(scanned, recipe, SetOptions())
+        slug = slugs(recipe.corpus, [own])[own]
         planned = PlannedRecording(
-            scanned=scanned, slug=place.stem, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
+            scanned=scanned, slug=slug, split="train", max_windows=-1, piece_s=piece_s, pieces=num_pieces
         )
         for number in range(num_pieces):
             piece = Piece(recording=planned, number=number)

@@ -34,7 +34,7 @@ labels = "annotations"
 
 def test_file_gives_the_windows_of_its_recording(raw: Path, tmp_path: Path) -> None:
     path = next(raw.glob("tuab/**/train/**/*.edf"))
-    alone = shutil.copyfile(path, tmp_path / "anything.edf")
+    alone = shutil.copyfile(path, tmp_path / "any thing.1.edf")
     recipe = recipes.load("tuab", "pretrain")
     folder = preprocess("tuab", raw / "tuab", tmp_path / "set", "--for", "pretrain")
     expected = of_recording(folder, path.relative_to(raw / "tuab").as_posix())
