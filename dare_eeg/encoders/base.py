@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dare_eeg.encoders.plausible import doubts, require_finite
+from dare_eeg.encoders.plausible import as_tensors, doubts, require_finite
+from manifests.electrodes import canonical
 
 _CALLER = 4
 """How far up, beyond two frames of torch's, the line lies that called an encoder: a warning is about that line."""
 
-_LEAST_HZ = 1.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,13 @@ class EEGEncoder(nn.Module, ABC):
         Those above its layers, such as a last norm, are in none.
         """
 
+    def untrained(self, electrodes: Sequence[str]) -> list[str]:
+        """Return those electrodes that it can read and was not trained on; of a control, which never was, none."""
+        if not self.identity.is_pretrained:
+            return []
+        trained = {canonical(name) for name in self.electrodes}
+        return [electrodes[place] for place in self.known(electrodes) if canonical(electrodes[place]) not in trained]
+
     def forward(
         self,
         x_uv: Tensor | NDArray[Any],
@@ -104,32 +111,26 @@ class EEGEncoder(nn.Module, ABC):
         """Return features (B, N, S, D) of windows (B, C, T) in µV at ``sfreq`` Hz, a row per electrode by name.
 
         Electrodes that it cannot read are left out with a warning; where ``present`` (B, C) is False a window lacks
-        that electrode, whatever its row holds. Windows that look like another unit than µV, carry an offset or a mains
-        line are warned of once. Raises ValueError where no electrode remains, where shapes do not agree, for a rate
-        below 1 Hz, and where a window holds NaN or infinity.
+        that electrode, whatever its row holds. Windows that look like another unit than µV or another rate, are flat,
+        carry an offset or a mains line are warned of once, and so are electrodes that it was not trained on. Raises
+        ValueError where no electrode remains, where shapes do not agree, for a rate below 1 Hz, and where a window
+        holds NaN or infinity.
         """
+        x_uv, present = as_tensors(x_uv, electrodes, sfreq, present)
         places = self.known(electrodes)
         if not places:
             raise ValueError(f"none of {', '.join(electrodes) or 'no electrodes'} is among the network's electrodes")
-        if hasattr(x_uv, "get_data"):
-            kind = type(x_uv).__name__
-            raise ValueError(f'{kind} is no array in µV: of epochs of MNE give get_data(picks="eeg") * 1e6')
-        if not math.isfinite(sfreq) or sfreq < _LEAST_HZ:
-            raise ValueError(f"sfreq {sfreq:g} is no rate of EEG in Hz")
-        x_uv = torch.as_tensor(x_uv)
-        if x_uv.dim() != 3 or x_uv.shape[1] != len(electrodes):
-            raise ValueError(f"{tuple(x_uv.shape)} is not (windows, {len(electrodes)} electrodes, samples)")
-        if present is not None:
-            present = torch.as_tensor(present, dtype=torch.bool)
-            if present.shape != x_uv.shape[:2]:
-                raise ValueError(f"present {tuple(present.shape)} is not (windows, electrodes)")
         if left := [name for place, name in enumerate(electrodes) if place not in places]:
             warnings.warn(f"electrodes the network does not know are left out: {', '.join(left)}", stacklevel=_CALLER)
             x_uv, electrodes = x_uv[:, places], [electrodes[place] for place in places]
             present = None if present is None else present[:, places]
         require_finite(x_uv, electrodes, present)
-        for kind, says in doubts(x_uv, electrodes, sfreq, present):
+        told = [(kind, f"windows {says}") for kind, says in doubts(x_uv, electrodes, sfreq, present)]
+        if strange := self.untrained(electrodes):
+            says = f"electrodes that this encoder was not trained on: {', '.join(strange)}; what it makes of them is "
+            told.append(("untrained", f"{says}left to chance: leave them out, or pretrain on a set that has them"))
+        for kind, says in told:
             if kind not in self._doubted:
                 self._doubted |= {kind}
-                warnings.warn(f"windows with {says}", stacklevel=_CALLER)
+                warnings.warn(says, stacklevel=_CALLER)
         return self.encode(self.prepare(x_uv, electrodes, sfreq, present))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dare_eeg.encoders.ours import PretrainedEncoder, untrained_encoder
+from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder, untrained_encoder
+from dare_eeg.encoders.weights import save_encoder
 
 S001 = "eegmmidb/S001/S001R01.edf"  # its mains line is a weak one
 
@@ -85,3 +86,35 @@ def test_no_numbers_are_refused_unless_their_electrode_is_absent(encoder: Pretra
     present[1, 1] = False
     assert encoder(x, ["C3", "C4"], 256.0, present).isfinite().all()
     assert said(encoder, np.zeros((1, 2, 512)), ["C3", "C4"], 256.0) == []
+
+
+def test_a_rate_in_khz_is_told_and_one_that_is_none_refused(encoder: PretrainedEncoder) -> None:
+    x = np.random.default_rng(0).normal(0, 10, (2, 2, 1000))
+    (says,) = said(encoder, x, ["C3", "C4"], 0.25)
+    assert says == "windows of 4000 s at 0.25 Hz: is sfreq the rate of x_uv, in Hz?"
+    for sfreq in (np.nan, 0, -250):
+        with pytest.raises(ValueError, match="is no rate in Hz"):
+            encoder(x, ["C3", "C4"], sfreq)
+
+
+def test_electrodes_filled_with_zeros_are_told_and_absent_ones_are_not(encoder: PretrainedEncoder) -> None:
+    x = np.random.default_rng(0).normal(0, 10, (2, 3, 1000))
+    x[:, 1] = 0
+    assert said(encoder, x, ["C3", "CZ", "C4"], 250.0, np.array([[True, False, True]] * 2)) == []
+    (says,) = said(encoder, x, ["C3", "CZ", "C4"], 250.0)
+    assert says.startswith("windows without signal at CZ: leave out electrodes that were not recorded")
+
+
+def test_electrodes_that_it_never_saw_are_told(tmp_path: Path) -> None:
+    untrained = untrained_encoder("nano")
+    provenance = untrained.provenance.model_copy(update={"electrodes": ("C3", "T7")})
+    save_encoder(tmp_path / "encoder.safetensors", untrained.encoder.state_dict(), provenance)
+    x = np.random.default_rng(0).normal(0, 10, (2, 3, 1000))
+    (says,) = said(load_encoder(tmp_path / "encoder.safetensors"), x, ["EEG C3-REF", "T3", "FC3"], 250.0)
+    assert says.startswith("electrodes that this encoder was not trained on: FC3; ")
+    assert said(untrained, x, ["C3", "T3", "FC3"], 250.0) == []
+
+
+def test_one_name_is_no_list_of_electrodes(encoder: PretrainedEncoder) -> None:
+    with pytest.raises(ValueError, match="electrodes are a list of names, not 'C3'"):
+        encoder(np.ones((2, 1, 1000)), "C3", 250.0)
