@@ -187,9 +187,10 @@ def probe(
         if results is not None:
             click.echo(f"{folder}: done before by the same encoder, set and options; kept", err=True)
         else:
-            if (folder / "results.json").exists():
-                click.echo(f"{folder}: its results are replaced", err=True)
+            is_there = (folder / "results.json").exists()
             results = run_probe(request, progress(f"probe {name}{options.suffix}", "fits"))
+            if is_there:
+                click.echo(f"{folder}: its results are replaced", err=True)
         done.append(results)
         answer(json.dumps(results.model_dump(mode="json")) if as_json else report.text(folder, results))
     if folder.parent == root and len(list(root.glob("*/results.json"))) > 1:

@@ -90,6 +90,10 @@ def text(folder: Path, merged: Merged) -> str:
         lines += [f"  {held[name][split].text(split)}" for split in ("train", "valid")]
         if sha256(folder / one.path) != one.manifest_sha256:
             lines.append(f"    has changed since it was merged; {MERGE_AGAIN}")
+    if not any(of_set["train"].windows for of_set in held.values()):
+        lines.append("  no window to train on: dare pretrain will refuse it; merge again and leave out fewer")
+    elif not any(of_set["valid"].windows for of_set in held.values()):
+        lines.append("  no window to validate on: an encoder will be that of its last step")
     return "\n".join(
         [
             *lines,
@@ -130,9 +134,12 @@ def _signatures(manifests: dict[str, Manifest]) -> list[str]:
         electrodes = tuple(manifest.electrodes[place] for place in in_vocabulary(manifest.electrodes))
         groups.setdefault((electrodes, manifest.sfreq, manifest.window_samples), []).append(name)
     how = "which fill a batch together" if len(groups) == 1 else "which take turns by whole batches"
+    shapes = [(frozenset(electrodes), sfreq, samples) for electrodes, sfreq, samples in groups]
     lines = [f"  {len(groups)} signature{'s' * (len(groups) > 1)}, {how}:"]
     for (electrodes, sfreq, samples), names in groups.items():
         shape = f"{len(electrodes)} electrodes of the network, {sfreq:g} Hz, {samples / sfreq:g} s"
+        if shapes.count((frozenset(electrodes), sfreq, samples)) > 1:
+            shape += f", {' '.join(electrodes[:3])} ... in this order"
         lines.append(f"    {shape}: {', '.join(names)}")
     return lines
 

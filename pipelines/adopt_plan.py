@@ -53,10 +53,11 @@ def adopt_plan(marker: RunMarker, tree: Tree, recipe: Recipe, source: Source, op
                 wanted_text = planning.dump(wanted)
             difference = _difference(plan, wanted)
             if difference and not (options.overwrite or options.append):
+                more = ", or add what is new with --append" if _only_grows(plan, wanted) else ""
                 raise RefusedError(
                     f"holds shards of another plan ({difference})",
                     path=marker.folder,
-                    remedy="choose another --out, replace it with --overwrite, or add what is new with --append",
+                    remedy=f"choose another --out{',' if more else ' or'} replace it with --overwrite{more}",
                 )
             others = _of_other_code(plan, marker.folder)
             if not options.overwrite:
@@ -290,6 +291,12 @@ def _difference(old: Plan, new: Plan) -> str:
     more, fewer = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
     said = [(more, "new"), (fewer, "gone"), (changed, "changed")]
     return ", ".join(f"{_some(paths)} {what}" for paths, what in said if paths)
+
+
+def _only_grows(old: Plan, new: Plan) -> bool:
+    """Return whether recordings are new in a plan and nothing else differs, as --append wants it."""
+    before, after = ({one.path for one in plan.recordings} for plan in (old, new))
+    return not _otherwise(old, new) and before < after and not _changed(old, new)[0]
 
 
 def _otherwise(old: Plan, new: Plan) -> str:

@@ -74,7 +74,7 @@ def summarise(
         mode=request.mode,
         practice=request.options,
         epochs=request.epochs,
-        cautions=(*request.options.cautions, *_cautions(windows, rounds)),
+        cautions=(*request.options.cautions, *_cautions(windows, rounds), *_untrained(request, encoder, windows)),
         encoder=None if encoder is None else _facts(request, encoder.identity),
         seeds=seeds,
         repeats=tuple(range(request.repeats)),
@@ -136,6 +136,14 @@ def _stayed_at_chance(fit: FoldFit, num_classes: int) -> bool:
     """Return whether no epoch of a network that was trained did better than chance on what chose among them."""
     best = [value for name, value in fit.selected.items() if name.endswith("balanced_accuracy")]
     return bool(fit.curves) and max(best) <= 1 / num_classes + _NEAR_CHANCE
+
+
+def _untrained(request: ProbeRequest, encoder: EEGEncoder | None, windows: Windows) -> list[str]:
+    """Return in a line which electrodes features are of although the encoder was not trained on them, if any."""
+    if encoder is None or request.mode not in ON_FEATURES:
+        return []
+    strange = encoder.untrained(windows.electrodes)
+    return [f"the encoder was not trained on {', '.join(strange)}, which are used all the same"] if strange else []
 
 
 def _left_out(request: ProbeRequest, encoder: EEGEncoder | None, windows: Windows) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from dare_eeg.running.engine import Engine, library
 from dare_eeg.running.ranks import Ranks
 from dare_eeg.running.torch_file import read_torch
-from manifests.atomic_io import sha256_file, sync, write_bytes
+from manifests.atomic_io import sha256_file, sync, unwritable, write_bytes
 from manifests.errors import DamagedError
 
 STATES = "mp_rank_00_model_states.pt"
@@ -28,11 +29,28 @@ def write_state(folder: Path, engine: Engine, ranks: Ranks, step: int) -> None:
     if ranks.is_first:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed run left half-written, of other ranks perhaps
     ranks.wait()
-    engine.save_checkpoint(str(folder.parent), tag=folder.name, client_state={"step": step}, save_latest=False)
+    try:
+        engine.save_checkpoint(str(folder.parent), tag=folder.name, client_state={"step": step}, save_latest=False)
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
+    except RuntimeError as problem:  # what torch makes of a disk that takes no more
+        if not isinstance(problem.__context__, OSError) and "inline_container" not in str(problem):
+            raise
+        raise unwritable(folder, _refusal(folder)) from problem
     ranks.wait()
     if ranks.is_first:
         for path in (*_files(folder), folder, folder.parent):
             sync(path)
+
+
+def _refusal(folder: Path) -> OSError:
+    """Return what the system says to a few more bytes in a folder, of which torch told nothing."""
+    try:
+        with TemporaryFile(dir=folder.parent) as probe:
+            probe.write(bytes(1 << 20))
+    except OSError as problem:
+        return problem
+    return OSError("a checkpoint could not be written whole")
 
 
 def point(pointer: Path, content: bytes, kept: Collection[str]) -> None:

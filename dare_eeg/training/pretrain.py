@@ -16,6 +16,7 @@ from dare_eeg.network.model import SIZES
 from dare_eeg.running.engine import resolved, start_engine
 from dare_eeg.running.job import has_joined, watch_peers
 from dare_eeg.running.log import log, refuse_absent
+from dare_eeg.running.one_run import only_run_in
 from dare_eeg.running.ranks import Ranks
 from dare_eeg.running.stop import Stop
 from dare_eeg.training import header
@@ -72,7 +73,7 @@ def prepare(config: PretrainConfig, sets: list[TrainingSet], resume: bool) -> Pr
     run = Path(config.out)
     order = plan_order(config, trained_on(sets))
     if has_checkpoint(run) and not resume:
-        raise RefusedError("holds a run", path=run, remedy="go on with --resume, or choose another --out")
+        raise _holds_a_run(run)
     refuse_absent(config.log)
     torch.manual_seed(config.seed)
     began = start(config, resume)
@@ -94,12 +95,20 @@ def pretrain(
 
     ``report`` is called with (step, steps, metrics of the step). ``stop_after`` ends the run that many steps on, its
     schedules unchanged; SIGTERM, SIGUSR1 and Ctrl-C end it after the step they fall in. Raises DareError for sets that
-    cannot be trained on, a run that is there already, a resume that does not fit, and a loss that is not finite.
+    cannot be trained on, a run that is there already or at work, a resume that does not fit, and a loss that is not
+    finite.
     """
     made = prepare(config, sets, resume)
+    with only_run_in(Path(config.out), made.trainer.ranks):
+        return _train(made, sets, report, resume, stop_after)
+
+
+def _train(made: Prepared, sets: list[TrainingSet], report: Report, resume: bool, stop_after: int) -> Done:
     trainer, order, best_valid = made.trainer, made.order, made.best_valid
     network, engine, ranks, config = trainer.network, trainer.engine, trainer.ranks, trainer.config
     run, done = Path(config.out), made.done
+    if not resume and ranks.first_finds(lambda: has_checkpoint(run)):  # of a run that has ended meanwhile
+        raise _holds_a_run(run)
     stop_at = min(order.steps, done + stop_after) if stop_after else order.steps
     if ranks.is_first:
         config.save(run / CONFIG_FILE)
@@ -136,6 +145,10 @@ def pretrain(
         interrupted = ranks.any(stop.interrupted)
     said_of_losses = reading(run, config) if ranks.is_first else ""
     return Done(stop_at, order.steps, run / ENCODER_FILE, best_valid, said_of_losses, interrupted)
+
+
+def _holds_a_run(run: Path) -> RefusedError:
+    return RefusedError("holds a run", path=run, remedy="go on with --resume, or choose another --out")
 
 
 def trained_on(sets: list[TrainingSet]) -> list[TrainingSet]:

@@ -101,7 +101,7 @@ def test_what_must_not_be_used_so(tmp_path: Path) -> None:
     )
     assert path == str(tmp_path / "set")
     assert reason == "holds shards of another plan (recipe: electrodes ['C3', 'CZ'], now ['C3'])"
-    assert remedy == "choose another --out, replace it with --overwrite, or add what is new with --append"
+    assert remedy == "choose another --out or replace it with --overwrite"
 
 
 def test_what_was_asked_for_wrongly(tmp_path: Path) -> None:

@@ -233,3 +233,19 @@ def test_merging_over_a_set_leaves_the_set_as_it_was(sets: Path) -> None:
     assert answer.status == 2
     assert str(sets / "tuab") in answer.complaint
     assert contents(sets / "tuab") == before
+
+
+def test_a_merge_that_leaves_nobody_says_so(sets: Path) -> None:
+    merged = ("merge", sets / "tuab", "--out")
+    none = dare(*merged, sets / "none", "--exclude", sets / "tuab")
+    assert "  no window to train on: dare pretrain will refuse it; merge again and leave out fewer\n" in none.out
+    some = dare(*merged, sets / "some", "--exclude", f"{sets / 'tuab'}:valid")
+    assert "  no window to validate on: an encoder will be that of its last step\n" in some.out
+
+
+def test_signatures_that_differ_in_order_alone_say_so(sets: Path, raw: Path) -> None:
+    turned = preprocess("tuev", raw / "tuev", sets / "out", "--set", "electrodes=C4,CZ,C3")
+    straight = preprocess("tuev", raw / "tuev", sets / "out2", "--set", "electrodes=C3,CZ,C4").rename(sets / "straight")
+    out = dare("merge", turned, straight, "--out", sets / "both").out
+    assert "    3 electrodes of the network, 200 Hz, 5 s, C4 CZ C3 ... in this order: tuev\n" in out
+    assert "    3 electrodes of the network, 200 Hz, 5 s, C3 CZ C4 ... in this order: straight\n" in out

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from dare_eeg.encoders.weights import read_weights, save_encoder
 from tests.commands import dare, unusable
 
 ASKED = ("probe", "tuab", "--resamples", 2, "--encoder")
@@ -32,6 +33,18 @@ def test_a_question_is_answered_once_another_replaces_it_and_results_of_others_s
     for other in (("scratch",), (nano_run, "--mode", "conv-linear", "--epochs", 1)):
         unusable(dare(*ASKED, *other, "--shards", tuab, "--out", out), "holds the results of", "another --out")
     assert (out / "results.json").read_bytes() == before
+    answer = dare(*ASKED, nano_run, "--shards", tmp_path / "nowhere", "--out", out)
+    assert (answer.status, "replaced" in answer.err) == (2, False)
+
+
+def test_electrodes_that_the_encoder_never_saw_are_told(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    weights, provenance, _ = read_weights(nano_run)
+    few = provenance.model_copy(update={"electrodes": provenance.electrodes[2:]})
+    save_encoder(tmp_path / "few.safetensors", weights, few)
+    seen = dare(*ASKED, nano_run, "--shards", tuab, "--out", tmp_path / "seen")
+    assert "was not trained on" not in seen.out
+    strange = dare(*ASKED, tmp_path / "few.safetensors", "--shards", tuab, "--out", tmp_path / "strange")
+    assert f"the encoder was not trained on {', '.join(provenance.electrodes[:2])}, which are used" in strange.out
 
 
 def test_a_size_is_for_scratch_alone(tuab: Path, nano_run: Path, tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Checkpoints: a run that was stopped, killed or tampered with goes on as if nothing had been, or says why not."""
 
+import fcntl
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +317,24 @@ def test_what_a_pickle_would_do_is_not_done(
     with suppress(Exception):
         torch.load(states(copied), weights_only=False)
     assert marker.exists(), "the file is harmless, and the test cannot fail"
+
+
+def test_two_runs_do_not_work_in_one_folder(four_electrodes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with _locked(run):
+        answer = dare("pretrain", "--shards", four_electrodes, "--out", run, *NANO, *PLAN)
+        unusable(answer, run, "another run is at work in it; wait for it, end it, or choose another --out")
+        assert list(run.iterdir()) == []
+    assert dare("pretrain", "--shards", four_electrodes, "--out", run, *NANO, "--steps", 1).status == 0
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder as a run at work does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
