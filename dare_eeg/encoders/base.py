@@ -1,13 +1,11 @@
 """What any encoder answers: windows in µV go in by the names of their electrodes, features come out."""
 
-import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,7 +14,6 @@ from manifests.electrodes import canonical
 
 _CALLER = 4
 """How far up, beyond two frames of torch's, the line lies that called an encoder: a warning is about that line."""
-
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,12 @@ def test_no_numbers_are_refused_unless_their_electrode_is_absent(encoder: Pretra
     assert said(encoder, np.zeros((1, 2, 512)), ["C3", "C4"], 256.0) == []
 
 
-def test_a_rate_in_khz_is_told_and_one_that_is_none_refused(encoder: PretrainedEncoder) -> None:
+def test_a_rate_in_khz_or_that_is_none_is_refused_and_an_unlikely_one_told(encoder: PretrainedEncoder) -> None:
     x = np.random.default_rng(0).normal(0, 10, (2, 2, 1000))
-    (says,) = said(encoder, x, ["C3", "C4"], 0.25)
-    assert says == "windows of 4000 s at 0.25 Hz: is sfreq the rate of x_uv, in Hz?"
-    for sfreq in (np.nan, 0, -250):
-        with pytest.raises(ValueError, match="is no rate in Hz"):
+    (says,) = said(encoder, x, ["C3", "C4"], 25.0)
+    assert says == "windows of 40 s at 25 Hz: is sfreq the rate of x_uv, in Hz?"
+    for sfreq in (0.25, np.nan, 0, -250):
+        with pytest.raises(ValueError, match="is no rate of EEG in Hz"):
             encoder(x, ["C3", "C4"], sfreq)
 
 
