@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from manifests import recipe as recipes
 from manifests.atomic_io import sha256_file
 from manifests.electrodes import VOCABULARY, derivation, is_site
 from manifests.errors import DareError, LostError, MissingError, UsageError
@@ -124,10 +125,11 @@ def of_windows(raw: RawRecording, duration_s: float, recipe: Recipe) -> Verdict:
 def refuse_misspelt(tree: Tree, recipe: Recipe) -> None:
     """Raise DareError for an electrode of the recipe that no recording of a tree has and that is no site of the scalp.
 
-    Where no recording could be read there is nothing to tell it by.
+    Where no recording could be read there is nothing to tell it by; what the recipe of a known corpus names is right.
     """
+    right = recipes.load(recipe.corpus).electrodes if recipe.corpus in recipes.names() else ()
     seen = {one.electrode for held in {id(held): held for held in tree.channels.values()}.values() for one in held}
-    for name in recipe.electrodes if seen else ():
+    for name in [name for name in recipe.electrodes if seen and name not in right]:
         for part in (name,) if name in seen else derivation(name) or (name,):
             if part not in seen and not is_site(part):
                 meant = did_you_mean(part, [*sorted(filter(is_site, seen)), *VOCABULARY, *sorted(seen)])
