@@ -75,10 +75,10 @@ def fit_network(
     weights = _class_weights(labels[fold.train], len(windows.classes)).to(device())
     smoothing = 0.1 if len(windows.classes) > 2 else 0.0
     optimizer = torch.optim.AdamW(_groups(network, layers, training))
-    steps = -(-len(fold.train) // training.batch)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=training.epochs * steps, pct_start=0.2
-    )
+    steps = training.epochs * -(-len(fold.train) // training.batch)
+    rise = 0.25 if steps == 5 else 0.2  # a fifth of five steps ends at the first, and torch divides by its length, 0
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=rise)
     best, best_state, curves = (-1.0, 0.0), copy.deepcopy(network.state_dict()), []
     selected: dict[str, int | float] = {}
     for epoch in range(1, training.epochs + 1):
