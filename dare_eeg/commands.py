@@ -119,6 +119,9 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="How often, with other folds.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How often, with other weights and"
               " orders, where the mode draws any.")  # fmt: skip
+@click.option("--shots", type=click.IntRange(1), help="Windows a class to train on.  [default: all]")
+@click.option("--calibrate", type=click.IntRange(1), help="The first windows a class of each tested subject that are"
+              " trained on, not tested.  [default: none]")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
 @click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
               " each interval.")  # fmt: skip
@@ -139,6 +142,8 @@ def probe(
     protocol: Any,
     repeats: int,
     seeds: int,
+    shots: int | None,
+    calibrate: int | None,
     epochs: int | None,
     resamples: int,
     as_published: bool,
@@ -153,6 +158,7 @@ def probe(
     from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
     from dare_eeg.probing.request import ProbeRequest
+    from dare_eeg.probing.supervision import Supervision
 
     encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
     if size and SCRATCH not in encoders:
@@ -165,10 +171,12 @@ def probe(
     of_baselines = ",".join(BASELINES) if baselines == ALL else baselines or ""
     rows += [(name, "", name) for name in _chosen("--baselines", of_baselines, BASELINES)]
     root = out or Path("probes") / corpus
+    supervision = Supervision(shots=shots or 0, calibrate=calibrate or 0)
     done = []
-    for name, of_encoder, way in rows:
+    for bare, of_encoder, way in rows:
         options = options_of(way, as_published, settings)
-        folder = out if out and len(rows) == 1 else root / f"{name}{options.suffix}"
+        name = f"{bare}{options.suffix}{supervision.suffix}"
+        folder = out if out and len(rows) == 1 else root / name
         request = ProbeRequest(
             corpus,
             shards or Path("shards") / corpus,
@@ -182,13 +190,14 @@ def probe(
             epochs or 0,
             options,
             resamples,
+            supervision,
         )
         results = found_done(request)
         if results is not None:
             click.echo(f"{folder}: done before by the same encoder, set and options; kept", err=True)
         else:
             is_there = (folder / "results.json").exists()
-            results = run_probe(request, progress(f"probe {name}{options.suffix}", "fits"))
+            results = run_probe(request, progress(f"probe {name}", "fits"))
             if is_there:
                 click.echo(f"{folder}: its results are replaced", err=True)
         done.append(results)

@@ -13,11 +13,12 @@ from dare_eeg.probing import statistics
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.probe import PREDICTIONS
 from dare_eeg.probing.results import Figure, Results
+from dare_eeg.probing.supervision import Supervision
 from manifests import records
 from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import DamagedError
 from manifests.recipe import EvaluationProtocol
-from manifests.records import Part, Record
+from manifests.records import Part, Record, added
 
 Kind = Literal["baseline", "scratch", "frozen encoder", "trained encoder"]
 """What takes part in a row; what trains more than a head on features is a kind of its own."""
@@ -52,7 +53,7 @@ class Rung(Part):
 
 
 class Ladder(Record):
-    """All rows of one set, protocol and number of repeats, best first; ``others`` answer another question."""
+    """All rows of one set, protocol, number of repeats and supervision, best first; ``others`` answer others."""
 
     KIND = "ladder"
 
@@ -60,6 +61,7 @@ class Ladder(Record):
     manifest_sha256: str
     protocol: EvaluationProtocol
     repeats: int
+    supervision: Supervision = added(Supervision(), absent=Supervision())
     rows: tuple[Rung, ...]
     others: tuple[str, ...]
 
@@ -79,6 +81,7 @@ def write(folder: Path, question: Results) -> Ladder:
         manifest_sha256=question.manifest_sha256,
         protocol=question.protocol,
         repeats=len(question.repeats),
+        supervision=question.supervision,
         rows=tuple(_rung(name, rows[name], comparisons.get(name, ())) for name in ranked),
         others=tuple(sorted(found.keys() - rows.keys())),
     )
@@ -108,7 +111,7 @@ def markdown(ladder: Ladder) -> str:
 
 
 def _question(row: Results) -> tuple[object, ...]:
-    return row.corpus, row.manifest_sha256, row.protocol, row.repeats
+    return row.corpus, row.manifest_sha256, row.protocol, row.repeats, row.supervision
 
 
 def _kind(row: Results) -> Kind:

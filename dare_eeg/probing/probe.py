@@ -25,6 +25,7 @@ from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Results
 from dare_eeg.probing.splits import folds
 from dare_eeg.probing.summary import Round, summarise
+from dare_eeg.probing.supervision import supervised
 from manifests import keyed, manifest, records
 from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import RefusedError, UsageError
@@ -46,7 +47,10 @@ def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Resu
     protocol: EvaluationProtocol = request.protocol or labelled.recipe.protocol
     if request.options.centre == "subject":
         _refuse_subjects_of_one_class(windows)
-    repeats = [folds(windows, protocol, repeat) for repeat in range(request.repeats)]
+    repeats = [
+        [supervised(windows, fold, request.supervision, repeat) for fold in folds(windows, protocol, repeat)]
+        for repeat in range(request.repeats)
+    ]
     seeds = range(request.seeds if _draws(request) else 1)
     total, done = len(seeds) * sum(map(len, repeats)), 0
     rounds: list[Round] = []
@@ -96,6 +100,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         request.resamples,
         request.options,
         request.epochs,
+        request.supervision,
         encoder_sha256,
     )
     answered = (
@@ -106,6 +111,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         found.resamples,
         found.practice,
         found.epochs,
+        found.supervision,
         "" if found.encoder is None else found.encoder.sha256,
     )
     return found if asked == answered and (request.out / PREDICTIONS).exists() else None

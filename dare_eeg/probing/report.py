@@ -31,9 +31,8 @@ def text(folder: Path, results: Results) -> str:
     """Return the results as lines a person reads."""
     first = [fold for fold in results.folds if fold.repeat == 0]
     windows = sum(fold.windows["test"] for fold in first)
-    lines = [
-        f"{folder}: {results.corpus} by {results.mode}, {results.protocol}, {len(first)} folds, {windows} test windows"
-    ]
+    asked = f"{results.corpus} by {results.mode}, {results.protocol}, {len(first)} folds, {windows} test windows"
+    lines = [", ".join(filter(None, (f"{folder}: {asked}", results.supervision.told)))]
     for level, name in product(LEVELS, NAMES):
         if figure := results.metrics.get(level, {}).get(name):
             bounds = f"  95 % {_bounds(figure)}" if figure.ci95 else ""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dare_eeg.probing.metrics import NUM_RESAMPLES
 from dare_eeg.probing.options import Baseline, Mode, ProbeOptions
+from dare_eeg.probing.supervision import Supervision
 from manifests.recipe import EvaluationProtocol
 
 
@@ -29,3 +30,4 @@ class ProbeRequest:
     epochs: int = 0
     options: ProbeOptions = field(default_factory=ProbeOptions)
     resamples: int = NUM_RESAMPLES
+    supervision: Supervision = field(default_factory=Supervision)

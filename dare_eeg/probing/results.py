@@ -1,6 +1,7 @@
 """Results: what a probe found, as results.json keeps it."""
 
 from dare_eeg.probing.options import Baseline, Mode, ProbeOptions
+from dare_eeg.probing.supervision import Supervision
 from manifests.recipe import EvaluationProtocol
 from manifests.records import Part, Record, added
 
@@ -72,6 +73,7 @@ class Results(Record):
     mode: Mode | Baseline
     practice: ProbeOptions
     epochs: int = added(0, absent=0)
+    supervision: Supervision = added(Supervision(), absent=Supervision())
     cautions: tuple[str, ...]
     encoder: EncoderFacts | None
     seeds: tuple[int, ...]

@@ -43,13 +43,13 @@ def fit_best(
     """Return what the best candidate by balanced accuracy says of the tested windows; rows of ``table`` are windows.
 
     By ``inner folds`` it is fitted on all of train and valid in the end, by ``valid`` on train alone. Of equals the
-    first is taken. Labels of tested windows are not looked at.
+    first is taken, as where too few windows are there to judge by. Labels of tested windows are not looked at.
     """
     labels, num_classes = windows.labels.astype(np.int64), len(windows.classes)
     candidates, best, chosen = family.candidates, 0, {}
     rows = fold.train if judge == "valid" else np.sort(np.concatenate([fold.train, fold.valid]))
-    if len(candidates) > 1:
-        parts = [(fold.train, fold.valid)] if judge == "valid" else _inner_folds(rows, labels, windows)
+    parts = [(fold.train, fold.valid)] if judge == "valid" else _inner_folds(rows, labels, windows)
+    if len(candidates) > 1 and parts:
         told = [_told(family.transformer, candidates, table, labels, part, num_classes) for part in parts]
         judged_on = labels[np.concatenate([held_out for _, held_out in parts])]
         of_candidates = [np.concatenate(of_one) for of_one in zip(*told, strict=True)]
@@ -63,15 +63,24 @@ def fit_best(
 def _inner_folds(
     rows: NDArray[np.int64], labels: NDArray[np.int64], windows: Windows
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return (fitted on, held out) of folds by subject, by recording where there is one subject."""
+    """Return (fitted on, held out) of folds by subject, by recording where there is one subject.
+
+    Those with too few windows to fit on are left out, so that of few shots there may be none.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     groups = windows.subjects[rows]
     if len(set(groups.tolist())) == 1:
         groups = windows.recordings[rows]
-    num_folds = min(_MOST_INNER_FOLDS, len(set(groups.tolist())))
+    num_folds = min(_MOST_INNER_FOLDS, len(set(groups.tolist())), int(np.bincount(labels[rows]).max()))
+    if num_folds < 2:
+        return []
     parts = StratifiedGroupKFold(num_folds).split(rows, labels[rows], groups)
-    return [(rows[fitted], rows[held_out]) for fitted, held_out in parts if len(set(labels[rows[fitted]].tolist())) > 1]
+    return [
+        (rows[fitted], rows[held_out])
+        for fitted, held_out in parts
+        if 1 < len(set(labels[rows[fitted]].tolist())) < len(fitted)
+    ]
 
 
 def _told(

@@ -1,6 +1,6 @@
 """Splits: who is trained on, selected on and tested on. No subject is on two sides, but in `within` by design."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,16 @@ VALID_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Fold:
-    """Windows, by number, of one train, valid and test."""
+    """Windows, by number, of one train, valid and test.
+
+    Of the tested subjects the ``calibrated`` are in train; for them ``left_out`` windows left the test.
+    """
 
     train: NDArray[np.int64]
     valid: NDArray[np.int64]
     test: NDArray[np.int64]
+    calibrated: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    left_out: int = 0
 
 
 def folds(windows: Windows, protocol: EvaluationProtocol, repeat: int = 0) -> list[Fold]:
@@ -52,8 +57,11 @@ def folds(windows: Windows, protocol: EvaluationProtocol, repeat: int = 0) -> li
 
 
 def on_both_sides(windows: Windows, fold: Fold) -> list[str]:
-    """Return the subjects that are tested, and trained on or selected on, too."""
-    train = {*windows.subjects[fold.train].tolist(), *windows.subjects[fold.valid].tolist()}
+    """Return the subjects that are tested, and trained on or selected on, too, but for what calibrates."""
+    train = {
+        *windows.subjects[np.setdiff1d(fold.train, fold.calibrated)].tolist(),
+        *windows.subjects[fold.valid].tolist(),
+    }
     return sorted(train & {*windows.subjects[fold.test].tolist()})
 
 

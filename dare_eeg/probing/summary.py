@@ -74,6 +74,7 @@ def summarise(
         mode=request.mode,
         practice=request.options,
         epochs=request.epochs,
+        supervision=request.supervision,
         cautions=(*request.options.cautions, *_cautions(windows, rounds), *_untrained(request, encoder, windows)),
         encoder=None if encoder is None else _facts(request, encoder.identity),
         seeds=seeds,
@@ -119,6 +120,11 @@ def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
     found = []
     if shared := {name for fold in folds for name in on_both_sides(windows, fold)}:
         found.append(f"{len(shared)} of the tested subjects are trained on, too, with other recordings of theirs")
+    if left := sum(fold.left_out for fold in rounds[0].folds):
+        moved = sum(len(fold.calibrated) for fold in rounds[0].folds)
+        found.append(
+            f"{moved} windows of tested subjects are trained on: {left} left the test, those that overlap them included"
+        )
     if len(set(tested.tolist())) == 1:
         only = windows.classes[tested[0]]
         found.append(f"the tested windows are all of the class {only}: no figure says how classes are told apart")

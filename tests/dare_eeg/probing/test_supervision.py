@@ -1,0 +1,128 @@
+"""How few labels are learnt from: shots of train, and the first windows of those who are tested."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dare_eeg import open_shards
+from dare_eeg.data.shards import Windows
+from dare_eeg.probing.splits import Fold, folds, on_both_sides
+from dare_eeg.probing.supervision import Supervision, supervised
+from manifests.errors import RefusedError
+from manifests.manifest import SPLITS
+from tests.commands import dare, unusable
+from tests.dare_eeg.sets import Window, recorded, write_set
+
+LENGTH_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight subjects with twelve windows of two classes, in turn."""
+    made = [recorded(f"tuh:{name}", 12, labels=[0, 1] * 6) for name in "abcdefgh"]
+    splits = {"train": made[:5], "valid": [made[5]], "test": made[6:]}
+    return write_set(tmp_path_factory.mktemp("sets") / "people", splits, classes=("rest", "task"))
+
+
+@pytest.fixture(scope="module")
+def windows(people: Path) -> Windows:
+    return open_shards(people, SPLITS)
+
+
+def drawn(windows: Windows, repeat: int = 0, **how: int) -> tuple[Fold, Fold]:
+    """Return the first of five folds, whole and with the labels that are learnt from."""
+    whole = folds(windows, "kfold", repeat)[0]
+    return whole, supervised(windows, whole, Supervision(**how), repeat)
+
+
+@pytest.mark.parametrize(("shots", "of_valid"), [(1, 1), (3, 1), (8, 2)])
+def test_shots_are_so_many_windows_a_class_of_many_subjects(windows: Windows, shots: int, of_valid: int) -> None:
+    whole, fold = drawn(windows, shots=shots)
+    assert Counter(windows.labels[fold.train].tolist()) == {0: shots, 1: shots}
+    assert Counter(windows.labels[fold.valid].tolist()) == {0: of_valid, 1: of_valid}
+    assert set(fold.train) < set(whole.train)
+    assert set(fold.valid) < set(whole.valid)
+    assert fold.test.tolist() == whole.test.tolist()
+    of_subject = Counter(windows.subjects[fold.train][windows.labels[fold.train] == 0].tolist())
+    assert len(of_subject) == min(shots, len(set(windows.subjects[whole.train].tolist())))
+    assert max(of_subject.values()) - min(of_subject.values()) <= 1
+
+
+def test_shots_are_others_by_repeat_and_the_same_when_asked_again(windows: Windows) -> None:
+    whole = folds(windows, "official")[0]
+    first, again, other = (
+        supervised(windows, whole, Supervision(shots=2), repeat).train.tolist() for repeat in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_more_shots_than_there_are_windows_are_refused(windows: Windows) -> None:
+    with pytest.raises(RefusedError, match="99 windows of rest are to be learnt from, and there are 30; ask for fewer"):
+        drawn(windows, shots=99)
+
+
+def test_the_first_windows_of_tested_subjects_are_trained_on_and_leave_the_test(windows: Windows) -> None:
+    whole, fold = drawn(windows, calibrate=2)
+    moved = np.setdiff1d(fold.train, whole.train)
+    assert moved.tolist() == np.setdiff1d(whole.test, fold.test).tolist() == fold.calibrated.tolist()
+    for subject in set(windows.subjects[whole.test].tolist()):
+        mine = moved[windows.subjects[moved] == subject]
+        assert windows.start_s[mine].tolist() == [0, LENGTH_S, 2 * LENGTH_S, 3 * LENGTH_S]
+    assert fold.left_out == len(moved)
+    assert fold.valid.tolist() == whole.valid.tolist()
+    assert on_both_sides(windows, fold) == []
+
+
+def test_windows_that_overlap_those_trained_on_leave_the_test_too(tmp_path: Path) -> None:
+    plain = recorded("tuh:z", 12, labels=[0, 1] * 6)
+    half = [
+        Window(one.counts, one.subject, one.recording, number * LENGTH_S / 2, one.label)
+        for number, one in enumerate(plain)
+    ]
+    others = [recorded(f"tuh:{name}", 4, labels=[0, 1] * 2) for name in "abc"]
+    splits = {"train": others[:2], "valid": others[2:], "test": [half]}
+    windows = open_shards(write_set(tmp_path / "set", splits, classes=("rest", "task")), SPLITS)
+    fold = supervised(windows, folds(windows, "official")[0], Supervision(calibrate=1), 0)
+    assert windows.start_s[fold.calibrated].tolist() == [0, LENGTH_S / 2]
+    assert windows.start_s[fold.test].min() == 1.5 * LENGTH_S
+    assert fold.left_out == 3
+
+
+def test_calibration_is_refused_where_it_leaves_nothing_of_a_class_to_test(windows: Windows, tuab: Path) -> None:
+    with pytest.raises(RefusedError, match="has 6 windows of rest: 6 to train on leave none to test"):
+        drawn(windows, calibrate=6)
+    patients = open_shards(tuab, SPLITS)
+    with pytest.raises(RefusedError, match="0 windows of abnormal: 1 to train on leave none to test"):
+        supervised(patients, folds(patients, "official")[0], Supervision(calibrate=1), 0)
+
+
+def test_rows_of_few_labels_make_a_ladder_of_their_own_and_say_so(people: Path, nano_run: Path, tmp_path: Path) -> None:
+    asked = ("probe", "tuab", "--shards", people, "--out", tmp_path, "--resamples", 2, "--protocol", "kfold")
+    rows = ("--baselines", "majority,band-power-logistic,csp-lda")
+    assert dare(*asked, *rows).status == 0
+    few = dare(*asked, *rows, "--encoder", nano_run, "--mode", "linear", "--shots", 1, "--calibrate", 1)
+    assert few.status == 0, few.err
+    assert "trained on 1 windows a class, calibrated on the first 1 windows a class of each tested subject" in few.out
+    assert "16 windows of tested subjects are trained on: 16 left the test" in few.out
+    ladder = json.loads((tmp_path / "ladder.json").read_text())
+    suffix = "-1-shots-calibrated-1"
+    names = {"majority", "band-power-logistic", "csp-lda"}
+    assert {row["name"] for row in ladder["rows"]} == {f"{name}{suffix}" for name in (*names, "nano-linear")}
+    assert set(ladder["others"]) == names
+    assert ladder["supervision"] == {"shots": 1, "calibrate": 1}
+    results = json.loads((tmp_path / f"csp-lda{suffix}" / "results.json").read_text())
+    assert {fold["windows"]["train"] for fold in results["folds"]} == {4, 6}
+    assert "trained on 1 windows" in (tmp_path / f"csp-lda{suffix}" / "report.html").read_text()
+    again = dare(*asked, *rows, "--shots", 1, "--calibrate", 1)
+    assert again.err.count("done before") == 3
+    unusable(dare(*asked, "--baselines", "majority", "--shots", 99), "are to be learnt from", "--shots")
+
+
+@pytest.mark.parametrize("epochs", [1, 5, 6])
+def test_a_network_is_fitted_on_few_labels(people: Path, nano_run: Path, tmp_path: Path, epochs: int) -> None:
+    asked = ("--encoder", nano_run, "--mode", "conv-linear", "--epochs", epochs, "--shots", 2, "--resamples", 2)
+    answer = dare("probe", "tuab", "--shards", people, "--out", tmp_path / "row", *asked)
+    assert answer.status == 0, answer.err
