@@ -122,6 +122,7 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--shots", type=click.IntRange(1), help="Windows a class to train on.  [default: all]")
 @click.option("--calibrate", type=click.IntRange(1), help="The first windows a class of each tested subject that are"
               " trained on, not tested.  [default: none]")  # fmt: skip
+@click.option("--permuted", is_flag=True, help="A control: fit on labels permuted within each subject.")
 @click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
 @click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
               " each interval.")  # fmt: skip
@@ -144,6 +145,7 @@ def probe(
     seeds: int,
     shots: int | None,
     calibrate: int | None,
+    permuted: bool,
     epochs: int | None,
     resamples: int,
     as_published: bool,
@@ -171,7 +173,7 @@ def probe(
     of_baselines = ",".join(BASELINES) if baselines == ALL else baselines or ""
     rows += [(name, "", name) for name in _chosen("--baselines", of_baselines, BASELINES)]
     root = out or Path("probes") / corpus
-    supervision = Supervision(shots=shots or 0, calibrate=calibrate or 0)
+    supervision = Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted)
     done = []
     for bare, of_encoder, way in rows:
         options = options_of(way, as_published, settings)

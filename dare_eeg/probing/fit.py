@@ -71,7 +71,7 @@ def fit_network(
     """
     network.to(device())
     chosen_on: NDArray[np.int64] = getattr(fold, training.choose_on)
-    labels = windows.labels.astype(np.int64)
+    labels = fold.labels(windows)
     weights = _class_weights(labels[fold.train], len(windows.classes)).to(device())
     smoothing = 0.1 if len(windows.classes) > 2 else 0.0
     optimizer = torch.optim.AdamW(_groups(network, layers, training))

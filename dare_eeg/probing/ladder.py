@@ -13,15 +13,14 @@ from dare_eeg.probing import statistics
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.probe import PREDICTIONS
 from dare_eeg.probing.results import Figure, Results
-from dare_eeg.probing.supervision import Supervision
 from manifests import records
 from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import DamagedError
 from manifests.recipe import EvaluationProtocol
 from manifests.records import Part, Record, added
 
-Kind = Literal["baseline", "scratch", "frozen encoder", "trained encoder"]
-"""What takes part in a row; what trains more than a head on features is a kind of its own."""
+Kind = Literal["baseline", "scratch", "frozen encoder", "trained encoder", "control"]
+"""What takes part in a row; what trains more than a head on features is a kind of its own, as are permuted labels."""
 
 METRIC = "balanced_accuracy"
 
@@ -53,7 +52,7 @@ class Rung(Part):
 
 
 class Ladder(Record):
-    """All rows of one set, protocol, number of repeats and supervision, best first; ``others`` answer others."""
+    """All rows of one set, protocol, number of repeats, shots and calibration, best first; ``others`` answer others."""
 
     KIND = "ladder"
 
@@ -61,7 +60,8 @@ class Ladder(Record):
     manifest_sha256: str
     protocol: EvaluationProtocol
     repeats: int
-    supervision: Supervision = added(Supervision(), absent=Supervision())
+    shots: int = added(0, absent=0)
+    calibrate: int = added(0, absent=0)
     rows: tuple[Rung, ...]
     others: tuple[str, ...]
 
@@ -81,7 +81,8 @@ def write(folder: Path, question: Results) -> Ladder:
         manifest_sha256=question.manifest_sha256,
         protocol=question.protocol,
         repeats=len(question.repeats),
-        supervision=question.supervision,
+        shots=question.supervision.shots,
+        calibrate=question.supervision.calibrate,
         rows=tuple(_rung(name, rows[name], comparisons.get(name, ())) for name in ranked),
         others=tuple(sorted(found.keys() - rows.keys())),
     )
@@ -111,10 +112,13 @@ def markdown(ladder: Ladder) -> str:
 
 
 def _question(row: Results) -> tuple[object, ...]:
-    return row.corpus, row.manifest_sha256, row.protocol, row.repeats, row.supervision
+    few = row.supervision
+    return row.corpus, row.manifest_sha256, row.protocol, row.repeats, few.shots, few.calibrate
 
 
 def _kind(row: Results) -> Kind:
+    if row.supervision.permuted:
+        return "control"
     if is_baseline(row.mode):
         return "baseline"
     if row.encoder is not None and row.encoder.path == SCRATCH:

@@ -45,7 +45,7 @@ def fit_best(
     By ``inner folds`` it is fitted on all of train and valid in the end, by ``valid`` on train alone. Of equals the
     first is taken, as where too few windows are there to judge by. Labels of tested windows are not looked at.
     """
-    labels, num_classes = windows.labels.astype(np.int64), len(windows.classes)
+    labels, num_classes = fold.labels(windows), len(windows.classes)
     candidates, best, chosen = family.candidates, 0, {}
     rows = fold.train if judge == "valid" else np.sort(np.concatenate([fold.train, fold.valid]))
     parts = [(fold.train, fold.valid)] if judge == "valid" else _inner_folds(rows, labels, windows)

@@ -20,7 +20,8 @@ VALID_SHARE = 0.2
 class Fold:
     """Windows, by number, of one train, valid and test.
 
-    Of the tested subjects the ``calibrated`` are in train; for them ``left_out`` windows left the test.
+    Of the tested subjects the ``calibrated`` are in train; for them ``left_out`` windows left the test. Of a control,
+    ``said`` are the classes that all windows are said to have: those of train and valid are permuted.
     """
 
     train: NDArray[np.int64]
@@ -28,6 +29,11 @@ class Fold:
     test: NDArray[np.int64]
     calibrated: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     left_out: int = 0
+    said: NDArray[np.int64] | None = None
+
+    def labels(self, windows: Windows) -> NDArray[np.int64]:
+        """Return the class of each window as whoever fits is told it, (windows,)."""
+        return windows.labels.astype(np.int64) if self.said is None else self.said
 
 
 def folds(windows: Windows, protocol: EvaluationProtocol, repeat: int = 0) -> list[Fold]:

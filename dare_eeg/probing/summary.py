@@ -21,6 +21,8 @@ from manifests.manifest import SPLITS
 from manifests.recipe import EvaluationProtocol
 from manifests.subjects import among
 
+_METRIC = "balanced_accuracy"
+
 _NEAR_CHANCE = 0.02
 """By how much a balanced accuracy may exceed that of chance and still be no more than that."""
 
@@ -66,6 +68,7 @@ def summarise(
     counts = sum(confusion_matrix(one.labels, one.probabilities.argmax(axis=1), labels=numbers) for one in scored)
     seeds = tuple(sorted({one.seed for one in rounds}))
     places = [(one.repeat, one.seed) for one in rounds]
+    tables = {level: _table(of, places, request.resamples) for level, of in levels.items()}
     return Results(
         corpus=windows.manifest.corpus,
         corpus_version=windows.manifest.corpus_version,
@@ -75,14 +78,19 @@ def summarise(
         practice=request.options,
         epochs=request.epochs,
         supervision=request.supervision,
-        cautions=(*request.options.cautions, *_cautions(windows, rounds), *_untrained(request, encoder, windows)),
+        cautions=(
+            *request.options.cautions,
+            *_cautions(windows, rounds),
+            *_untrained(request, encoder, windows),
+            *(_of_control(tables["window"][_METRIC], windows, rounds) if request.supervision.permuted else ()),
+        ),
         encoder=None if encoder is None else _facts(request, encoder.identity),
         seeds=seeds,
         repeats=tuple(range(request.repeats)),
         classes=windows.classes,
         electrodes_left_out=_left_out(request, encoder, windows),
         resamples=request.resamples,
-        metrics={level: _table(of, places, request.resamples) for level, of in levels.items()},
+        metrics=tables,
         confusion=Confusion(counts=np.asarray(counts).tolist()),
         folds=tuple(
             _fold(windows, [of for of in rounds if of.repeat == one.repeat], number)
@@ -128,7 +136,8 @@ def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
     if len(set(tested.tolist())) == 1:
         only = windows.classes[tested[0]]
         found.append(f"the tested windows are all of the class {only}: no figure says how classes are told apart")
-    if stuck := sum(_stayed_at_chance(fit, len(windows.classes)) for fit in fits):
+    is_control = any(fold.said is not None for fold in folds)
+    if not is_control and (stuck := sum(_stayed_at_chance(fit, len(windows.classes)) for fit in fits)):
         found.append(
             f"in {stuck} of {len(fits)} fits no epoch did better than chance where it was chosen: train longer "
             "(--epochs), or trust these figures as little"
@@ -138,9 +147,20 @@ def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
     return found
 
 
+def _of_control(figure: Figure, windows: Windows, rounds: list[Round]) -> list[str]:
+    """Return what is to be said of a figure that was fitted on permuted labels, and so should be chance."""
+    chance = 1 / len(set(windows.labels[np.concatenate([one.tested for one in rounds])].tolist()))
+    if figure.ci95 is None or figure.ci95[0] <= chance <= figure.ci95[1]:
+        return []
+    return [
+        f"its labels were permuted, and its 95 % interval is without {chance:.3g}, which is chance: ask for more "
+        "--repeats; what stays is no knowledge of the classes, and true labels profit from it, too"
+    ]
+
+
 def _stayed_at_chance(fit: FoldFit, num_classes: int) -> bool:
     """Return whether no epoch of a network that was trained did better than chance on what chose among them."""
-    best = [value for name, value in fit.selected.items() if name.endswith("balanced_accuracy")]
+    best = [value for name, value in fit.selected.items() if name.endswith(_METRIC)]
     return bool(fit.curves) and max(best) <= 1 / num_classes + _NEAR_CHANCE
 
 

@@ -1,4 +1,4 @@
-"""Supervision: how few labels of a fold are learnt from, and which of those whom it tests."""
+"""Supervision: how few labels of a fold are learnt from, which of those whom it tests, and whether they are true."""
 
 from dataclasses import replace
 
@@ -16,16 +16,19 @@ class Supervision(Part):
     """How many windows a class are learnt from; 0 stands for all of train, and for none of the tested subjects.
 
     ``shots`` are drawn of train, ``calibrate`` are the first in time of each tested subject, which leave the test.
+    ``permuted`` labels of train and valid make a control, which is tested on true ones.
     """
 
     shots: int = 0
     calibrate: int = 0
+    permuted: bool = False
 
     @property
     def suffix(self) -> str:
-        """What tells a row's name from that of the same row on all of train."""
+        """What tells a row's name from that of the same row on all of train by true labels."""
         shots = f"-{self.shots}-shots" if self.shots else ""
-        return f"{shots}-calibrated-{self.calibrate}" if self.calibrate else shots
+        calibrated = f"-calibrated-{self.calibrate}" if self.calibrate else ""
+        return f"{shots}{calibrated}{'-permuted' if self.permuted else ''}"
 
     @property
     def told(self) -> str:
@@ -33,12 +36,13 @@ class Supervision(Part):
         parts = {
             f"trained on {self.shots} windows a class": self.shots,
             f"calibrated on the first {self.calibrate} windows a class of each tested subject": self.calibrate,
+            "a control: fitted on permuted labels": self.permuted,
         }
         return ", ".join(part for part, applies in parts.items() if applies)
 
 
 def supervised(windows: Windows, fold: Fold, how: Supervision, repeat: int) -> Fold:
-    """Return a fold with the labels that are learnt from; each ``repeat`` draws other shots.
+    """Return a fold with the labels that are learnt from; each ``repeat`` draws other shots and permutations.
 
     Of valid there are a quarter as many as of train, one a class at least. Raises RefusedError where a class has too
     few windows.
@@ -47,7 +51,9 @@ def supervised(windows: Windows, fold: Fold, how: Supervision, repeat: int) -> F
         share = VALID_SHARE / (1 - VALID_SHARE)
         train = _shots(windows, fold.train, how.shots, repeat)
         fold = replace(fold, train=train, valid=_shots(windows, fold.valid, max(1, round(share * how.shots)), repeat))
-    return _calibrated(windows, fold, how.calibrate) if how.calibrate else fold
+    if how.calibrate:
+        fold = _calibrated(windows, fold, how.calibrate)
+    return _permuted(windows, fold, repeat) if how.permuted else fold
 
 
 def _shots(windows: Windows, part: NDArray[np.int64], count: int, repeat: int) -> NDArray[np.int64]:
@@ -100,3 +106,23 @@ def _calibrated(windows: Windows, fold: Fold, count: int) -> Fold:
         calibrated=calibrated,
         left_out=int(overlapped.sum()),
     )
+
+
+def _permuted(windows: Windows, fold: Fold, repeat: int) -> Fold:
+    """Return a fold whose labels are permuted within each subject of train and valid, whatever the tested ones.
+
+    Subjects with one class have nothing to permute, so their classes change hands among them.
+    """
+    said = windows.labels.astype(np.int64)
+    fitted_on = np.sort(np.concatenate([fold.train, fold.valid]))
+    draw = keyed.key("permuted", repeat, *sorted(set(windows.subjects[fold.test].tolist())))
+    of_one_class = []
+    for subject in sorted(set(windows.subjects[fitted_on].tolist())):
+        mine = fitted_on[windows.subjects[fitted_on] == subject]
+        if len(set(said[mine].tolist())) == 1:
+            of_one_class.append(mine)
+        said[mine] = said[mine][keyed.permutation(keyed.key(draw, subject), len(mine))]
+    theirs = [said[mine[0]] for mine in of_one_class]
+    for mine, place in zip(of_one_class, keyed.permutation(draw, len(theirs)).tolist(), strict=True):
+        said[mine] = theirs[place]
+    return replace(fold, said=said)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_rows_of_few_labels_make_a_ladder_of_their_own_and_say_so(people: Path, 
     names = {"majority", "band-power-logistic", "csp-lda"}
     assert {row["name"] for row in ladder["rows"]} == {f"{name}{suffix}" for name in (*names, "nano-linear")}
     assert set(ladder["others"]) == names
-    assert ladder["supervision"] == {"shots": 1, "calibrate": 1}
+    assert (ladder["shots"], ladder["calibrate"]) == (1, 1)
     results = json.loads((tmp_path / f"csp-lda{suffix}" / "results.json").read_text())
     assert {fold["windows"]["train"] for fold in results["folds"]} == {4, 6}
     assert "trained on 1 windows" in (tmp_path / f"csp-lda{suffix}" / "report.html").read_text()
@@ -126,3 +127,76 @@ def test_a_network_is_fitted_on_few_labels(people: Path, nano_run: Path, tmp_pat
     asked = ("--encoder", nano_run, "--mode", "conv-linear", "--epochs", epochs, "--shots", 2, "--resamples", 2)
     answer = dare("probe", "tuab", "--shards", people, "--out", tmp_path / "row", *asked)
     assert answer.status == 0, answer.err
+
+
+def test_labels_are_permuted_within_each_subject_of_train_and_valid_alone(windows: Windows) -> None:
+    whole, fold = drawn(windows, permuted=True)
+    assert [part.tolist() for part in (fold.train, fold.valid, fold.test)] == [
+        part.tolist() for part in (whole.train, whole.valid, whole.test)
+    ]
+    said, true = fold.labels(windows), windows.labels
+    assert said[fold.test].tolist() == true[fold.test].tolist()
+    for subject in sorted(set(windows.subjects[fold.train].tolist())):
+        mine = windows.subjects == subject
+        assert Counter(said[mine].tolist()) == Counter(true[mine].tolist())
+    assert 0.3 < np.mean(said[fold.train] != true[fold.train]) < 0.7
+    other = supervised(windows, whole, Supervision(permuted=True), 1)
+    assert other.labels(windows)[fold.train].tolist() != said[fold.train].tolist()
+
+
+def test_whole_subjects_change_their_class_where_each_has_one(tmp_path: Path) -> None:
+    made = [recorded(f"tuh:{name}", 3, labels=[number % 2] * 3) for number, name in enumerate("abcdefghij")]
+    splits = {"train": made[:6], "valid": made[6:8], "test": made[8:]}
+    patients = open_shards(write_set(tmp_path / "set", splits, classes=("rest", "task")), SPLITS)
+    whole = folds(patients, "official")[0]
+    fitted_on = np.concatenate([whole.train, whole.valid])
+    wrong = []
+    for repeat in range(8):
+        said = supervised(patients, whole, Supervision(permuted=True), repeat).labels(patients)[fitted_on]
+        assert Counter(said.tolist()) == {0: 12, 1: 12}
+        of_subject = {name: set(said[patients.subjects[fitted_on] == name].tolist()) for name in made_of(patients)}
+        assert {len(labels) for name, labels in of_subject.items() if labels} == {1}
+        wrong.append(float(np.mean(said != patients.labels[fitted_on])))
+    assert 0.2 < np.mean(wrong) < 0.8
+
+
+def made_of(windows: Windows) -> list[str]:
+    return sorted(set(windows.subjects.tolist()))
+
+
+@pytest.fixture(scope="module")
+def permuted(tuab: Path, nano_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ladder with and without permuted labels, of patients whom anything tells apart."""
+    root = tmp_path_factory.mktemp("controls")
+    asked = ("probe", "tuab", "--shards", tuab, "--out", root, "--protocol", "kfold", "--repeats", 4)
+    rows = ("--encoder", nano_run, "--baselines", "majority,band-power-logistic")
+    assert dare(*asked, *rows, "--resamples", 200).status == 0
+    answer = dare(*asked, *rows, "--resamples", 200, "--permuted")
+    assert answer.status == 0, answer.err
+    assert "fitted on permuted labels" in answer.out
+    return root
+
+
+def test_what_is_fitted_on_permuted_labels_is_chance_and_a_control(permuted: Path) -> None:
+    rows = {row["name"]: row for row in json.loads((permuted / "ladder.json").read_text())["rows"]}
+    controls = {name for name, row in rows.items() if row["kind"] == "control"}
+    assert controls == {"nano-linear-permuted", "majority-permuted", "band-power-logistic-permuted"}
+    for name in controls - {"majority-permuted"}:
+        true = rows[name.removesuffix("-permuted")]["metrics"]["balanced_accuracy"]["mean"]
+        assert rows[name]["metrics"]["balanced_accuracy"]["mean"] < 0.65 < true
+        assert rows[name]["comparisons"] == []
+    against = {one["against"] for row in rows.values() for one in row["comparisons"]}
+    assert against == {"band-power-logistic"}
+
+
+def test_a_control_that_is_no_chance_is_told(tmp_path: Path) -> None:
+    parts: dict[str, list[Window]] = {"train": [], "valid": [], "test": []}
+    for number, name in enumerate("abcdefghij"):
+        mostly = [number % 2] * 5 + [1 - number % 2]
+        for part, recording in (("train", "1"), ("train", "2"), ("test", "3")):
+            made = recorded(f"tuh:{name}", 6, labels=mostly)
+            parts[part] += [replace(one, recording=f"{name}{recording}.edf") for one in made]
+    shards = write_set(tmp_path / "set", {part: [made] for part, made in parts.items() if made}, classes=("a", "b"))
+    asked = ("probe", "tuab", "--shards", shards, "--protocol", "within", "--baselines", "majority", "--permuted")
+    answer = dare(*asked, "--out", tmp_path / "row", "--resamples", 200)
+    assert "its labels were permuted, and its 95 % interval is without 0.5, which is chance" in answer.out
