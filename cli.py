@@ -24,6 +24,7 @@ COMMANDS = {
     "pretrain": "dare_eeg",
     "export": "dare_eeg",
     "probe": "dare_eeg",
+    "compare": "dare_eeg",
 }
 """The wing in whose ``commands`` each command stands, in the order of ``dare --help``."""
 

@@ -1,4 +1,4 @@
-"""Commands: ``dare pretrain``, ``export``, ``probe``: each parses, calls one function, prints."""
+"""Commands: ``dare pretrain``, ``export``, ``probe``, ``compare``: each parses, calls one function, prints."""
 
 import json
 import os
@@ -208,6 +208,26 @@ def probe(
         whole = ladder.write(root, done[0])
         if not as_json:
             answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+
+
+@click.command(cls=Command)
+@click.argument("probes", nargs=-1, required=True, type=FOLDER, metavar="PROBE...")
+@click.option("--out", type=FILE, help="A file to write it to, too: .md, .csv or .json.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def compare(probes: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Put the rows in the folders of ladders or rows side by side, of one corpus or many."""
+    from dare_eeg.probing.compare import as_csv, markdown
+    from dare_eeg.probing.compare import compare as compare_rows
+    from manifests.atomic_io import canonical_json, write_bytes
+
+    if out and out.suffix not in (".md", ".csv", ".json"):
+        raise click.UsageError(f"--out {out}: name a file that ends in .md, .csv or .json")
+    found = compare_rows(probes)
+    if out and out.suffix == ".csv":
+        write_bytes(out, as_csv(found))
+    elif out:
+        write_bytes(out, canonical_json(found.as_json()) if out.suffix == ".json" else markdown(found).encode())
+    answer(json.dumps(found.as_json()) if as_json else markdown(found))
 
 
 def _names(text: str) -> list[str]:

@@ -5,13 +5,10 @@ import io
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dare_eeg.encoders.named import SCRATCH
 from dare_eeg.probing import statistics
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
-from dare_eeg.probing.probe import PREDICTIONS
+from dare_eeg.probing.predictions import PREDICTIONS, contributions
 from dare_eeg.probing.results import Figure, Results
 from manifests import records
 from manifests.atomic_io import canonical_json, write_bytes
@@ -73,7 +70,7 @@ def write(folder: Path, question: Results) -> Ladder:
     encoders. Raises DamagedError where the predictions of a row are not of the windows of the others.
     """
     found = {path.parent.name: records.load(Results, path, "remove it") for path in folder.glob("*/results.json")}
-    rows = {name: row for name, row in found.items() if _question(row) == _question(question)}
+    rows = {name: row for name, row in found.items() if question_of(row) == question_of(question)}
     ranked = sorted(rows, key=lambda name: (-rows[name].metrics["window"][METRIC].mean, name))
     comparisons = _comparisons(folder, ranked, rows)
     ladder = Ladder(
@@ -103,20 +100,27 @@ def markdown(ladder: Ladder) -> str:
         spread = f"{figure.sd_repeats:.3f}" if figure.sd_repeats else ""
         kind = f"{row.kind}, transductive" if row.transductive else row.kind
         body.append([row.name, f"{figure.mean:.3f}", spread, bounds, str(row.candidates), kind, against])
+    return table(heads, body)
+
+
+def table(heads: list[str], body: list[list[str]]) -> str:
+    """Return a table in Markdown, its columns even."""
     widths = [max(len(line[column]) for line in [heads, *body]) for column in range(len(heads))]
     lines = [heads, ["-" * width for width in widths], *body]
-    table = [
+    told = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]
-    return "\n".join([*table, ""])
+    return "\n".join([*told, ""])
 
 
-def _question(row: Results) -> tuple[object, ...]:
+def question_of(row: Results) -> tuple[object, ...]:
+    """Return what rows of one ladder agree in: set, protocol, repeats, shots and calibration."""
     few = row.supervision
     return row.corpus, row.manifest_sha256, row.protocol, row.repeats, few.shots, few.calibrate
 
 
-def _kind(row: Results) -> Kind:
+def kind_of(row: Results) -> Kind:
+    """Return what takes part in a row."""
     if row.supervision.permuted:
         return "control"
     if is_baseline(row.mode):
@@ -130,7 +134,7 @@ def _rung(name: str, row: Results, comparisons: tuple[Comparison, ...]) -> Rung:
     budgets = [fit.get("candidates", 1) for fold in row.folds for fit in fold.selected]
     return Rung(
         name=name,
-        kind=_kind(row),
+        kind=kind_of(row),
         transductive=row.practice.is_transductive,
         candidates=int(max(budgets)),
         metrics=row.metrics["window"],
@@ -141,20 +145,20 @@ def _rung(name: str, row: Results, comparisons: tuple[Comparison, ...]) -> Rung:
 
 def _comparisons(folder: Path, ranked: list[str], rows: dict[str, Results]) -> dict[str, tuple[Comparison, ...]]:
     """Return whom each encoder is compared with; of two encoders the better one is."""
-    kinds = {name: _kind(rows[name]) for name in ranked}
+    kinds = {name: kind_of(rows[name]) for name in ranked}
     best_baseline = [name for name in ranked if kinds[name] == "baseline"][:1]
     encoders = [name for name in ranked if kinds[name] in ("frozen encoder", "trained encoder")]
     pairs = []
     for place, name in enumerate(encoders):
         controls = [one for one in ranked if kinds[one] == "scratch" and rows[one].mode == rows[name].mode]
         pairs += [(name, other) for other in (*controls, *best_baseline, *encoders[place + 1 :])]
-    told = {name: _contributions(folder / name / PREDICTIONS) for name in {one for pair in pairs for one in pair}}
+    told = {name: contributions(folder / name) for name in {one for pair in pairs for one in pair}}
     tests = []
     for ours, theirs in pairs:
-        if told[ours][0] != told[theirs][0]:
-            reason = f"its subjects are not those of {theirs}"
+        if told[ours].windows != told[theirs].windows:
+            reason = f"its windows are not those of {theirs}"
             raise DamagedError(reason, path=folder / ours / PREDICTIONS, remedy="remove both folders and probe again")
-        tests.append(statistics.sign_flips(told[ours][1], told[theirs][1]))
+        tests.append(statistics.sign_flips(told[ours].added, told[theirs].added))
     corrected = statistics.holm([test.p for test in tests])
     found: dict[str, tuple[Comparison, ...]] = {}
     for (ours, theirs), test, p_holm in zip(pairs, tests, corrected, strict=True):
@@ -162,36 +166,15 @@ def _comparisons(folder: Path, ranked: list[str], rows: dict[str, Results]) -> d
     return found
 
 
-def _contributions(path: Path) -> tuple[list[str], NDArray[np.float64]]:
-    """Return (subjects, what each adds to balanced accuracy, the mean over repeats and seeds) of predictions."""
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        rows = list(csv.reader(stream))
-    head, body = rows[0], rows[1:]
-    subject, label, first = head.index("subject"), head.index("label"), head.index("label") + 1
-    rounds: dict[tuple[str, str], list[list[str]]] = {}
-    for row in body:
-        rounds.setdefault((row[0], row[1]), []).append(row)
-    names: list[str] = sorted({row[subject] for row in body})
-    parts = [
-        statistics.contributions(
-            np.array([int(row[label]) for row in of_round]),
-            np.array([[float(cell) for cell in row[first:]] for row in of_round]).argmax(axis=1),
-            np.array([row[subject] for row in of_round]),
-        )
-        for of_round in rounds.values()
-    ]
-    return names, np.asarray(np.mean(parts, axis=0))
-
-
 def _csv(ladder: Ladder) -> bytes:
     stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(
+    lines = csv.writer(stream, lineterminator="\n")
+    lines.writerow(
         ["row", "kind", "transductive", "candidates", "metric", "mean", "sd_repeats", "sd_seeds", "low", "high"]
     )
     for row in ladder.rows:
         for name, figure in row.metrics.items():
             low, high = figure.ci95 or ("", "")
             facts = [row.name, row.kind, row.transductive, row.candidates]
-            table.writerow([*facts, name, figure.mean, figure.sd_repeats, figure.sd, low, high])
+            lines.writerow([*facts, name, figure.mean, figure.sd_repeats, figure.sd, low, high])
     return stream.getvalue().encode(errors="surrogateescape")

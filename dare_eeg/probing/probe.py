@@ -3,8 +3,6 @@
 Unless the options say otherwise, models are selected on valid only, and test is asked once for each fold and seed.
 """
 
-import csv
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from dare_eeg.encoders.as_published import AsPublished
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.named import SCRATCH, encoder_named
 from dare_eeg.encoders.ours import PretrainedEncoder
-from dare_eeg.probing import baselines, modes, report
+from dare_eeg.probing import baselines, modes, predictions, report
 from dare_eeg.probing.alignment import AlignedWindows
 from dare_eeg.probing.fit import Fitter, FoldFit
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
@@ -31,9 +29,6 @@ from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import RefusedError, UsageError
 from manifests.manifest import SPLITS, Manifest
 from manifests.recipe import EvaluationProtocol
-
-PREDICTIONS = "predictions.csv"
-"""A row for each tested window of each repeat and seed."""
 
 
 def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Results:
@@ -68,7 +63,7 @@ def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Resu
                 progress(done, total)
             rounds.append(Round(repeat, seed, parts, fits))
     results = summarise(request, protocol, encoder, windows, rounds)
-    write_bytes(request.out / PREDICTIONS, _predictions(windows, rounds))
+    write_bytes(request.out / predictions.PREDICTIONS, predictions.as_csv(windows, rounds))
     write_bytes(request.out / "results.json", canonical_json(results.as_json()))
     report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])
     return results
@@ -114,7 +109,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         found.supervision,
         "" if found.encoder is None else found.encoder.sha256,
     )
-    return found if asked == answered and (request.out / PREDICTIONS).exists() else None
+    return found if asked == answered and (request.out / predictions.PREDICTIONS).exists() else None
 
 
 def _draws(request: ProbeRequest) -> bool:
@@ -173,16 +168,3 @@ def _labelled_set(request: ProbeRequest) -> Manifest:
         remedy = "probe the set that dare preprocess makes without --for pretrain"
         raise RefusedError("has no labels", path=request.shards, remedy=remedy)
     return found
-
-
-def _predictions(windows: Windows, rounds: list[Round]) -> bytes:
-    stream = io.StringIO()
-    rows = csv.writer(stream, lineterminator="\n")
-    classes = [f"p_{name}" for name in windows.classes]
-    rows.writerow(["repeat", "seed", "recording", "start_s", "subject", "label", *classes])
-    for one in rounds:
-        for number, probabilities in zip(one.tested.tolist(), one.probabilities, strict=True):
-            start_s, label = f"{windows.start_s[number]:.6g}", int(windows.labels[number])
-            facts = [one.repeat, one.seed, windows.recordings[number], start_s, windows.subjects[number], label]
-            rows.writerow([*facts, *(repr(float(probability)) for probability in probabilities)])
-    return stream.getvalue().encode(errors="surrogateescape")
