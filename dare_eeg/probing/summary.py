@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder, Identity
-from dare_eeg.probing import baselines, metrics
+from dare_eeg.probing import baselines, control, metrics
 from dare_eeg.probing.fit import FoldFit
 from dare_eeg.probing.metrics import Scored
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
@@ -68,6 +68,7 @@ def summarise(
     counts = sum(confusion_matrix(one.labels, one.probabilities.argmax(axis=1), labels=numbers) for one in scored)
     seeds = tuple(sorted({one.seed for one in rounds}))
     places = [(one.repeat, one.seed) for one in rounds]
+    of_control = [list(zip(one.folds, one.fits, strict=True)) for one in rounds if request.supervision.permuted]
     tables = {level: _table(of, places, request.resamples) for level, of in levels.items()}
     return Results(
         corpus=windows.manifest.corpus,
@@ -82,7 +83,7 @@ def summarise(
             *request.options.cautions,
             *_cautions(windows, rounds),
             *_untrained(request, encoder, windows),
-            *(_of_control(tables["window"][_METRIC], windows, rounds) if request.supervision.permuted else ()),
+            *(control.cautions(tables["window"][_METRIC], windows, of_control) if of_control else ()),
         ),
         encoder=None if encoder is None else _facts(request, encoder.identity),
         seeds=seeds,
@@ -145,17 +146,6 @@ def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
     if absent := [name for number, name in enumerate(windows.classes) if number not in trained]:
         found.append(f"no window of {', '.join(absent)} is there to train on")
     return found
-
-
-def _of_control(figure: Figure, windows: Windows, rounds: list[Round]) -> list[str]:
-    """Return what is to be said of a figure that was fitted on permuted labels, and so should be chance."""
-    chance = 1 / len(set(windows.labels[np.concatenate([one.tested for one in rounds])].tolist()))
-    if figure.ci95 is None or figure.ci95[0] <= chance <= figure.ci95[1]:
-        return []
-    return [
-        f"its labels were permuted, and its 95 % interval is without {chance:.3g}, which is chance: ask for more "
-        "--repeats; what stays is no knowledge of the classes, and true labels profit from it, too"
-    ]
 
 
 def _stayed_at_chance(fit: FoldFit, num_classes: int) -> bool:

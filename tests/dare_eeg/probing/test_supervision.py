@@ -4,12 +4,17 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
+from dare_eeg.probing.control import cautions
+from dare_eeg.probing.fit import FoldFit
+from dare_eeg.probing.results import Figure
 from dare_eeg.probing.splits import Fold, folds, on_both_sides
 from dare_eeg.probing.supervision import Supervision, supervised
 from manifests.errors import RefusedError
@@ -199,4 +204,27 @@ def test_a_control_that_is_no_chance_is_told(tmp_path: Path) -> None:
     shards = write_set(tmp_path / "set", {part: [made] for part, made in parts.items() if made}, classes=("a", "b"))
     asked = ("probe", "tuab", "--shards", shards, "--protocol", "within", "--baselines", "majority", "--permuted")
     answer = dare(*asked, "--out", tmp_path / "row", "--resamples", 200)
-    assert "its labels were permuted, and its 95 % interval is without 0.5, which is chance" in answer.out
+    told = (
+        "its labels were permuted, and its 95 % interval is without 0.5, which is chance: windows that are tested reach"
+    )
+    assert told in answer.out
+
+
+def test_controls_of_subjects_with_as_much_of_each_class_are_rarely_told_to_be_more_than_chance() -> None:
+    labels = np.tile([0, 1], 6 * 20)
+    told = []
+    for number in range(60):
+        rng = np.random.default_rng(number)
+        windows = cast(Windows, SimpleNamespace(labels=labels, classes=("rest", "task")))
+        ways = rng.choice([-1, 1], 10)  # of each permutation's classifier, which is right or wrong for all subjects
+        numbers = np.arange(len(labels)).reshape(10, -1)
+        rounds = []
+        for mine, way in zip(numbers, ways, strict=True):
+            right = rng.random(len(mine)) < 0.5 + 0.3 * way
+            said = np.where(right, labels[mine], 1 - labels[mine])
+            rounds.append((Fold(mine[:0], mine[:0], mine), FoldFit(np.eye(2)[said], {})))
+        mean = 0.5 + 0.3 * ways.mean() + 0.01
+        figure = Figure(mean=mean, sd=0, ci95=(mean - 0.005, mean + 0.005), seeds=())
+        told.append(bool(cautions(figure, windows, [rounds])))
+    assert sum(told) <= 6
+    assert "a single permutation may do that" in cautions(figure, windows, [rounds[:1]])[0]
