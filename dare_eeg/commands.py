@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -132,6 +133,7 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the practice.")
 @click.option("--out", type=FOLDER, help="Folder of the results; of several, each in a folder of its own below."
               "  [default: probes/CORPUS]")  # fmt: skip
+@click.option("--clear-cache", is_flag=True, help="First remove the frozen features that are kept beside the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def probe(
     corpus: str,
@@ -151,11 +153,13 @@ def probe(
     as_published: bool,
     settings: tuple[str, ...],
     out: Path | None,
+    clear_cache: bool,
     as_json: bool,
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
     from dare_eeg.encoders.named import SCRATCH, newest_run, short_name
     from dare_eeg.probing import ladder, report
+    from dare_eeg.probing.cache import FeatureCache
     from dare_eeg.probing.options import BASELINES, MODES, options_of
     from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
@@ -174,6 +178,9 @@ def probe(
     rows += [(name, "", name) for name in _chosen("--baselines", of_baselines, BASELINES)]
     root = out or Path("probes") / corpus
     supervision = Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted)
+    cache = FeatureCache(root / "features", partial(click.echo, err=True))
+    if clear_cache:
+        click.echo(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed", err=True)
     done = []
     for bare, of_encoder, way in rows:
         options = options_of(way, as_published, settings)
@@ -193,6 +200,7 @@ def probe(
             options,
             resamples,
             supervision,
+            cache,
         )
         results = found_done(request)
         if results is not None:

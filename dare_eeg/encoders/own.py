@@ -24,12 +24,13 @@ T = TypeVar("T")
 class OwnEncoder(EEGEncoder):
     """Somebody's encoder behind checks: errors of its own, and answers of another form, become a `RefusedError`.
 
-    Windows come to it on its device; adapters work in float32 and it in the precision of its weights.
+    Windows come to it on its device; adapters work in float32 and it in the precision of its weights. ``file_sha256``
+    is that of the file with its code, whoever it says to be.
     """
 
     def __init__(self, encoder: EEGEncoder, path: str, sha256: str) -> None:
         super().__init__()
-        self.encoder, self._path = encoder, path
+        self.encoder, self._path, self.file_sha256 = encoder, path, sha256
         identity = self._answer("identity", lambda: encoder.identity, Identity)
         self._identity = identity if identity.sha256 else replace(identity, sha256=sha256)
         self._electrodes = tuple(self._answer("electrodes", lambda: encoder.electrodes, tuple))
@@ -88,7 +89,7 @@ class OwnEncoder(EEGEncoder):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "OwnEncoder":
         inner = self._answer("a copy of it", lambda: copy.deepcopy(self.encoder, memo), EEGEncoder)
-        return OwnEncoder(inner, self._path, self._identity.sha256)
+        return OwnEncoder(inner, self._path, self.file_sha256)
 
     def _weight(self) -> Tensor:
         """Return one of its numbers, which tells its device and precision; a float32 on the CPU where it has none."""

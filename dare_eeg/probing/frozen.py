@@ -1,4 +1,8 @@
-"""Frozen: the features that classifiers without a network are fitted on."""
+"""Frozen: the features that classifiers without a network are fitted on, computed once for all of them."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -6,19 +10,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.encoders.as_published import AsPublished
 from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.encoders.ours import PretrainedEncoder
+from dare_eeg.encoders.own import OwnEncoder
+from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Progress, device
 from dare_eeg.probing.options import Pool
+from dare_eeg.probing.projection import MOST, projection
+from manifests import manifest
+from manifests.atomic_io import canonical_json, sha256_bytes
 from manifests.errors import UsageError
 
 _BATCH = 32
 
+_VERSION = 1
+"""Of the code that computes features: raised when it computes others, so that none that were kept are taken."""
 
-def features(encoder: EEGEncoder, windows: Windows, pool: Pool, progress: Progress) -> NDArray[np.float32]:
+
+def features(
+    encoder: EEGEncoder, windows: Windows, pool: Pool, progress: Progress, cache: FeatureCache | None = None
+) -> NDArray[np.float32]:
     """Return frozen features of all windows, a row each, pooled over their moments.
 
-    By ``mean`` a row has S × D numbers, by ``mean+std`` twice as many, by ``flatten`` all, N × S × D. They are computed
-    on a GPU where there is one. Electrodes that the encoder cannot read are left out.
+    By ``mean`` a row has S × D numbers, by ``mean+std`` twice as many, by ``flatten`` all, N × S × D; more than 5,000
+    are projected to so many. They are computed on a GPU where there is one, and taken from the cache where it has them
+    of this encoder, set and pool. Electrodes that the encoder cannot read are left out.
     Raises UsageError where it can read none.
     """
     encoder = encoder.to(device()).eval()
@@ -27,18 +44,39 @@ def features(encoder: EEGEncoder, windows: Windows, pool: Pool, progress: Progre
         raise UsageError(
             "none of its electrodes is the network's", path=windows.folder, remedy="probe it with --mode conv-linear"
         )
+    rows = _rows(encoder, windows, known, pool, progress)
+    facts = None if cache is None else _facts(encoder)
+    if cache is not None and facts is not None:
+        key = sha256_bytes(canonical_json(facts | _asked(windows, pool)))[:32]
+        return cache.table(key, len(windows), rows)
+    table: NDArray[np.float32] | None = None
+    done = 0
+    for part in rows:
+        table = np.empty((len(windows), part.shape[1]), np.float32) if table is None else table
+        table[done : done + len(part)] = part
+        done += len(part)
+    assert table is not None
+    return table
+
+
+def _rows(
+    encoder: EEGEncoder, windows: Windows, known: list[int], pool: Pool, progress: Progress
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the rows of some windows after the others."""
     electrodes = [windows.electrodes[row] for row in known]
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(windows), _BATCH):
-            numbers = np.arange(start, min(start + _BATCH, len(windows)))
-            present = windows.present[numbers][:, known]
+    project = None
+    for start in range(0, len(windows), _BATCH):
+        numbers = np.arange(start, min(start + _BATCH, len(windows)))
+        present = windows.present[numbers][:, known]
+        with torch.no_grad():
             # Not called, as that warns of what `dare preprocess` was asked to leave in.
             prepared = encoder.prepare(windows.take(numbers)[:, known], electrodes, windows.sfreq, present)
-            found = encoder.encode(prepared)
-            progress(start / len(windows))
-            parts.append(_pooled(found, pool).float().cpu().numpy())
-    return np.concatenate(parts)
+            rows = _pooled(encoder.encode(prepared), pool).float().cpu().numpy()
+        progress(start / len(windows))
+        if rows.shape[1] > MOST:
+            project = projection(rows.shape[1]) if project is None else project
+            rows = rows @ project
+        yield rows
 
 
 def _pooled(features: Tensor, pool: Pool) -> Tensor:
@@ -47,3 +85,38 @@ def _pooled(features: Tensor, pool: Pool) -> Tensor:
         return features.flatten(1)
     rows = features.mean(dim=1).flatten(1)
     return rows if pool == "mean" else torch.cat([rows, features.std(dim=1, correction=0).flatten(1)], dim=1)
+
+
+def _asked(windows: Windows, pool: Pool) -> dict[str, Any]:
+    """Return what features depend on besides the encoder."""
+    return {
+        "version": _VERSION,
+        "device": device().type,
+        "pool": pool,
+        "set": manifest.sha256(windows.folder),
+        "shards": [entry.path for entry in windows.entries],
+        "subjects": sorted(windows.subject_names),
+        "alignment": type(windows).__name__,
+    }
+
+
+def _facts(encoder: EEGEncoder) -> dict[str, Any] | None:
+    """Return what tells an encoder from any other, None where it does not say who it is or is fed otherwise."""
+    identity = encoder.identity
+    facts = {"name": identity.name, "sha256": identity.sha256, "weights": _sha256_of_weights(encoder)}
+    if isinstance(encoder, OwnEncoder):
+        return facts | {"code": encoder.file_sha256}
+    if isinstance(encoder, PretrainedEncoder):
+        if isinstance(encoder, AsPublished):
+            return None
+        return facts | vars(encoder.size) | {"unit_scale": encoder.unit_scale, "sfreq": encoder.sfreq}
+    return facts if identity.sha256 else None
+
+
+def _sha256_of_weights(encoder: EEGEncoder) -> str:
+    """Return the sha256 of all that an encoder holds: weights may be drawn, or come from a file that nobody named."""
+    digest = hashlib.sha256()
+    for name, tensor in (*encoder.named_parameters(), *encoder.named_buffers()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

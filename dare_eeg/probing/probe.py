@@ -144,7 +144,7 @@ def _fitter(request: ProbeRequest, windows: Windows) -> tuple[EEGEncoder | None,
     if is_baseline(request.mode):
         return None, baselines.fitter(request.mode, windows, request.options.centre == "subject")
     encoder = _encoder(request)
-    return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.epochs)
+    return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.epochs, request.cache)
 
 
 def _encoder(request: ProbeRequest) -> EEGEncoder:

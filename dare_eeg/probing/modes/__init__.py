@@ -5,6 +5,7 @@ from typing import Protocol, cast
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Fitter
 from dare_eeg.probing.options import Mode, ProbeOptions
 
@@ -12,8 +13,10 @@ from dare_eeg.probing.options import Mode, ProbeOptions
 class MakeFitter(Protocol):
     """What a mode's file has under the name ``fitter``."""
 
-    def __call__(self, encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, /) -> Fitter:
-        """Return what fits a fold with a seed; ``epochs`` 0 are the mode's own."""
+    def __call__(
+        self, encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, cache: FeatureCache | None, /
+    ) -> Fitter:
+        """Return what fits a fold with a seed; ``epochs`` 0 are the mode's own, ``cache`` is for frozen features."""
 
 
 def fitter(mode: Mode) -> MakeFitter:

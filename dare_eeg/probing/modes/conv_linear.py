@@ -5,6 +5,7 @@ from dataclasses import replace
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, ProbeHead
+from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
@@ -14,7 +15,9 @@ TRAINING = Training(epochs=100, batch=64, lr=5e-4, weight_decay=0.01)
 """As published for BCIC-2b; rates go by one cycle."""
 
 
-def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int) -> Fitter:
+def fitter(
+    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, _cache: FeatureCache | None
+) -> Fitter:
     """Return what fits adapter and head on a fold."""
     training = replace(TRAINING, epochs=epochs or TRAINING.epochs, choose_on=options.choose_on)
 

@@ -6,6 +6,7 @@ from functools import partial
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, FinetuneHead
+from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
@@ -18,7 +19,9 @@ _TIME_KERNEL = 15
 """Samples of the adapter's filter over time."""
 
 
-def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int) -> Fitter:
+def fitter(
+    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, _cache: FeatureCache | None
+) -> Fitter:
     """Return what fits adapter, encoder and head on a fold, the encoder's lower layers at lower rates."""
     training = replace(
         TRAINING,

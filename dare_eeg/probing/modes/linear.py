@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress
 from dare_eeg.probing.frozen import features
 from dare_eeg.probing.options import ProbeOptions
@@ -18,17 +19,19 @@ from dare_eeg.probing.splits import Fold
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
-def fitter(encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _epochs: int) -> Fitter:
-    """Return what fits a fold on features that the first fit computes; nothing in it is drawn: no seed changes it.
+def fitter(
+    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _epochs: int, cache: FeatureCache | None
+) -> Fitter:
+    """Return what fits a fold on features that the first fit computes, or finds in the cache.
 
-    A fit raises UsageError where the encoder can read none of the electrodes.
+    Nothing is drawn: no seed changes it. A fit raises UsageError where the encoder can read none of the electrodes.
     """
     table: NDArray[np.float32] | None = None
 
     def fit(fold: Fold, _seed: int, progress: Progress) -> FoldFit:
         nonlocal table
         if table is None:
-            table = features(encoder, windows, options.pool, progress)
+            table = features(encoder, windows, options.pool, progress, cache)
             table = centred(table, windows.subjects) if options.centre == "subject" else table
         return fit_best(logistic(), table, windows, fold, options.penalty_by)
 
