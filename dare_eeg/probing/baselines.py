@@ -127,8 +127,9 @@ def _imputed(*steps: Callable[[], Any]) -> Any:
 
 
 def _on_band_power() -> Family:
-    family = logistic()
-    return Family(partial(_imputed, family.transformer), family.candidates)
+    from sklearn.preprocessing import StandardScaler
+
+    return Family(partial(_imputed, StandardScaler), logistic().candidates)
 
 
 def _forest() -> Family:

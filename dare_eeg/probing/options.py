@@ -40,7 +40,11 @@ Pool = Literal["mean", "mean+std", "flatten"]
 """What becomes of the moments of a window's features."""
 
 
-_OF_FEATURES = frozenset({"pool", "penalty_by", "centre"})
+Classifier = Literal["logistic", "ridge"]
+"""What is fitted on frozen features."""
+
+
+_OF_FEATURES = frozenset({"pool", "penalty_by", "centre", "classifier"})
 """Fields that modes on features ask; they ask no others."""
 
 _OF_BASELINES = frozenset({"centre"})
@@ -54,7 +58,7 @@ class ProbeOptions(Part):
     ``layer_decay`` is the factor from one block's learning rate to that of the block below it. On frozen features,
     ``pool`` says what becomes of their moments, and ``penalty_by`` what chooses the penalty: folds of the training
     subjects, with valid among them, or valid alone; ``centre`` whether what each subject's windows have in common is
-    taken away first, without labels, as it is of what baselines see.
+    taken away first, without labels, as it is of what baselines see. ``classifier`` is what is fitted on them.
     """
 
     electrode_ids: Literal["own", "positions"] = "own"
@@ -66,6 +70,7 @@ class ProbeOptions(Part):
     pool: Pool = added("mean", absent="mean")
     penalty_by: Literal["inner folds", "valid"] = added("inner folds", absent="valid")
     centre: Literal["none", "subject"] = added("none", absent="none")
+    classifier: Classifier = added("logistic", absent="logistic")
 
     @property
     def feeds_as_encoder_expects(self) -> bool:
@@ -80,8 +85,12 @@ class ProbeOptions(Part):
     @property
     def suffix(self) -> str:
         """What tells a row's name from that of the same encoder or baseline by default options."""
-        pool = "" if self.pool == "mean" else f"-{self.pool}"
-        return f"{pool}-centred" if self.centre == "subject" else pool
+        told = {
+            self.pool: self.pool != "mean",
+            self.classifier: self.classifier != "logistic",
+            "centred": self.centre == "subject",
+        }
+        return "".join(f"-{name}" for name, is_told in told.items() if is_told)
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -22,19 +22,28 @@ Judge = Literal["inner folds", "valid"]
 class Candidate:
     """A classifier that might be taken: by which figures it differs from the others, and what makes it, not fitted.
 
-    It has ``fit``, ``predict_proba`` and ``classes_`` as scikit-learn's have.
+    Fitted, it has ``predict_proba`` and ``classes_`` as scikit-learn's have.
     """
 
     figures: dict[str, int | float]
     make: Callable[[], Any]
 
 
+def fit_each(candidates: Sequence[Candidate], rows: NDArray[Any], labels: NDArray[np.int64]) -> list[Any]:
+    """Return candidates fitted one after another."""
+    return [candidate.make().fit(rows, labels) for candidate in candidates]
+
+
 @dataclass(frozen=True)
 class Family:
-    """Candidates, and what makes the transformer that is fitted before any of them, on the same windows."""
+    """Candidates, how they are fitted, and what makes the transformer that is fitted before, on the same windows.
+
+    The transformer is given rows that nobody else has, and may change them in place.
+    """
 
     transformer: Callable[[], Any]
     candidates: Sequence[Candidate]
+    fit: Callable[[Sequence[Candidate], NDArray[Any], NDArray[np.int64]], list[Any]] = fit_each
 
 
 def fit_best(
@@ -50,13 +59,13 @@ def fit_best(
     rows = fold.train if judge == "valid" else np.sort(np.concatenate([fold.train, fold.valid]))
     parts = [(fold.train, fold.valid)] if judge == "valid" else _inner_folds(rows, labels, windows)
     if len(candidates) > 1 and parts:
-        told = [_told(family.transformer, candidates, table, labels, part, num_classes) for part in parts]
+        told = [_told(family, candidates, table, labels, part, num_classes) for part in parts]
         judged_on = labels[np.concatenate([held_out for _, held_out in parts])]
         of_candidates = [np.concatenate(of_one) for of_one in zip(*told, strict=True)]
         figures = [scores(judged_on, probabilities)["balanced_accuracy"] for probabilities in of_candidates]
         best = int(np.argmax(figures))
         chosen = {f"{judge.replace(' ', '_')}_balanced_accuracy": figures[best]}
-    (probabilities,) = _told(family.transformer, [candidates[best]], table, labels, (rows, fold.test), num_classes)
+    (probabilities,) = _told(family, [candidates[best]], table, labels, (rows, fold.test), num_classes)
     return FoldFit(probabilities, candidates[best].figures | chosen | {"candidates": len(candidates)})
 
 
@@ -84,7 +93,7 @@ def _inner_folds(
 
 
 def _told(
-    transformer: Callable[[], Any],
+    family: Family,
     candidates: Sequence[Candidate],
     table: NDArray[Any],
     labels: NDArray[np.int64],
@@ -96,12 +105,11 @@ def _told(
     ``part`` is (the windows to fit on, the windows to ask of).
     """
     fitted_on, asked = part
-    prepare = transformer()
+    prepare = family.transformer()
     fitted = prepare.fit_transform(table[fitted_on], labels[fitted_on])
     rows = prepare.transform(table[asked])
     found = []
-    for candidate in candidates:
-        model = candidate.make().fit(fitted, labels[fitted_on])
+    for model in family.fit(candidates, fitted, labels[fitted_on]):
         told = np.zeros((len(asked), num_classes))
         told[:, model.classes_] = model.predict_proba(rows)
         found.append(told)

@@ -1,5 +1,6 @@
-"""Linear: a logistic regression on frozen features, its penalty chosen on training subjects."""
+"""Linear: a logistic or ridge regression on frozen features, its penalty chosen on training subjects."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,15 @@ from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress
 from dare_eeg.probing.frozen import features
-from dare_eeg.probing.options import ProbeOptions
+from dare_eeg.probing.options import Classifier, ProbeOptions
 from dare_eeg.probing.representations import centred
+from dare_eeg.probing.ridge import Ridge, fit_together
 from dare_eeg.probing.search import Candidate, Family, fit_best
 from dare_eeg.probing.splits import Fold
 
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_RIDGE_PENALTIES = (100.0, 10.0, 1.0, 1e-1, 1e-2, 1e-3)  # of a window; a column's variance is 1
+_AT_ONCE = 4096
 
 
 def fitter(
@@ -33,19 +37,49 @@ def fitter(
         if table is None:
             table = features(encoder, windows, options.pool, progress, cache)
             table = centred(table, windows.subjects) if options.centre == "subject" else table
-        return fit_best(logistic(), table, windows, fold, options.penalty_by)
+        return fit_best(_FAMILIES[options.classifier](), table, windows, fold, options.penalty_by)
 
     return fit
 
 
+class _Standardised:
+    """Columns less their mean over their deviation, in place and some rows after the others, so that none is copied."""
+
+    def fit_transform(self, rows: NDArray[Any], _labels: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the rows of a table of its own, standardised."""
+        from sklearn.preprocessing import StandardScaler
+
+        self._scaler = StandardScaler(copy=False)
+        for some in _in_blocks(rows):
+            self._scaler.partial_fit(some)
+        return self.transform(rows)
+
+    def transform(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return rows standardised as those fitted on were."""
+        for some in _in_blocks(rows):
+            some[:] = self._scaler.transform(some)
+        return rows
+
+
 def logistic() -> Family:
     """Return logistic regressions of several penalties on standardised columns; the strongest penalty comes first."""
-    from sklearn.preprocessing import StandardScaler
+    return Family(_Standardised, [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in _PENALTIES])
 
-    return Family(StandardScaler, [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in _PENALTIES])
+
+def ridge() -> Family:
+    """Return ridge regressions of several penalties on standardised columns; the strongest penalty comes first."""
+    candidates = [Candidate({"penalty": penalty}, partial(Ridge, penalty)) for penalty in _RIDGE_PENALTIES]
+    return Family(_Standardised, candidates, fit_together)
+
+
+_FAMILIES: dict[Classifier, Callable[[], Family]] = {"logistic": logistic, "ridge": ridge}
 
 
 def _regression(penalty: float) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=penalty, class_weight="balanced", max_iter=1000)
+
+
+def _in_blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    return [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]

@@ -110,6 +110,7 @@ def test_results_hold_the_options(bcic2b: Path, nano_run: Path, tmp_path: Path) 
         "pool": "mean",
         "penalty_by": "inner folds",
         "centre": "none",
+        "classifier": "logistic",
     }
     assert "test_balanced_accuracy" in results["folds"][0]["selected"][0]
 
