@@ -28,6 +28,12 @@ class Scored(NamedTuple):
     subjects: NDArray[np.str_]
 
 
+def balanced_accuracy(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    """Return the mean recall of the classes that the labels hold, by the likeliest class."""
+    is_right = probabilities.argmax(axis=1) == labels
+    return float(np.mean([is_right[labels == label].mean() for label in np.unique(labels)]))
+
+
 def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Scores:
     """Return each metric of predictions: labels (n,), probabilities (n, classes).
 
@@ -39,7 +45,7 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Sco
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {
-            "balanced_accuracy": float(sk.balanced_accuracy_score(labels, predicted)),
+            "balanced_accuracy": balanced_accuracy(labels, probabilities),
             "accuracy": float(sk.accuracy_score(labels, predicted)),
             "auroc": _ranked(labels, probabilities, sk.roc_auc_score),
             "auc_pr": _ranked(labels, probabilities, sk.average_precision_score),

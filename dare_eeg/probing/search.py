@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.probing.fit import FoldFit
-from dare_eeg.probing.metrics import scores
+from dare_eeg.probing.metrics import balanced_accuracy
 from dare_eeg.probing.splits import Fold
 
 _MOST_INNER_FOLDS = 5
@@ -62,7 +62,7 @@ def fit_best(
         told = [_told(family, candidates, table, labels, part, num_classes) for part in parts]
         judged_on = labels[np.concatenate([held_out for _, held_out in parts])]
         of_candidates = [np.concatenate(of_one) for of_one in zip(*told, strict=True)]
-        figures = [scores(judged_on, probabilities)["balanced_accuracy"] for probabilities in of_candidates]
+        figures = [balanced_accuracy(judged_on, probabilities) for probabilities in of_candidates]
         best = int(np.argmax(figures))
         chosen = {f"{judge.replace(' ', '_')}_balanced_accuracy": figures[best]}
     (probabilities,) = _told(family, [candidates[best]], table, labels, (rows, fold.test), num_classes)
