@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -37,7 +38,8 @@ class FeatureCache:
         path = self.folder / f"{key}.npy"
         if path.exists():
             if _is_whole(path, key):
-                os.utime(path)
+                with suppress(PermissionError):  # another user wrote it
+                    os.utime(path)
                 return _mapped(path)
             self.tell(f"{path}: damaged, or of another question; its features are computed anew")
         with atomic_write(path) as partial:
@@ -47,19 +49,28 @@ class FeatureCache:
 
     def clear(self) -> int:
         """Remove all tables and return how many bytes they had."""
-        files = list(self.folder.glob(_OURS))
-        freed = sum(file.stat().st_size for file in files)
-        for file in files:
+        files = self._files()
+        for _, _, file in files:
             file.unlink(missing_ok=True)
-        return freed
+        return sum(size for _, size, _ in files)
 
     def _remove_oldest(self, newest: Path) -> None:
         total = newest.stat().st_size
-        others = ((file.stat(), file) for file in self.folder.glob(_OURS) if file != newest)
-        for facts, file in sorted(others, key=lambda one: one[0].st_mtime_ns, reverse=True):
-            total += facts.st_size
+        for _, size, file in sorted(self._files(), reverse=True):
+            if file == newest:
+                continue
+            total += size
             if total > self.limit_bytes:
                 file.unlink(missing_ok=True)
+
+    def _files(self) -> list[tuple[int, int, Path]]:
+        """Return (time of use, bytes, path) of what lies here; other processes may take some away meanwhile."""
+        found = []
+        for path in self.folder.glob(_OURS):
+            with suppress(FileNotFoundError):
+                facts = path.stat()
+                found.append((facts.st_mtime_ns, facts.st_size, path))
+        return found
 
 
 def _write(path: Path, key: str, num_rows: int, rows: Iterator[NDArray[np.float32]]) -> None:
@@ -77,12 +88,15 @@ def _write(path: Path, key: str, num_rows: int, rows: Iterator[NDArray[np.float3
 
 def _is_whole(path: Path, key: str) -> bool:
     digest = hashlib.sha256(key.encode())
-    left = path.stat().st_size - _SUM_BYTES
-    with path.open("rb") as stream:
-        while left > 0 and (part := stream.read(min(left, _READ_BYTES))):
-            digest.update(part)
-            left -= len(part)
-        return stream.read() == digest.digest()
+    try:
+        left = path.stat().st_size - _SUM_BYTES
+        with path.open("rb") as stream:
+            while left > 0 and (part := stream.read(min(left, _READ_BYTES))):
+                digest.update(part)
+                left -= len(part)
+            return stream.read() == digest.digest()
+    except OSError:
+        return False
 
 
 def _mapped(path: Path) -> NDArray[np.float32]:
