@@ -81,7 +81,7 @@ def fitter_of(way: Mode | Baseline, windows: Windows, options: ProbeOptions, run
     """Return what fits a fold by a mode or a baseline."""
     if way in BASELINES:
         return baselines.fitter(cast(Baseline, way), windows, options.centre == "subject")
-    return modes.fitter(cast(Mode, way))(load_encoder(run), windows, options, 2)
+    return modes.fitter(cast(Mode, way))(load_encoder(run), windows, options, 2, None)
 
 
 def fitted(way: Mode | Baseline, windows: Windows, fold: Fold, options: ProbeOptions, run: Path) -> FoldFit:
