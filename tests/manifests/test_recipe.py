@@ -1,6 +1,5 @@
 """Recipes: what comes with the package, what a user may change, and what is refused in one line."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from manifests import manifest as manifests
 from manifests import recipe as recipes
 from manifests import records
 from manifests.electrodes import PRETRAIN_58, VOCABULARY, canonical
-from manifests.errors import DamagedError, DareError, MissingError, UsageError
-from manifests.layout import ArrayLayout, Events, Layout
+from manifests.errors import DamagedError, MissingError
 from tests.judges import TEN_TWENTY_19
+from tests.manifests.refusals import refusal
 
 FACTS = {
     "bcic2a": (22, 250, (0.1, 38), 0, 4, ("left", "right", "feet", "tongue"), "loso"),
@@ -76,13 +75,6 @@ OTHER_FACTS = (
     'unlinkable=[{"namespace": "a", "other_namespace": "b", "whose": "A\'s", "others": "B\'s"}]',
 )
 RELEASE = Path(__file__).parents[1] / "data" / "release_0_1_0" / "shards"
-
-
-def refusal(*settings: str, corpus: str = "tuab", purpose: Any = "probe", file: Path | None = None) -> str:
-    with pytest.raises(DareError) as refused:
-        recipes.load(corpus, purpose, settings, file)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
 
 
 def test_every_recipe_is_known_by_name() -> None:
@@ -256,82 +248,6 @@ def test_recipe_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('corpus = "mine"\nelectrodes = ["C3"]\nnotch_hz = 60\n', encoding="utf-8-sig")
     assert recipes.load("mine", file=file).electrodes == ("C3",)
-
-
-def test_fields_are_listed_for_a_name_that_is_none_and_not_for_a_wrong_value(tmp_path: Path) -> None:
-    file = tmp_path / "own.toml"
-    file.write_text('corpus = "mine"\nelectrodes = ["C3"]\nnotch_hz = 60\nfoo = 1\n')
-    with pytest.raises(UsageError) as refused:
-        recipes.load("mine", file=file)
-    assert (refused.value.path, refused.value.reason) == (str(file), "foo: is no field")
-    assert refused.value.remedy.startswith("fields are bad_channels, balance, ")
-    assert refusal("quantum_uv=nan").endswith("; docs/recipes.md tells of every field")
-    said = refusal('layout={"files": "{subject}.edf", "lables": "none"}')
-    assert "layout.lables: is no field; did you mean labels? fields of layout are arrays, bids, classes, " in said
-    assert "fields of layout.events are " in refusal('layout={"bids": true, "events": {"foo": 1}}')
-
-
-WRONG = ("x", "", 1.5, -1, 0, True, [], ["x"], [1, 2, 3], {}, {"foo": 1}, {"a": {"b": 1}}, [{"foo": 1}], 10**10)
-
-
-NAMES = [
-    f"{table}{name}"
-    for table, part in {
-        "": recipes.Recipe,
-        "layout.": Layout,
-        "layout.events.": Events,
-        "layout.arrays.": ArrayLayout,
-    }.items()
-    for name in part.model_fields
-    if name not in ("corpus", "purpose")
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_wrong_value_is_refused_in_our_own_words(name: str) -> None:
-    beside = ('layout={"bids": true}',) if name.startswith("layout.") else ()
-    said = [text for value in WRONG if (text := refused_or_not(*beside, f"{name}={json.dumps(value)}"))]
-    assert said
-    strange = r"Input should|Value error|required|Extra inputs|String should|valid (?!part)|\n"
-    assert [text for text in said if re.search(strange, text)] == []
-
-
-def refused_or_not(*settings: str) -> str:
-    try:
-        recipes.load("tuab", settings=settings)
-    except DareError as refused:
-        return str(refused)
-    return ""
-
-
-@pytest.mark.parametrize(
-    ("setting", "said"),
-    [
-        ("notch_hz=55", "notch_hz: 55 is no mains frequency; state 50 or 60 "),
-        ("edges=mirror", "edges: must be 'drop', 'pad' or 'wrap', not \"mirror\""),
-        ("window_s=-1", "window_s: must be above 0, not -1"),
-        ("valid_share=1", "valid_share: must be below 1, not 1"),
-        ("band_hz=[]", "band_hz.0: is one entry too few"),
-        ("band_hz=[40]", "band_hz.1: is one entry too few"),
-        ("balance=maybe", 'balance: must be true or false, not "maybe"'),
-        ("namespace=Ours", 'namespace: must be small letters and digits alone, unlike "Ours"'),
-        ("layout=x", 'layout: must be a table, not "x"'),
-        ("electrodes=Fp1,Fz,C3", "write FP1 for Fp1, FZ for Fz"),
-        ("test_share=0.2", "test_share is for a layout without an official test part"),
-        ("sfreq=100", "did you mean sfreq_hz? fields are "),
-    ],
-)
-def test_wrong_value_is_told_with_what_is_right(setting: str, said: str) -> None:
-    assert said in refusal(setting)
-
-
-def test_misspelt_corpus_is_asked_for() -> None:
-    assert refusal(corpus="tuba").startswith("tuba: is no corpus with a recipe; did you mean tuab? there are ")
-
-
-def test_recipe_on_disk_keeps_a_notch_that_nobody_would_ask_for_today() -> None:
-    stated = recipes.load("tuab").as_json() | {"notch_hz": 55.0}
-    assert records.read(recipes.Recipe, stated, "plan.json", "").notch_hz == 55
 
 
 def test_electrodes_of_every_recipe_have_canonical_names() -> None:
