@@ -160,7 +160,7 @@ def probe(
     from dare_eeg.encoders.named import SCRATCH, newest_run, short_name
     from dare_eeg.probing import ladder, report
     from dare_eeg.probing.cache import FeatureCache
-    from dare_eeg.probing.options import BASELINES, MODES, options_of
+    from dare_eeg.probing.options import BASELINES, MODES, ON_FEATURES, is_baseline, options_of
     from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
     from dare_eeg.probing.request import ProbeRequest
@@ -168,7 +168,7 @@ def probe(
 
     encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
     if size and SCRATCH not in encoders:
-        raise click.UsageError(f"--size {size}: {encoders[0]} has a size of its own; it goes with --encoder scratch")
+        raise click.UsageError(f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out")
     rows: list[tuple[str, str, Mode | Baseline]] = [
         (f"{short_name(one, size or 'base')}-{mode}", one, mode)
         for one in encoders
@@ -176,6 +176,11 @@ def probe(
     ]
     of_baselines = ",".join(BASELINES) if baselines == ALL else baselines or ""
     rows += [(name, "", name) for name in _chosen("--baselines", of_baselines, BASELINES)]
+    if not rows:
+        raise click.UsageError("nothing to probe: name an --encoder and a --mode, or --baselines")
+    trained = {way for *_, way in rows if not is_baseline(way) and way not in ON_FEATURES}
+    if epochs and not trained:
+        raise click.UsageError(f"--epochs {epochs}: no row trains a network; it goes with conv-linear and finetune")
     root = out or Path("probes") / corpus
     supervision = Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted)
     cache = FeatureCache(root / "features", partial(click.echo, err=True))
@@ -196,7 +201,7 @@ def probe(
             seeds,
             folder,
             size or "base",
-            epochs or 0,
+            (epochs or 0) if way in trained else 0,
             options,
             resamples,
             supervision,
@@ -211,7 +216,11 @@ def probe(
             if is_there:
                 click.echo(f"{folder}: its results are replaced", err=True)
         done.append(results)
-        answer(json.dumps(results.model_dump(mode="json")) if as_json else report.text(folder, results))
+        if not as_json:
+            answer(report.text(folder, results))
+    if as_json:
+        told = [results.model_dump(mode="json") for results in done]
+        answer(json.dumps(told if len(told) > 1 else told[0]))
     if folder.parent == root and len(list(root.glob("*/results.json"))) > 1:
         whole = ladder.write(root, done[0])
         if not as_json:

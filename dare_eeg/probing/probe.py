@@ -22,7 +22,7 @@ from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Results
 from dare_eeg.probing.splits import folds
-from dare_eeg.probing.summary import Round, summarise
+from dare_eeg.probing.summary import Round, facts_of, summarise
 from dare_eeg.probing.supervision import supervised
 from manifests import keyed, manifest, records
 from manifests.atomic_io import canonical_json, write_bytes
@@ -86,7 +86,7 @@ def found_done(request: ProbeRequest) -> Results | None:
     if (found.corpus, found.mode) != (request.corpus, request.mode) or _place(named) != _place(request.encoder):
         reason = f"holds the results of {named or found.mode} on {found.corpus} by {found.mode}"
         raise RefusedError(reason, path=request.out, remedy="choose another --out")
-    encoder_sha256 = "" if is_baseline(request.mode) else _encoder(request).identity.sha256
+    encoder = None if is_baseline(request.mode) else facts_of(named, _encoder(request))
     asked = (
         manifest.sha256(request.shards),
         request.protocol or _labelled_set(request).recipe.protocol,
@@ -96,7 +96,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         request.options,
         request.epochs,
         request.supervision,
-        encoder_sha256,
+        encoder,
     )
     answered = (
         found.manifest_sha256,
@@ -107,7 +107,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         found.practice,
         found.epochs,
         found.supervision,
-        "" if found.encoder is None else found.encoder.sha256,
+        found.encoder,
     )
     return found if asked == answered and (request.out / predictions.PREDICTIONS).exists() else None
 

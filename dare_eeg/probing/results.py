@@ -7,7 +7,10 @@ from manifests.records import Part, Record, added
 
 
 class EncoderFacts(Part):
-    """Which encoder was probed: ``pretrained_on`` is the sha256 of a manifest, empty where unknown."""
+    """Which encoder was probed: ``pretrained_on`` is the sha256 of a manifest, empty where unknown.
+
+    ``code_sha256`` is that of the file which an encoder of one's own comes from.
+    """
 
     path: str
     sha256: str
@@ -15,6 +18,7 @@ class EncoderFacts(Part):
     step: int
     pretrained_on: str
     notes: tuple[str, ...]
+    code_sha256: str = added("", absent="")
 
 
 class Figure(Part):

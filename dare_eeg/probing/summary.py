@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from dare_eeg.data.shards import Windows
-from dare_eeg.encoders.base import EEGEncoder, Identity
+from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.encoders.own import OwnEncoder
 from dare_eeg.probing import baselines, control, metrics
 from dare_eeg.probing.fit import FoldFit
 from dare_eeg.probing.metrics import Scored
@@ -85,7 +86,7 @@ def summarise(
             *_untrained(request, encoder, windows),
             *(control.cautions(tables["window"][_METRIC], windows, of_control) if of_control else ()),
         ),
-        encoder=None if encoder is None else _facts(request, encoder.identity),
+        encoder=None if encoder is None else facts_of(request.encoder, encoder),
         seeds=seeds,
         repeats=tuple(range(request.repeats)),
         classes=windows.classes,
@@ -105,14 +106,17 @@ def summarise(
     )
 
 
-def _facts(request: ProbeRequest, identity: Identity) -> EncoderFacts:
+def facts_of(path: str, encoder: EEGEncoder) -> EncoderFacts:
+    """Return what results say of an encoder that was named so."""
+    identity = encoder.identity
     return EncoderFacts(
-        path=request.encoder,
+        path=path,
         sha256=identity.sha256,
         size=identity.name,
         step=identity.step,
         pretrained_on=identity.pretrained_on,
         notes=identity.notes,
+        code_sha256=encoder.file_sha256 if isinstance(encoder, OwnEncoder) else "",
     )
 
 

@@ -155,7 +155,8 @@ def test_an_answer_of_another_form_ends_in_one_line(
     file = tmp_path / "slip.py"
     file.write_text(WHOLE.format(slip=slip))
     named = ("--shards", tuab, "--encoder", f"py:{file}:Slip", "--out", tmp_path / "out")
-    answer = dare("probe", "tuab", *named, "--mode", mode, "--epochs", 1, "--resamples", 2)
+    epochs = () if mode in ON_FEATURES else ("--epochs", 1)
+    answer = dare("probe", "tuab", *named, "--mode", mode, *epochs, "--resamples", 2)
     assert answer.status == 2
     assert said in answer.complaint
     assert "slip.py" in answer.complaint

@@ -1,7 +1,10 @@
 """What `dare probe` says before, while and after it fits."""
 
 import csv
+import json
 from pathlib import Path
+
+import pytest
 
 from dare_eeg.encoders.weights import read_weights, save_encoder
 from tests.commands import dare, unusable
@@ -72,3 +75,46 @@ def test_progress_within_a_fit_is_told(tuab: Path, nano_run: Path, tmp_path: Pat
     told = [line for line in answer.err.splitlines() if " of 1 fits" in line]
     assert len(told) > 3
     assert told[-1].endswith("-finetune: 1 of 1 fits")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--encoder", "scratch", "--mode", ","), "nothing to probe"),
+        (("--baselines", ""), "nothing to probe"),
+        (("--baselines", "majority", "--size", "nano"), "--size nano: is of a scratch encoder alone"),
+        (("--baselines", "majority", "--epochs", 3), "--epochs 3: no row trains a network"),
+        (("--encoder", "scratch", "--epochs", 3), "--epochs 3: no row trains a network"),
+    ],
+)
+def test_what_nobody_would_be_asked_is_refused(
+    tuab: Path, tmp_path: Path, asked: tuple[object, ...], said: str
+) -> None:
+    unusable(dare("probe", "tuab", "--shards", tuab, "--out", tmp_path / "probe", *asked), said)
+
+
+def test_a_control_of_another_size_is_another_question(tuab: Path, tmp_path: Path) -> None:
+    asked = (*ASKED, "scratch", "--shards", tuab, "--out", tmp_path / "probe", "--size")
+    assert dare(*asked, "nano").status == 0
+    answer = dare(*asked, "light")
+    assert "its results are replaced" in answer.err
+    assert json.loads((tmp_path / "probe" / "results.json").read_text())["encoder"]["size"] == "light"
+
+
+def test_an_own_encoder_whose_file_changed_is_asked_again(tuab: Path, tmp_path: Path) -> None:
+    code = tmp_path / "mine.py"
+    named = "from tests.dare_eeg.encoders.own_encoder import OwnEncoder\nfrom dare_eeg import Identity\n\n\n"
+    named += 'class Mine(OwnEncoder):\n    identity = Identity("mine", sha256="abc")\n'
+    code.write_text(named)
+    asked = (*ASKED, f"py:{code}:Mine", "--shards", tuab, "--out", tmp_path / "probe")
+    assert dare(*asked).status == 0
+    assert "done before" in dare(*asked).err
+    code.write_text(f"{named}\n\nOTHER = 1\n")
+    assert "its results are replaced" in dare(*asked).err
+
+
+def test_json_of_several_rows_is_one_list_of_them(tuab: Path, tmp_path: Path) -> None:
+    asked = ("probe", "tuab", "--shards", tuab, "--out", tmp_path, "--json", "--resamples", 2, "--baselines")
+    assert json.loads(dare(*asked, "majority").out)["mode"] == "majority"
+    several = json.loads(dare(*asked, "majority,band-power-logistic").out)
+    assert [one["mode"] for one in several] == ["majority", "band-power-logistic"]
