@@ -102,12 +102,8 @@ def now(shards: Path, size: str, classifier: Classifier, out: Path) -> float:
     options = options_of("linear", settings=(f"classifier={classifier}",))
     cache = FeatureCache(out / "features", print)
     began_s = time.process_time()
-    probe(
-        ProbeRequest(
-            "eegmat", shards, "scratch", "linear", "kfold", REPEATS, 1, out, size=size, options=options, cache=cache
-        ),
-        lambda _done, _total: None,
-    )
+    asked = ProbeRequest("eegmat", shards, "kfold", REPEATS, 1, out, "scratch", "linear", size, 0, options, cache=cache)
+    probe(asked, lambda _done, _total: None)
     return time.process_time() - began_s
 
 

@@ -4,16 +4,11 @@ import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import click
 
-if TYPE_CHECKING:
-    from dare_eeg.probing.options import Baseline, Mode
-
 from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, Command, answer, progress
-
-T = TypeVar("T", bound=str)
 
 ALL = "all"
 
@@ -157,62 +152,47 @@ def probe(
     as_json: bool,
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
-    from dare_eeg.encoders.named import SCRATCH, newest_run, short_name
+    from dare_eeg.encoders.named import SCRATCH, newest_run
     from dare_eeg.probing import ladder, report
     from dare_eeg.probing.cache import FeatureCache
-    from dare_eeg.probing.options import BASELINES, MODES, ON_FEATURES, is_baseline, options_of
     from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
     from dare_eeg.probing.request import ProbeRequest
+    from dare_eeg.probing.rows import requests, rows
     from dare_eeg.probing.supervision import Supervision
 
     encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
     if size and SCRATCH not in encoders:
         raise click.UsageError(f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out")
-    rows: list[tuple[str, str, Mode | Baseline]] = [
-        (f"{short_name(one, size or 'base')}-{mode}", one, mode)
-        for one in encoders
-        for mode in _chosen("--mode", modes, MODES)
-    ]
-    of_baselines = ",".join(BASELINES) if baselines == ALL else baselines or ""
-    rows += [(name, "", name) for name in _chosen("--baselines", of_baselines, BASELINES)]
-    if not rows:
-        raise click.UsageError("nothing to probe: name an --encoder and a --mode, or --baselines")
-    trained = {way for *_, way in rows if not is_baseline(way) and way not in ON_FEATURES}
-    if epochs and not trained:
-        raise click.UsageError(f"--epochs {epochs}: no row trains a network; it goes with conv-linear and finetune")
     root = out or Path("probes") / corpus
-    supervision = Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted)
     cache = FeatureCache(root / "features", partial(click.echo, err=True))
+    common = ProbeRequest(
+        corpus,
+        shards or Path("shards") / corpus,
+        protocol,
+        repeats,
+        seeds,
+        root,
+        size=size or "base",
+        epochs=epochs or 0,
+        resamples=resamples,
+        supervision=Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted),
+        cache=cache,
+    )
+    asked = requests(
+        rows(encoders, _names(modes), _names(baselines or "")), common, as_published, settings, out is not None
+    )
     if clear_cache:
         click.echo(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed", err=True)
     done = []
-    for bare, of_encoder, way in rows:
-        options = options_of(way, as_published, settings)
-        name = f"{bare}{options.suffix}{supervision.suffix}"
-        folder = out if out and len(rows) == 1 else root / name
-        request = ProbeRequest(
-            corpus,
-            shards or Path("shards") / corpus,
-            of_encoder,
-            way,
-            protocol,
-            repeats,
-            seeds,
-            folder,
-            size or "base",
-            (epochs or 0) if way in trained else 0,
-            options,
-            resamples,
-            supervision,
-            cache,
-        )
+    for request in asked:
+        folder = request.out
         results = found_done(request)
         if results is not None:
             click.echo(f"{folder}: done before by the same encoder, set and options; kept", err=True)
         else:
             is_there = (folder / "results.json").exists()
-            results = run_probe(request, progress(f"probe {name}", "fits"))
+            results = run_probe(request, progress(f"probe {request.name}", "fits"))
             if is_there:
                 click.echo(f"{folder}: its results are replaced", err=True)
         done.append(results)
@@ -249,11 +229,3 @@ def compare(probes: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
 def _names(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
-
-
-def _chosen(option: str, given: str, choices: tuple[T, ...]) -> list[T]:
-    """Return names separated by commas as the choices that they are; UsageError for another."""
-    names = _names(given)
-    if strange := [name for name in names if name not in choices]:
-        raise click.UsageError(f"{option} {strange[0]!r}: choose among {', '.join(map(str, choices))}")
-    return [choice for name in names for choice in choices if choice == name]

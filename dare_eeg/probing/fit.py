@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -17,13 +17,24 @@ from dare_eeg.probing.splits import Fold
 from manifests import keyed
 
 
+class Model(Protocol):
+    """What a fit leaves: it says of any windows what it would say of them as test windows."""
+
+    def predict(self, windows: Windows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return probabilities (n, classes) of windows by number."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the numbers it consists of besides those of a frozen encoder, by name, as a file keeps them."""
+
+
 @dataclass(frozen=True)
 class FoldFit:
-    """What a classifier says of the test windows, (n, classes), and how it got there."""
+    """What a classifier says of the test windows, (n, classes), how it got there, and itself, where it can be kept."""
 
     probabilities: NDArray[np.float64]
     selected: dict[str, int | float]
     curves: list[dict[str, float]] = field(default_factory=list)
+    model: Model | None = None
 
 
 Progress = Callable[[float], None]
@@ -108,7 +119,25 @@ def fit_network(
             best, best_state = (score, log_likelihood), copy.deepcopy(network.state_dict())
             selected = {"epoch": epoch} | measured
     network.load_state_dict(best_state)
-    return FoldFit(predict(network, windows, fold.test, training.batch), selected, curves)
+    model = FittedNetwork(network, training.batch)
+    return FoldFit(model.predict(windows, fold.test), selected, curves, model)
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """A network with the weights of its best epoch; ``batch`` windows are asked of it at once."""
+
+    network: nn.Module
+    batch: int
+
+    def predict(self, windows: Windows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return probabilities (n, classes) of windows by number."""
+        return predict(self.network, windows, numbers, self.batch)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the network's parameters that were fitted, and its buffers."""
+        fitted = {name: one.detach() for name, one in self.network.named_parameters() if one.requires_grad}
+        return fitted | dict(self.network.named_buffers())
 
 
 @torch.no_grad()

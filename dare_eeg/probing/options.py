@@ -124,7 +124,7 @@ def options_of(mode: Mode | Baseline, as_published: bool = False, settings: tupl
     given: dict[str, Any] = {}
     for text in settings:
         given |= records.option(text, "choose_on=test")
-    if strange := sorted(given.keys() & (ProbeOptions.model_fields.keys() - _fields_of(mode))):
+    if strange := sorted(given.keys() & (ProbeOptions.model_fields.keys() - fields_of(mode))):
         reason = f"{strange[0]} is no choice of {mode}"
         raise UsageError(reason, path=f"--set {strange[0]}", remedy="docs/probing.md tells of every field")
     fields = (dict(PUBLISHED[mode]) if as_published else {}) | given
@@ -135,7 +135,7 @@ def options_of(mode: Mode | Baseline, as_published: bool = False, settings: tupl
         raise UsageError(f"--set {fault}", remedy="docs/probing.md tells of every field") from None
 
 
-def _fields_of(mode: Mode | Baseline) -> Set[str]:
+def fields_of(mode: Mode | Baseline) -> Set[str]:
     """Return the fields that a mode or baseline asks."""
     if is_baseline(mode):
         return _OF_BASELINES

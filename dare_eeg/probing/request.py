@@ -3,16 +3,17 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dare_eeg.encoders.named import short_name
 from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.metrics import NUM_RESAMPLES
-from dare_eeg.probing.options import Baseline, Mode, ProbeOptions
+from dare_eeg.probing.options import Baseline, Mode, ProbeOptions, is_baseline
 from dare_eeg.probing.supervision import Supervision
 from manifests.recipe import EvaluationProtocol
 
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """Which corpus and set, encoder (by name, ``scratch`` of ``size``), mode, protocol, repeats and seeds, and how.
+    """Which corpus and set, protocol, repeats and seeds, encoder (by name, ``scratch`` of ``size``) and mode, and how.
 
     Of a baseline, which stands in the place of the mode, the encoder is "". ``protocol`` None is the recipe's own,
     ``epochs`` 0 are the mode's. ``resamples`` is the number of draws of subjects behind each interval, ``out`` the
@@ -21,15 +22,21 @@ class ProbeRequest:
 
     corpus: str
     shards: Path
-    encoder: str
-    mode: Mode | Baseline
     protocol: EvaluationProtocol | None
     repeats: int
     seeds: int
     out: Path
+    encoder: str = ""
+    mode: Mode | Baseline = "majority"
     size: str = "base"
     epochs: int = 0
     options: ProbeOptions = field(default_factory=ProbeOptions)
     resamples: int = NUM_RESAMPLES
     supervision: Supervision = field(default_factory=Supervision)
     cache: FeatureCache | None = None
+
+    @property
+    def name(self) -> str:
+        """What its row of a ladder is called."""
+        of = self.mode if is_baseline(self.mode) else f"{short_name(self.encoder, self.size)}-{self.mode}"
+        return f"{of}{self.options.suffix}{self.supervision.suffix}"

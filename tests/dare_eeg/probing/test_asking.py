@@ -118,3 +118,17 @@ def test_json_of_several_rows_is_one_list_of_them(tuab: Path, tmp_path: Path) ->
     assert json.loads(dare(*asked, "majority").out)["mode"] == "majority"
     several = json.loads(dare(*asked, "majority,band-power-logistic").out)
     assert [one["mode"] for one in several] == ["majority", "band-power-logistic"]
+
+
+def test_a_setting_goes_to_the_rows_that_have_the_choice_and_one_that_none_has_is_refused(
+    tuab: Path, nano_run: Path, tmp_path: Path
+) -> None:
+    asked = (*ASKED, nano_run, "--baselines", "majority", "--shards", tuab, "--out", tmp_path)
+    assert dare(*asked, "--set", "pool=mean+std").status == 0
+    rows = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/results.json")}
+    assert {name: row["practice"]["pool"] for name, row in rows.items()} == {
+        f"{nano_run.name}-linear-mean+std": "mean+std",
+        "majority": "mean",
+    }
+    unusable(dare(*asked, "--set", "layer_decay=0.5"), "layer_decay", "no choice of linear")
+    unusable(dare(*asked, "--epochs", 3), "--epochs 3", "no row trains a network")

@@ -109,7 +109,7 @@ def test_centring_is_refused_where_subjects_have_one_class(tuab: Path, tmp_path:
 
 def test_a_baseline_that_does_not_exist_and_one_for_two_classes_are_refused(physionetmi: Path, tmp_path: Path) -> None:
     asked = ("probe", "physionetmi", "--shards", physionetmi, "--out", tmp_path / "probe", "--baselines")
-    unusable(dare(*asked, "lda"), "--baselines 'lda': choose among majority")
+    unusable(dare(*asked, "lda"), "--baselines lda: there is none; choose among majority")
     unusable(dare(*asked, "csp-lda"), "tells two classes apart, and there are 4")
 
 

@@ -1,0 +1,88 @@
+"""Rows: the probes that one command asks for, each an encoder by a mode or a baseline, and where their results land."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from dare_eeg.probing.options import (
+    BASELINES,
+    MODES,
+    ON_FEATURES,
+    PUBLISHED,
+    Baseline,
+    Mode,
+    fields_of,
+    is_baseline,
+    options_of,
+)
+from dare_eeg.probing.request import ProbeRequest
+from manifests.errors import UsageError
+from manifests.faults import did_you_mean
+
+ALL = "all"
+
+T = TypeVar("T", bound=str)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An encoder by name, "" of a baseline, and the mode or the baseline."""
+
+    encoder: str
+    way: Mode | Baseline
+
+    @property
+    def trains_a_network(self) -> bool:
+        """Whether it goes by epochs."""
+        return not is_baseline(self.way) and self.way not in ON_FEATURES
+
+
+def rows(encoders: Sequence[str], modes: Sequence[str], baselines: Sequence[str]) -> list[Row]:
+    """Return each encoder by each mode, then the baselines, of which ``all`` are all.
+
+    Raises UsageError for a mode or baseline that there is not, and where nothing is asked.
+    """
+    found = [Row(encoder, mode) for encoder in encoders for mode in _chosen("--mode", modes, MODES)]
+    named = BASELINES if list(baselines) == [ALL] else _chosen("--baselines", baselines, BASELINES)
+    found += [Row("", name) for name in named]
+    if not found:
+        raise UsageError("nothing to probe", remedy="name an --encoder and a --mode, or --baselines")
+    return found
+
+
+def requests(
+    found: Sequence[Row], common: ProbeRequest, as_published: bool, settings: Sequence[str], is_own_folder: bool
+) -> list[ProbeRequest]:
+    """Return what is asked of each row, with those ``settings`` (KEY=VALUE) that it has a choice of.
+
+    ``common`` is what all are asked; its ``out`` is the folder that holds theirs, or, with ``is_own_folder``, where
+    the results of a single row land. Raises UsageError for a setting or an option that is no choice of any row.
+    """
+    known = {row.way: fields_of(row.way) for row in found}
+    for text in settings:
+        field = text.partition("=")[0]
+        if not any(field in fields for fields in known.values()):
+            options_of(found[0].way, False, (text,))  # says what is wrong with it
+    if as_published and not any(row.way in PUBLISHED for row in found):
+        options_of(found[0].way, True)
+    if common.epochs and not any(row.trains_a_network for row in found):
+        reason = "no row trains a network"
+        raise UsageError(reason, path=f"--epochs {common.epochs}", remedy="it goes with conv-linear and finetune")
+    asked = []
+    for row in found:
+        its = tuple(text for text in settings if text.partition("=")[0] in known[row.way])
+        options = options_of(row.way, as_published and row.way in PUBLISHED, its)
+        epochs = common.epochs if row.trains_a_network else 0
+        request = replace(common, encoder=row.encoder, mode=row.way, options=options, epochs=epochs)
+        is_alone = is_own_folder and len(found) == 1
+        asked.append(request if is_alone else replace(request, out=common.out / request.name))
+    return asked
+
+
+def _chosen(option: str, given: Sequence[str], choices: tuple[T, ...]) -> list[T]:
+    """Return names as the choices that they are; UsageError for another."""
+    for name in given:
+        if name not in choices:
+            remedy = did_you_mean(name, choices) or f"choose among {', '.join(choices)}"
+            raise UsageError("there is none", path=f"{option} {name}", remedy=remedy)
+    return [choice for name in given for choice in choices if choice == name]
