@@ -41,7 +41,8 @@ def folds(windows: Windows, protocol: EvaluationProtocol, repeat: int = 0) -> li
 
     ``official`` is the corpus's own split, of which repeats beyond the first draw other subjects to select on;
     ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or each in turn, whatever the split on disk;
-    ``within`` trains and tests on each subject's own official parts.
+    ``within`` trains and tests on each subject's own official parts, or, where a set has no test part, on five blocks
+    of each recording in time.
     Raises RefusedError where the set has not what the protocol needs: parts, subjects, or two classes to train on; and
     where train and test share a subject, unless the protocol is ``within`` or the official split is by session.
     """
@@ -74,11 +75,14 @@ def on_both_sides(windows: Windows, fold: Fold) -> list[str]:
 def _folds(windows: Windows, protocol: EvaluationProtocol, repeat: int) -> list[Fold]:
     subjects = windows.subjects
     if protocol == "within":
-        found = [_within(windows, subject, repeat) for subject in sorted({*subjects[windows.split == "test"]})]
-        if not found:
-            remedy = "probe it with --protocol kfold"
-            raise RefusedError("has no official test part", path=windows.folder, remedy=remedy)
-        return found
+        if found := [_within(windows, subject, repeat) for subject in sorted({*subjects[windows.split == "test"]})]:
+            return found
+        blocks = _blocks_in_time(windows, repeat)
+        return [
+            _of_blocks(windows, np.where(subjects == subject, blocks, -1), number)
+            for subject in sorted(set(subjects.tolist()))
+            for number in range(NUM_FOLDS)
+        ]
     if protocol == "official":
         return [_official(windows, repeat)]
     ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, repeat))
@@ -122,3 +126,30 @@ def _within(windows: Windows, subject: str, repeat: int) -> Fold:
         raise RefusedError(reason, path=windows.folder, remedy="probe it with another --protocol")
     valid = rest & np.isin(windows.recordings, recordings[: max(1, round(VALID_SHARE * len(recordings)))])
     return Fold(np.flatnonzero(rest & ~valid), np.flatnonzero(valid), np.flatnonzero(test))
+
+
+def _blocks_in_time(windows: Windows, repeat: int) -> NDArray[np.int64]:
+    """Return which of five blocks in time of its recording each window is in; each ``repeat`` begins elsewhere."""
+    blocks = np.zeros(len(windows.subjects), np.int64)
+    for recording in sorted(set(windows.recordings.tolist())):
+        mine = np.flatnonzero(windows.recordings == recording)
+        in_time = mine[np.argsort(windows.start_s[mine], kind="stable")]
+        begin = int(keyed.share(recording, repeat) * len(mine)) if repeat else 0
+        blocks[in_time] = (np.arange(len(mine)) + begin) % len(mine) * NUM_FOLDS // len(mine)
+    return blocks
+
+
+def _of_blocks(windows: Windows, blocks: NDArray[np.int64], number: int) -> Fold:
+    """Return the fold that tests a block and selects on the next; windows that overlap tested ones are in no part."""
+    test = np.flatnonzero(blocks == number)
+    if not len(test):
+        subject, count = windows.subjects[blocks >= 0][0], int((blocks >= 0).sum())
+        reason = f"{subject} has {count} windows, too few for {NUM_FOLDS} blocks in time"
+        raise RefusedError(reason, path=windows.folder, remedy="probe it with another --protocol")
+    length_s = windows.shape[1] / windows.sfreq
+    free = np.ones(len(blocks), np.bool_)
+    for window in test.tolist():
+        near = np.abs(windows.start_s - windows.start_s[window]) < length_s - 1e-6
+        free &= ~(near & (windows.recordings == windows.recordings[window]))
+    valid = free & (blocks == (number + 1) % NUM_FOLDS)
+    return Fold(np.flatnonzero(free & (blocks >= 0) & ~valid), np.flatnonzero(valid), test)

@@ -132,7 +132,9 @@ def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
     trained = windows.labels[np.concatenate([fold.train for fold in folds])]
     found = []
     if shared := {name for fold in folds for name in on_both_sides(windows, fold)}:
-        found.append(f"{len(shared)} of the tested subjects are trained on, too, with other recordings of theirs")
+        same = any(np.isin(windows.recordings[fold.test], windows.recordings[fold.train]).any() for fold in folds)
+        what = "windows of the same recordings" if same else "recordings of theirs"
+        found.append(f"{len(shared)} of the tested subjects are trained on, too, with other {what}")
     if left := sum(fold.left_out for fold in rounds[0].folds):
         moved = sum(len(fold.calibrated) for fold in rounds[0].folds)
         found.append(

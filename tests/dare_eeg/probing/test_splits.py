@@ -27,6 +27,7 @@ class People:
         self.subjects = np.array(subjects, np.str_)
         self.recordings = np.array(recordings or [f"{subject}.edf" for subject in subjects], np.str_)
         self.split = np.array(splits or ["train"] * len(subjects), np.str_)
+        self.start_s, self.sfreq, self.shape = np.arange(len(subjects)) * 4.0, 1.0, (1, 4)
         self.labels = np.array([subjects[:number].count(subject) % 2 for number, subject in enumerate(subjects)])
 
 
@@ -122,13 +123,38 @@ def test_within_trains_and_tests_on_each_subject_alone_and_splits_by_recording()
         assert sorted(np.concatenate(parts(fold)) % 8) == list(range(8))
 
 
-def test_within_needs_a_test_part_and_two_recordings() -> None:
-    with pytest.raises(DareError, match="set: has no official test part"):
-        made(People(["a", "a"]), "within")
+def test_within_needs_two_recordings_to_train_on() -> None:
     with pytest.raises(
         DareError, match="set: a has 1 training recordings, within needs 2; probe it with another --protocol"
     ):
         made(People(["a", "a"], ["1", "2"], ["train", "test"]), "within")
+
+
+@pytest.mark.parametrize("stride_s", [1.0, 2.0, 5.0])
+def test_within_a_set_without_test_part_tests_blocks_in_time_whose_windows_nothing_else_overlaps(
+    stride_s: float,
+) -> None:
+    whole = People(["a"] * 40 + ["b"] * 20, ["1"] * 20 + ["2"] * 20 + ["3"] * 20)
+    whole.start_s = np.tile(np.arange(20) * stride_s, 3)[::-1]
+    found = made(whole, "within")
+    assert [set(whole.subjects[fold.test].tolist()) for fold in found] == [{"a"}] * 5 + [{"b"}] * 5
+    assert sorted(np.concatenate([fold.test for fold in found])) == list(range(60))
+    for fold in found:
+        assert all(map(len, parts(fold)))
+        assert len(set(np.concatenate(parts(fold)).tolist())) == sum(map(len, parts(fold)))
+        for window in fold.test:
+            others = np.concatenate([fold.train, fold.valid])
+            beside = others[whole.recordings[others] == whole.recordings[window]]
+            assert (np.abs(whole.start_s[beside] - whole.start_s[window]) >= 4).all()
+        starts = np.sort(whole.start_s[fold.test][whole.recordings[fold.test] == whole.recordings[fold.test][0]])
+        assert np.ptp(starts) == 3 * stride_s
+    begun = [set(fold.test.tolist()) for fold in made(whole, "within", 1)]
+    assert begun != [set(fold.test.tolist()) for fold in found]
+
+
+def test_within_too_few_windows_are_refused() -> None:
+    with pytest.raises(DareError, match="set: a has 4 windows, too few for 5 blocks in time"):
+        made(People(["a"] * 4), "within")
 
 
 def test_repeats_draw_other_folds_and_the_official_test_part_stays() -> None:
