@@ -3,11 +3,12 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dare_eeg.encoders.named import short_name
 from dare_eeg.probing import statistics
-from dare_eeg.probing.ladder import METRIC, Kind, Ladder, kind_of, question_of, table
+from dare_eeg.probing.ladder import METRIC, Kind, Ladder, kind_of, p_of, question_of, table
 from dare_eeg.probing.predictions import Contributions, contributions
 from dare_eeg.probing.results import Figure, Results
 from manifests import records
@@ -38,7 +39,10 @@ class Difference(Part):
 
 
 class Pair(Part):
-    """Two rows: the difference on each corpus, its mean, p over corpora by Stouffer, and that for all pairs by Holm."""
+    """Two rows: the difference on each corpus, its mean, p over corpora by Stouffer, and that for all pairs by Holm.
+
+    Where tested subjects train each other, Stouffer takes `statistics.p_of_folds` of a corpus's p.
+    """
 
     ours: str
     theirs: str
@@ -88,7 +92,11 @@ def compare(folders: Sequence[Path]) -> Compared:
         {corpus: statistics.sign_flips(of[ours].added, of[theirs].added) for corpus, of in told.items()}
         for ours, theirs in pairs
     ]
-    over_corpora = [statistics.stouffer(list(of.values())) for of in tests]
+    protocols = {corpus: next(iter(rows.values()))[1].protocol for corpus, rows in corpora.items()}
+    over_corpora = [
+        statistics.stouffer([replace(test, p=p_of(test, protocols[corpus])) for corpus, test in of.items()])
+        for of in tests
+    ]
     return Compared(
         corpora={corpus: next(iter(rows.values()))[1].manifest_sha256 for corpus, rows in sorted(corpora.items())},
         rows=tuple(standings),

@@ -23,7 +23,11 @@ METRIC = "balanced_accuracy"
 
 
 class Comparison(Part):
-    """How a row differs from another over subjects: ``p`` by flipping signs, ``p_holm`` corrected for all of them."""
+    """How a row differs from another over subjects: ``p`` by flipping signs.
+
+    ``p_holm`` is that where the tested subjects train nobody, else `statistics.p_of_folds` of it, corrected for all
+    comparisons.
+    """
 
     against: str
     difference: float
@@ -159,11 +163,16 @@ def _comparisons(folder: Path, ranked: list[str], rows: dict[str, Results]) -> d
             reason = f"its windows are not those of {theirs}"
             raise DamagedError(reason, path=folder / ours / PREDICTIONS, remedy="remove both folders and probe again")
         tests.append(statistics.sign_flips(told[ours].added, told[theirs].added))
-    corrected = statistics.holm([test.p for test in tests])
+    corrected = statistics.holm([p_of(test, rows[ours].protocol) for test, (ours, _) in zip(tests, pairs, strict=True)])
     found: dict[str, tuple[Comparison, ...]] = {}
     for (ours, theirs), test, p_holm in zip(pairs, tests, corrected, strict=True):
         found[ours] = (*found.get(ours, ()), Comparison(against=theirs, p_holm=p_holm, **vars(test)))
     return found
+
+
+def p_of(test: statistics.PairedTest, protocol: EvaluationProtocol) -> float:
+    """Return a p by flipping signs, as it is by a protocol."""
+    return test.p if protocol == "official" else statistics.p_of_folds(test.p)
 
 
 def _csv(ladder: Ladder) -> bytes:

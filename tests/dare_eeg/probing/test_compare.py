@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import combine_pvalues, permutation_test, rankdata
+from scipy.stats import combine_pvalues, norm, permutation_test, rankdata
 
 from tests.commands import dare, unusable
 from tests.dare_eeg.probing.test_ladder import by_subject
@@ -63,7 +63,9 @@ def figure(row: Path) -> float:
 def test_corpora_are_weighed_by_the_root_of_their_subjects(compared: dict[str, Any]) -> None:
     for pair in compared["pairs"]:
         parts = list(pair["corpora"].values())
-        upper = [of["p"] / 2 if of["difference"] >= 0 else 1 - of["p"] / 2 for of in parts]
+        # All subjects train each other here, by kfold and loso.
+        told = [2 * norm.sf(norm.isf(of["p"] / 2) / np.sqrt(2)) for of in parts]
+        upper = [p / 2 if of["difference"] >= 0 else 1 - p / 2 for of, p in zip(parts, told, strict=True)]
         weights = np.sqrt([of["subjects"] for of in parts])
         one_sided = combine_pvalues(np.clip(upper, 1e-12, 1 - 1e-12), "stouffer", weights=weights).pvalue
         assert pair["p"] == pytest.approx(2 * min(one_sided, 1 - one_sided), abs=1e-6)
@@ -104,7 +106,7 @@ def test_two_rows_alone_are_compared(probes: dict[str, Path]) -> None:
     rows = [probes["tuab"] / name for name in ("nano-linear", "scratch-nano-linear")]
     answer = dare("compare", *rows, "--json")
     (pair,) = json.loads(answer.out)["pairs"]
-    assert pair["p"] == pytest.approx(pair["corpora"]["tuab"]["p"])
+    assert pair["p"] == pytest.approx(2 * norm.sf(norm.isf(pair["corpora"]["tuab"]["p"] / 2) / np.sqrt(2)))
 
 
 def test_rows_that_answer_other_questions_are_refused(probes: dict[str, Path], tuab: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dare_eeg.probing.modes.linear import logistic
 from dare_eeg.probing.options import BASELINES, Baseline, Mode, ProbeOptions
 from dare_eeg.probing.search import Family, fit_best
 from dare_eeg.probing.splits import Fold, folds
-from dare_eeg.probing.statistics import PairedTest, contributions, sign_flips
+from dare_eeg.probing.statistics import PairedTest, contributions, p_of_folds, sign_flips
 from manifests.manifest import SPLITS
 
 
@@ -62,6 +62,22 @@ def test_an_encoder_and_its_control_rarely_differ_on_noise_with_random_labels() 
     assert sum(test.p < 0.05 for test in found) <= 3
     assert min(abs(test.difference) for test in found) > 0
     assert difference(sets[0], sets[0].features(shared=0.5), sets[0].features()).p < 0.01
+
+
+def test_where_subjects_train_each_other_p_is_of_folds_and_noise_rarely_differs() -> None:
+    found = []
+    for number in range(20):
+        noise = Noise(number, of_each=8)
+        told = []
+        for table in (noise.features(), noise.features()):
+            predicted = np.zeros(len(noise.labels), np.int64)
+            for fold in folds(cast(Windows, noise), "kfold"):
+                family = Family(logistic().transformer, logistic().candidates[2:3])
+                fit = fit_best(family, table, cast(Windows, noise), fold)
+                predicted[fold.test] = fit.probabilities.argmax(axis=1)
+            told.append(contributions(noise.labels, predicted, noise.subjects))
+        found.append(p_of_folds(sign_flips(*told).p))
+    assert sum(p < 0.05 for p in found) <= 3
 
 
 def louder(kind: type[Windows], folder: Path, numbers: NDArray[np.int64]) -> Windows:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import combine_pvalues, permutation_test
+from scipy.stats import combine_pvalues, norm, permutation_test
 from sklearn.metrics import balanced_accuracy_score
 
-from dare_eeg.probing.statistics import PairedTest, contributions, holm, sign_flips, stouffer
+from dare_eeg.probing.statistics import PairedTest, contributions, holm, p_of_folds, sign_flips, stouffer
 
 
 @given(st.integers(2, 5), st.integers(10, 60), st.integers(0, 10_000))
@@ -62,3 +62,9 @@ def test_stouffer_is_scipys_with_the_sign_of_the_difference() -> None:
     assert stouffer(tests) == pytest.approx(2 * one_sided)
     opposite = [tests[0], PairedTest(-0.1, 0.04, -0.5, 30)]
     assert stouffer(opposite) == pytest.approx(1.0)
+
+
+def test_p_of_folds_is_that_of_a_score_whose_variance_is_doubled() -> None:
+    for score in (0.5, 1.0, 2.5, 6.0):
+        assert p_of_folds(2 * norm.sf(score)) == pytest.approx(2 * norm.sf(score / np.sqrt(2)))
+    assert p_of_folds(1.0) == pytest.approx(1.0)
