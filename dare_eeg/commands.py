@@ -111,8 +111,9 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option(
     "--mode", "modes", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas."
 )
-@click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
-@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="How often, with other folds.")
+@click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within", "stratified", "fixed"]),
+              help="[default: the recipe's]")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(1), help="How often, with other folds.  [default: 1, or the preset's]")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How often, with other weights and"
               " orders, where the mode draws any.")  # fmt: skip
 @click.option("--shots", type=click.IntRange(1), help="Windows a class to train on.  [default: all]")
@@ -138,7 +139,7 @@ def probe(
     size: str | None,
     modes: str,
     protocol: Any,
-    repeats: int,
+    repeats: int | None,
     seeds: int,
     shots: int | None,
     calibrate: int | None,
@@ -153,7 +154,7 @@ def probe(
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
     from dare_eeg.encoders.named import SCRATCH, newest_run
-    from dare_eeg.probing import ladder, report
+    from dare_eeg.probing import ladder, presets, report
     from dare_eeg.probing.cache import FeatureCache
     from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
@@ -164,13 +165,14 @@ def probe(
     encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
     if size and SCRATCH not in encoders:
         raise click.UsageError(f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out")
+    preset = presets.applied(settings, protocol, repeats)
     root = out or Path("probes") / corpus
     cache = FeatureCache(root / "features", partial(click.echo, err=True))
     common = ProbeRequest(
         corpus,
         shards or Path("shards") / corpus,
-        protocol,
-        repeats,
+        preset.protocol,
+        preset.repeats,
         seeds,
         root,
         size=size or "base",
@@ -179,9 +181,8 @@ def probe(
         supervision=Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted),
         cache=cache,
     )
-    asked = requests(
-        rows(encoders, _names(modes), _names(baselines or "")), common, as_published, settings, out is not None
-    )
+    found = rows(encoders, _names(modes), _names(baselines or ""))
+    asked = requests(found, common, as_published, preset.settings, out is not None)
     if clear_cache:
         click.echo(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed", err=True)
     done = []
@@ -209,22 +210,29 @@ def probe(
 
 @click.command(cls=Command)
 @click.argument("probes", nargs=-1, required=True, type=FOLDER, metavar="PROBE...")
+@click.option("--published", "with_published", is_flag=True, help="Put them beside published rows instead, and say in"
+              " what each was had otherwise.")  # fmt: skip
 @click.option("--out", type=FILE, help="A file to write it to, too: .md, .csv or .json.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def compare(probes: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+def compare(probes: tuple[Path, ...], with_published: bool, out: Path | None, as_json: bool) -> None:
     """Put the rows in the folders of ladders or rows side by side, of one corpus or many."""
-    from dare_eeg.probing.compare import as_csv, markdown
-    from dare_eeg.probing.compare import compare as compare_rows
+    from dare_eeg.probing import compare, published
     from manifests.atomic_io import canonical_json, write_bytes
+    from manifests.records import Record
 
     if out and out.suffix not in (".md", ".csv", ".json"):
         raise click.UsageError(f"--out {out}: name a file that ends in .md, .csv or .json")
-    found = compare_rows(probes)
-    if out and out.suffix == ".csv":
-        write_bytes(out, as_csv(found))
-    elif out:
-        write_bytes(out, canonical_json(found.as_json()) if out.suffix == ".json" else markdown(found).encode())
-    answer(json.dumps(found.as_json()) if as_json else markdown(found))
+    found: Record
+    if with_published:
+        beside = found = published.beside(probes)
+        text, lines = published.markdown(beside), published.as_csv(beside)
+    else:
+        compared = found = compare.compare(probes)
+        text, lines = compare.markdown(compared), compare.as_csv(compared)
+    if out:
+        content = {".md": text.encode(), ".csv": lines, ".json": canonical_json(found.as_json())}
+        write_bytes(out, content[out.suffix])
+    answer(json.dumps(found.as_json()) if as_json else text)
 
 
 def _names(text: str) -> list[str]:

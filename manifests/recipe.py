@@ -18,7 +18,7 @@ from manifests.layout import Layout
 from manifests.records import Fields, Part, Record, added, choice, fault, merged, option
 
 Purpose = Literal["probe", "pretrain"]
-EvaluationProtocol = Literal["official", "kfold", "loso", "within"]
+EvaluationProtocol = Literal["official", "kfold", "loso", "within", "stratified", "fixed"]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 

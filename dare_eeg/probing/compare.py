@@ -77,7 +77,7 @@ def compare(folders: Sequence[Path]) -> Compared:
     results, RefusedError where rows of one corpus do not answer the same question, one name stands for several rows, or
     fewer than two rows can be compared.
     """
-    corpora = _by_corpus(folders)
+    corpora = rows_by_corpus(folders)
     names = set.intersection(*({name for name, row in rows.items() if _counts(row)} for rows in corpora.values()))
     standings = sorted((_standing(name, names, corpora) for name in names), key=lambda row: (row.mean_rank, row.name))
     encoders = [row.name for row in standings if row.kind in _ENCODERS]
@@ -156,11 +156,12 @@ def as_csv(found: Compared) -> bytes:
     return stream.getvalue().encode(errors="surrogateescape")
 
 
-def _by_corpus(folders: Sequence[Path]) -> dict[str, Rows]:
+def rows_by_corpus(folders: Sequence[Path]) -> dict[str, Rows]:
+    """Return the rows in folders of rows or ladders by corpus; raises as `compare` does for what is no set of rows."""
     found: dict[str, Rows] = {}
     for folder in dict.fromkeys(row.resolve() for one in folders for row in _rows_below(one)):
         row = records.load(Results, folder / "results.json", "probe again, or leave it out")
-        rows, name = found.setdefault(row.corpus, {}), _name(row)
+        rows, name = found.setdefault(row.corpus, {}), name_of(row)
         for other, theirs in rows.values():
             if question_of(row) != question_of(theirs):
                 reason = f"is of another set, protocol, repeats or shots than {other}, both of {row.corpus}"
@@ -186,7 +187,7 @@ def _rows_below(folder: Path) -> list[Path]:
     raise MissingError("holds neither results.json nor ladder.json", path=folder, remedy=remedy)
 
 
-def _name(row: Results) -> str:
+def name_of(row: Results) -> str:
     """Return what `dare probe` calls a row."""
     whole = row.mode if row.encoder is None else f"{short_name(row.encoder.path, row.encoder.size)}-{row.mode}"
     return f"{whole}{row.practice.suffix}{row.supervision.suffix}"

@@ -172,7 +172,7 @@ def _comparisons(folder: Path, ranked: list[str], rows: dict[str, Results]) -> d
 
 def p_of(test: statistics.PairedTest, protocol: EvaluationProtocol) -> float:
     """Return a p by flipping signs, as it is by a protocol."""
-    return test.p if protocol == "official" else statistics.p_of_folds(test.p)
+    return test.p if protocol in ("official", "fixed") else statistics.p_of_folds(test.p)
 
 
 def _csv(ladder: Ladder) -> bytes:

@@ -44,7 +44,7 @@ Classifier = Literal["logistic", "ridge"]
 """What is fitted on frozen features."""
 
 
-_OF_FEATURES = frozenset({"pool", "penalty_by", "centre", "classifier"})
+_OF_FEATURES = frozenset({"pool", "clip", "penalty", "penalty_by", "centre", "classifier"})
 """Fields that modes on features ask; they ask no others."""
 
 _OF_BASELINES = frozenset({"centre"})
@@ -58,7 +58,9 @@ class ProbeOptions(Part):
     ``layer_decay`` is the factor from one block's learning rate to that of the block below it. On frozen features,
     ``pool`` says what becomes of their moments, and ``penalty_by`` what chooses the penalty: folds of the training
     subjects, with valid among them, or valid alone; ``centre`` whether what each subject's windows have in common is
-    taken away first, without labels, as it is of what baselines see. ``classifier`` is what is fitted on them.
+    taken away first, without labels, as it is of what baselines see. ``classifier`` is what is fitted on them, each
+    column clipped at its ``clip`` quantiles from below and above; ``penalty`` (C of logistic regression, the penalty of
+    ridge) is chosen where it is None.
     """
 
     electrode_ids: Literal["own", "positions"] = "own"
@@ -71,6 +73,8 @@ class ProbeOptions(Part):
     penalty_by: Literal["inner folds", "valid"] = added("inner folds", absent="valid")
     centre: Literal["none", "subject"] = added("none", absent="none")
     classifier: Classifier = added("logistic", absent="logistic")
+    clip: Annotated[float, Field(ge=0, lt=0.5)] = added(0.0, absent=0.0)
+    penalty: Annotated[float, Field(gt=0)] | None = added(None, absent=None)
 
     @property
     def feeds_as_encoder_expects(self) -> bool:
@@ -89,6 +93,8 @@ class ProbeOptions(Part):
             self.pool: self.pool != "mean",
             self.classifier: self.classifier != "logistic",
             "centred": self.centre == "subject",
+            f"clipped-{self.clip:g}": self.clip > 0,
+            f"penalty-{self.penalty or 0:g}": self.penalty is not None,
         }
         return "".join(f"-{name}" for name, is_told in told.items() if is_told)
 

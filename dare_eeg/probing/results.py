@@ -64,8 +64,8 @@ class Contamination(Part):
 class Results(Record):
     """All that a probe found.
 
-    ``encoder`` is None of a baseline, ``epochs`` 0 where they were the mode's own. ``metrics`` are by level (window,
-    recording) and name, their intervals over so many ``resamples`` of the subjects.
+    ``encoder`` is None of a baseline, ``epochs`` 0 where they were the mode's own, ``window_s`` 0 in older results.
+    ``metrics`` are by level (window, recording) and name, their intervals over so many ``resamples`` of the subjects.
     """
 
     KIND = "results"
@@ -83,6 +83,7 @@ class Results(Record):
     seeds: tuple[int, ...]
     repeats: tuple[int, ...] = added((0,), absent=(0,))
     classes: tuple[str, ...]
+    window_s: float = added(0.0, absent=0.0)
     electrodes_left_out: tuple[str, ...]
     resamples: int = added(500, absent=500)
     metrics: dict[str, dict[str, Figure]]

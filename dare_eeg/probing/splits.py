@@ -6,14 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
-from manifests import keyed
+from manifests import keyed, published
 from manifests.errors import RefusedError
 from manifests.manifest import SPLITS
 from manifests.recipe import EvaluationProtocol
 
 NUM_FOLDS = 5
+_FOLD_SEEDS = (42, 123, 2024, 7, 0, 1, 99, 31337)
+"""Of `stratified` by repeat, as FMScope drew them: with all its subjects its very folds are tested."""
 VALID_SHARE = 0.2
 """Share of the training subjects (of the training recordings within a subject) that models are selected on."""
+
+_FOLDS = "probe it with --protocol kfold"
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ def folds(windows: Windows, protocol: EvaluationProtocol, repeat: int = 0) -> li
     ``official`` is the corpus's own split, of which repeats beyond the first draw other subjects to select on;
     ``kfold`` and ``loso`` hold out every fifth subject in a keyed order, or each in turn, whatever the split on disk;
     ``within`` trains and tests on each subject's own official parts, or, where a set has no test part, on five blocks
-    of each recording in time.
+    of each recording in time. ``stratified`` are five folds of subjects by scikit-learn's StratifiedGroupKFold over
+    recordings, ``fixed`` is a published split that names its subjects.
     Raises RefusedError where the set has not what the protocol needs: parts, subjects, or two classes to train on; and
     where train and test share a subject, unless the protocol is ``within`` or the official split is by session.
     """
@@ -85,10 +90,14 @@ def _folds(windows: Windows, protocol: EvaluationProtocol, repeat: int) -> list[
         ]
     if protocol == "official":
         return [_official(windows, repeat)]
+    if protocol == "fixed":
+        return [_fixed(windows)]
     ordered = sorted(set(subjects.tolist()), key=lambda subject: keyed.share(subject, repeat))
     if len(ordered) < 3:
         reason = f"{len(ordered)} subjects are too few for {protocol}"
         raise RefusedError(reason, path=windows.folder, remedy="it needs 3: probe a larger set")
+    if protocol == "stratified":
+        return [_held_out(subjects, ordered, tested) for tested in _stratified(windows, repeat)]
     num_folds = len(ordered) if protocol == "loso" else min(NUM_FOLDS, len(ordered))
     return [_held_out(subjects, ordered, ordered[number::num_folds]) for number in range(num_folds)]
 
@@ -114,6 +123,40 @@ def _held_out(subjects: NDArray[np.str_], ordered: list[str], tested: list[str])
     turn = ordered.index(tested[0]) % len(rest)
     turned = rest[turn:] + rest[:turn]
     test, valid = np.isin(subjects, tested), np.isin(subjects, turned[:num_valid])
+    return Fold(np.flatnonzero(~test & ~valid), np.flatnonzero(valid), np.flatnonzero(test))
+
+
+def _stratified(windows: Windows, repeat: int) -> list[list[str]]:
+    """Return the subjects that each fold tests, with as even a share of each class of recordings as there can be.
+
+    A recording counts once for each class that its windows have. Raises RefusedError where a class has fewer
+    recordings than there are folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    facts = np.unique(np.stack([windows.recordings, windows.labels.astype(np.str_), windows.subjects]), axis=1)
+    _, labels, subjects = facts
+    names, counts = np.unique(labels, return_counts=True)
+    num_folds = min(NUM_FOLDS, len(set(subjects.tolist())))
+    if counts.min() < num_folds:
+        reason = f"{counts.min()} recordings of {windows.classes[int(names[counts.argmin()])]} are too few to stratify"
+        raise RefusedError(reason, path=windows.folder, remedy=f"it needs {num_folds}: probe it with --protocol kfold")
+    seed = _FOLD_SEEDS[min(repeat, len(_FOLD_SEEDS) - 1)] + max(0, repeat - len(_FOLD_SEEDS) + 1)
+    parts = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed).split(labels, labels, subjects)
+    return [sorted(set(subjects[tested].tolist())) for _, tested in parts]
+
+
+def _fixed(windows: Windows) -> Fold:
+    """Return the published split of a corpus; RefusedError where there is none, or none of its subjects in a part."""
+    corpus = windows.manifest.corpus
+    fixed = published.fixed_split(corpus)
+    if fixed is None:
+        raise RefusedError(f"of {corpus} no split by named subjects is known", path=windows.folder, remedy=_FOLDS)
+    test, valid = np.isin(windows.subjects, fixed.test), np.isin(windows.subjects, fixed.valid)
+    for name, part, subjects in (("test", test, fixed.test), ("valid", valid, fixed.valid)):
+        if not part.any():
+            reason = f"has none of the subjects of the fixed {name}, {subjects[0]} to {subjects[-1]}"
+            raise RefusedError(reason, path=windows.folder, remedy=_FOLDS)
     return Fold(np.flatnonzero(~test & ~valid), np.flatnonzero(valid), np.flatnonzero(test))
 
 

@@ -90,6 +90,7 @@ def summarise(
         seeds=seeds,
         repeats=tuple(range(request.repeats)),
         classes=windows.classes,
+        window_s=windows.shape[1] / windows.sfreq,
         electrodes_left_out=_left_out(request, encoder, windows),
         resamples=request.resamples,
         metrics=tables,

@@ -111,6 +111,8 @@ def test_results_hold_the_options(bcic2b: Path, nano_run: Path, tmp_path: Path) 
         "penalty_by": "inner folds",
         "centre": "none",
         "classifier": "logistic",
+        "clip": 0.0,
+        "penalty": None,
     }
     assert "test_balanced_accuracy" in results["folds"][0]["selected"][0]
 

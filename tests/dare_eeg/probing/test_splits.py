@@ -1,12 +1,14 @@
 """Splits: nobody is on two sides, and everybody is tested once."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
 
 from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
@@ -20,6 +22,8 @@ class People:
     """What `folds` asks of windows: whose each is, of which recording, split and class (by default, in turn)."""
 
     folder = Path("set")
+    manifest = SimpleNamespace(corpus="eegmat", recipe=SimpleNamespace(split_by="subject"))
+    classes: tuple[str, ...] = ("rest", "arithmetic")
 
     def __init__(
         self, subjects: list[str], recordings: list[str] | None = None, splits: list[str] | None = None
@@ -79,7 +83,44 @@ def test_who_is_selected_on_turns_with_the_folds() -> None:
     assert all(len(valid) == 2 for valid in selected_on)
 
 
-@pytest.mark.parametrize("protocol", ["kfold", "loso"])
+def test_stratified_folds_are_those_of_scikit_learn_over_recordings_with_the_published_seeds() -> None:
+    whole = People([f"s{number:02d}" for number in range(36) for _ in range(4)])
+    whole.labels = np.tile([0, 0, 0, 1], 36)  # a recording of three windows, and one of one
+    whole.recordings = np.array([f"{name}_{label}" for name, label in zip(whole.subjects, whole.labels, strict=True)])
+    names, classes = np.repeat(np.unique(whole.subjects), 2), np.tile([0, 1], 36)
+    for repeat, seed in ((0, 42), (7, 31337), (9, 31339)):
+        expected = StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(names, classes, names)
+        found = [set(whole.subjects[fold.test].tolist()) for fold in made(whole, "stratified", repeat)]
+        assert found == [set(names[tested].tolist()) for _, tested in expected]
+
+
+def test_stratified_folds_share_no_subject_and_test_everyone_once() -> None:
+    whole = People([f"s{number}" for number in range(12)] * 2)
+    found = made(whole, "stratified")
+    tested = [subject for fold in found for subject in sorted(set(whole.subjects[fold.test].tolist()))]
+    assert sorted(tested) == sorted(set(whole.subjects.tolist()))
+    for fold in found:
+        sides = [set(whole.subjects[part].tolist()) for part in parts(fold)]
+        assert sum(map(len, sides)) == len(set.union(*sides)) == 12
+
+
+def test_too_few_recordings_of_a_class_are_refused_where_folds_are_stratified() -> None:
+    whole = People([f"s{number}" for number in range(6)] * 2)
+    whole.labels[1:] = 0
+    whole.labels[0] = 1
+    whole.classes = ("a", "b")
+    with pytest.raises(DareError, match="set: 1 recordings of b are too few to stratify; it needs 5: probe it with"):
+        made(whole, "stratified")
+
+
+def test_the_fixed_split_of_eegmat_tests_the_last_four_subjects_and_selects_on_the_four_before() -> None:
+    whole = People([f"eegmat:Subject{number:02d}" for number in (0, 5, 27, 29, 31, 32, 35)] * 2)
+    (fold,) = made(whole, "fixed")
+    sides = [sorted({name[-2:] for name in whole.subjects[part].tolist()}) for part in parts(fold)]
+    assert sides == [["00", "05", "27"], ["29", "31"], ["32", "35"]]
+
+
+@pytest.mark.parametrize("protocol", ["kfold", "loso", "stratified"])
 def test_too_few_subjects_are_refused(protocol: EvaluationProtocol) -> None:
     with pytest.raises(DareError, match=f"set: 2 subjects are too few for {protocol}; it needs 3"):
         made(People(["a", "b", "b"]), protocol)
