@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from dare_eeg.data.shards import open_shards
     from dare_eeg.data.stream import webdataset
     from dare_eeg.encoders.base import EEGEncoder, Identity, Prepared
-    from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder
+    from dare_eeg.encoders.braindecode_model import braindecode_model
+    from dare_eeg.encoders.named import load_encoder
+    from dare_eeg.encoders.ours import PretrainedEncoder
     from dare_eeg.network.heads import Adapter
 
 _HOMES = {
@@ -20,7 +22,8 @@ _HOMES = {
     "Prepared": "dare_eeg.encoders.base",
     "PretrainedEncoder": "dare_eeg.encoders.ours",
     "clean": "dare_eeg.data.filtering",
-    "load_encoder": "dare_eeg.encoders.ours",
+    "braindecode_model": "dare_eeg.encoders.braindecode_model",
+    "load_encoder": "dare_eeg.encoders.named",
     "open_shards": "dare_eeg.data.shards",
     "webdataset": "dare_eeg.data.stream",
 }
@@ -31,6 +34,7 @@ __all__ = [
     "Identity",
     "Prepared",
     "PretrainedEncoder",
+    "braindecode_model",
     "clean",
     "load_encoder",
     "open_shards",

@@ -34,7 +34,8 @@ class Identity:
 
     ``pretrained_on`` is the sha256 of a manifest and ``subjects`` are those it has seen, as namespace:id, or with the
     sha256 of that in place of the id; "" and none where unknown. It has seen ``more_subjects`` where it began with
-    weights that do not say whom they had seen. ``notes`` are what the user should know of its file.
+    weights that do not say whom they had seen. ``corpora`` are those it was pretrained on where it names no subjects,
+    ours by our names. ``notes`` are what the user should know of its file.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Identity:
     step: int = 0
     subjects: tuple[str, ...] = ()
     more_subjects: bool = False
+    corpora: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

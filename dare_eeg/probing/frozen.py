@@ -14,6 +14,7 @@ from dare_eeg.encoders.as_published import AsPublished
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.ours import PretrainedEncoder
 from dare_eeg.encoders.own import OwnEncoder
+from dare_eeg.encoders.zoo import ZooEncoder
 from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Progress, device
 from dare_eeg.probing.options import Pool
@@ -106,6 +107,8 @@ def _facts(encoder: EEGEncoder) -> dict[str, Any] | None:
     facts = {"name": identity.name, "sha256": identity.sha256, "weights": _sha256_of_weights(encoder)}
     if isinstance(encoder, OwnEncoder):
         return facts | {"code": encoder.file_sha256}
+    if isinstance(encoder, ZooEncoder):
+        return facts | encoder.form
     if isinstance(encoder, PretrainedEncoder):
         if isinstance(encoder, AsPublished):
             return None

@@ -18,6 +18,7 @@ from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results
 from dare_eeg.probing.splits import Fold, on_both_sides
 from manifests import manifest
+from manifests import recipe as recipes
 from manifests.manifest import SPLITS
 from manifests.recipe import EvaluationProtocol
 from manifests.subjects import among
@@ -226,7 +227,7 @@ def _contamination(probed: EEGEncoder | None, windows: Windows, tested: list[str
         return Contamination(known=True, seen_in_pretraining=(), note=what)
     known = encoder.subjects
     if not known:
-        note = "the encoder does not say whom it was trained on"
+        note = "the encoder does not say whom it was trained on" + _of_corpora(encoder.corpora, windows)
         return Contamination(known=False, seen_in_pretraining=(), note=note)
     seen = tuple(sorted(among(tested, known)))
     note = f"{len(seen)} of {len(tested)} test subjects were seen, without labels, in pretraining"
@@ -236,3 +237,14 @@ def _contamination(probed: EEGEncoder | None, windows: Windows, tested: list[str
     if encoder.more_subjects:
         note = f"{note}; its pretraining began with weights that do not say whom they had seen"
     return Contamination(known=not (unlinkable or encoder.more_subjects), seen_in_pretraining=seen, note=note)
+
+
+def _of_corpora(corpora: tuple[str, ...], windows: Windows) -> str:
+    """Return what the corpora of pretraining tell of the tested subjects, "" where an encoder names none."""
+    if not corpora:
+        return ""
+    here, namespace = windows.manifest.corpus, windows.manifest.recipe.namespace
+    ours = [name for name in corpora if name in recipes.names()]
+    kin = [name for name in ours if name == here or recipes.load(name).namespace == namespace]
+    told = f"those tested may be among them, by {', '.join(kin)}" if kin else f"{here} is not among these"
+    return f": its corpora were {', '.join(corpora)}; {told}"
