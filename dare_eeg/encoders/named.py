@@ -32,13 +32,13 @@ def load_encoder(
     """Return the encoder of a run's folder or a file, or ``braindecode:NAME[@FOLDER-OR-REPOSITORY[@REVISION]]``.
 
     It is in eval mode and its parameters take no gradient; ``requires_grad_(True)`` undoes that for fine-tuning. Of
-    braindecode's, ``NAME`` is cbramod, labram, biot, eegpt, bendr, sjepa or reve; without a place its public weights are
-    fetched from the hub. Of ours a file is a .safetensors, a published .ckpt or a published .pth, ``size`` (nano, light,
-    small, base, deep or a `Size`) requires a shape and says the number of heads, which published weights do not tell: 8
-    where the width is 512, else 4, and ``unit_scale`` (network input per µV) replaces what the file says; published
-    pretrained files are taken to be in mV, 1e-3, fine-tuned ones in units of 100 µV, as the published code feeds them.
-    Raises MissingError where there is no file, DamagedError for one that is not a whole encoder, UsageError for one of
-    another size, ValueError for a ``unit_scale`` that is no positive number.
+    braindecode's, ``NAME`` is cbramod, labram, biot, eegpt, bendr, sjepa or reve; without a place its public weights
+    are fetched from the hub. Of ours a file is a .safetensors, a published .ckpt or a published .pth, ``size`` (nano,
+    light, small, base, deep or a `Size`) requires a shape and says the number of heads, which published weights do not
+    tell: 8 where the width is 512, else 4, and ``unit_scale`` (network input per µV) replaces what the file says;
+    published pretrained files are taken to be in mV, 1e-3, fine-tuned ones in units of 100 µV, as the published code
+    feeds them. Raises MissingError where there is no file, DamagedError for one that is not a whole encoder, UsageError
+    for one of another size, ValueError for a ``unit_scale`` that is no positive number.
     """
     if not str(path).startswith(PREFIX):
         return ours.load_encoder(path, size, unit_scale)

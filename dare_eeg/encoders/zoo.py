@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from inspect import signature
 from types import ModuleType
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dare_eeg.encoders import foreign
 from dare_eeg.encoders.architectures import ARCHITECTURES, BIOT_PAIRS, paired
@@ -102,10 +103,7 @@ class ZooEncoder(EEGEncoder):
         sfreq: float,
         present: Tensor | NDArray[Any] | None = None,
     ) -> Prepared:
-        """Return windows at its rate and in its unit, cut to whole patches, absent electrodes zero; of BIOT, pairs.
-
-        Raises RefusedError for windows that are shorter than one patch.
-        """
+        """Return windows at its rate and in its unit, absent electrodes zero; of BIOT, pairs."""
         wants, names = self._architecture, tuple(map(canonical, electrodes))
         at = next(self.network.parameters()).device
         x_BCT = torch.as_tensor(x_uv, dtype=torch.float32, device=at)
@@ -114,11 +112,6 @@ class ZooEncoder(EEGEncoder):
             absent_BC = ~torch.as_tensor(present, dtype=torch.bool, device=at)
             x_BCT = x_BCT.masked_fill(absent_BC[..., None], 0)
         x_BCT = resample(x_BCT, sfreq, wants.sfreq)
-        if x_BCT.shape[-1] < wants.least:
-            has_s, least_s = x_BCT.shape[-1] / wants.sfreq, wants.least / wants.sfreq
-            reason = f"windows of {has_s:.3g} s are shorter than {least_s:.3g} s, the least that it reads"
-            raise RefusedError(reason, path=PREFIX + self.name, remedy="dare preprocess --set window_s=4")
-        x_BCT = x_BCT[..., : x_BCT.shape[-1] // wants.whole * wants.whole]
         if self.name == "biot":
             return self._prepared_in_pairs(x_BCT, names, absent_BC)
         x_BCT = wants.scale(x_BCT)
@@ -136,10 +129,17 @@ class ZooEncoder(EEGEncoder):
     def encode(self, prepared: Prepared) -> Tensor:
         """Return features (B, N, S, D): moments × electrodes, × summary tokens of EEGPT, of BIOT and BENDR 1 × 1.
 
-        Raises RefusedError for windows longer than LaBraM's time embedding.
+        Windows are cut to whole patches; where a tenth of one is lacking, as behind finetune's adapter, zeros fill it.
+        Raises RefusedError for windows shorter than a patch, or longer than LaBraM's time embedding.
         """
-        network = self._network_for(prepared.electrodes, prepared.x.shape[-1])
-        return self._architecture.features(network.train(self.training), prepared.x, prepared.electrodes)
+        wants, x_BCT = self._architecture, self._in_patches(prepared.x)
+        network = self._network_for(prepared.electrodes, x_BCT.shape[-1]).train(self.training)
+        if not wants.rows:
+            return wants.features(network, x_BCT, prepared.electrodes)
+        setattr(network, wants.rows, self._rows_for(x_BCT.shape[-1]))
+        found = wants.features(network, x_BCT, prepared.electrodes)
+        setattr(network, wants.rows, None)  # a part of a parameter cannot be copied
+        return found
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Return the parameters below its blocks, then those of each block; what lies above them is in none."""
@@ -148,9 +148,16 @@ class ZooEncoder(EEGEncoder):
         below = [tensor for name, tensor in self.network.named_parameters() if not name.startswith(above)]
         return [below, *(list(block.parameters()) for block in self.network.get_submodule(blocks).children())]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy is made of: networks for windows of some shape are made anew."""
-        return self.__dict__ | {"_made_for": {}}
+    def _in_patches(self, x_BCT: Tensor) -> Tensor:
+        """Return windows of a whole number of patches."""
+        wants, samples = self._architecture, x_BCT.shape[-1]
+        if 0 < (lacking := -samples % wants.whole) <= wants.whole // 10:
+            return functional.pad(x_BCT, (0, lacking))
+        if samples < wants.least:
+            has_s, least_s = samples / wants.sfreq, wants.least / wants.sfreq
+            reason = f"windows of {has_s:.3g} s are shorter than {least_s:.3g} s, the least that it reads"
+            raise RefusedError(reason, path=PREFIX + self.name, remedy="dare preprocess --set window_s=4")
+        return x_BCT[..., : samples // wants.whole * wants.whole]
 
     def _network_for(self, electrodes: tuple[str, ...], samples: int) -> Any:
         """Return a network for windows of a shape, on the device of this encoder, that shares its parameters."""
@@ -158,21 +165,32 @@ class ZooEncoder(EEGEncoder):
         if not wants.is_made_by_shape:
             return self.network
         if (electrodes, samples) not in self._made_for:
-            with torch.random.fork_rng(devices=[]):  # whatever is drawn gives way to our own parameters
-                self._made_for[electrodes, samples] = self._made(electrodes, samples)
-        network = self._made_for[electrodes, samples].to(next(self.network.parameters()).device)
+            with torch.random.fork_rng(devices=[]):  # what is drawn gives way to our own parameters
+                self._made_for[electrodes, samples] = self._sharing(self._made(electrodes, samples))
+        return self._made_for[electrodes, samples].to(next(self.network.parameters()).device)
+
+    def _rows_for(self, samples: int) -> Tensor:
+        """Return the rows of the parameter that has one for each patch, and one more; RefusedError beyond the last."""
+        wants = self._architecture
+        rows, count = self.network.get_parameter(wants.rows), samples // wants.whole + 1
+        if count > rows.shape[1]:
+            longest_s = (rows.shape[1] - 1) * wants.whole / wants.sfreq
+            reason = f"windows of {samples / wants.sfreq:g} s are longer than the {longest_s:g} s that it has learnt"
+            raise RefusedError(reason, path=PREFIX + self.name, remedy="dare preprocess --set window_s=10")
+        found: Tensor = rows[:, :count]
+        return found
+
+    def _sharing(self, network: nn.Module) -> nn.Module:
+        """Return a network with our parameters in the place of its own, and our blocks with all that is put in them."""
+        blocks = self._architecture.blocks
+        owner, _, leaf = blocks.rpartition(".")
+        setattr(network.get_submodule(owner), leaf, self.network.get_submodule(blocks))
         for name, parameter in self.network.named_parameters():
             owner, _, leaf = name.rpartition(".")
-            if name != wants.rows:
+            if name == self._architecture.rows:
+                del network._parameters[leaf]
+            else:
                 setattr(network.get_submodule(owner), leaf, parameter)
-                continue
-            count = samples // wants.whole + 1
-            if count > parameter.shape[1]:
-                longest = (parameter.shape[1] - 1) * wants.whole / wants.sfreq
-                reason = f"windows of {samples / wants.sfreq:g} s are longer than the {longest:g} s that it has learnt"
-                raise RefusedError(reason, path=PREFIX + self.name, remedy="dare preprocess --set window_s=10")
-            network._parameters.pop(leaf, None)
-            setattr(network, leaf, parameter[:, :count])
         return network
 
     def _made(self, electrodes: Sequence[str], samples: int) -> Any:
@@ -188,10 +206,11 @@ class ZooEncoder(EEGEncoder):
                 arguments = config | {"n_outputs": 1, "sfreq": wants.sfreq} | wants.arguments(electrodes, samples)
                 network = made(**arguments)
         except (RuntimeError, TypeError, ValueError, AssertionError) as problem:
-            reason = f"braindecode does not make it ({str(problem).strip().splitlines()[0]})"
+            reason = f"braindecode does not make it ({str(problem).strip().splitlines()[0][:160]})"
             raise RefusedError(reason, path=PREFIX + self.name, remedy=_REMEDIES.get(self.name, _REMEDY)) from problem
         network.final_layer = nn.Identity()
-        return network.eval()
+        network.eval()
+        return network
 
 
 _REMEDY = "the config.json beside its weights must be braindecode's"
@@ -225,7 +244,7 @@ def _models() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas and MNE tell of what braindecode will have to change
         try:
-            import braindecode.models as models
+            models = import_module("braindecode.models")
         except ModuleNotFoundError as problem:
             reason = f"{problem.name} is not installed"
             raise MissingError(reason, path="braindecode", remedy="pip install 'dare-eeg[zoo]'") from problem
