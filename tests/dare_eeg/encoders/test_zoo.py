@@ -356,7 +356,7 @@ def test_the_command_probes_it_and_tells_of_its_corpora(tuab: Path, saved: Any, 
 
 @pytest.mark.slow
 def test_the_command_finetunes_it(tuab: Path, saved: Any, tmp_path: Path) -> None:
-    named = ("--encoder", f"braindecode:labram@{saved('labram')[1]}", "--mode", "finetune", "--epochs", 1)
+    named = ("--encoder", f"braindecode:eegpt@{saved('eegpt')[1]}", "--mode", "finetune", "--epochs", 1)
     answer = dare("probe", "tuab", "--shards", tuab, *named, "--resamples", 5, "--out", tmp_path)
     assert answer.status == 0, answer.err
     assert json.loads((tmp_path / "results.json").read_text())["mode"] == "finetune"
