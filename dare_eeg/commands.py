@@ -102,8 +102,8 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.command(cls=Command)
 @click.argument("corpus")
 @click.option("--shards", type=FOLDER, help="The labelled set.  [default: shards/CORPUS]")
-@click.option("--encoder", default="", help="A run, a file, scratch, or py:FILE.py:FUNCTION; several by commas."
-              "  [default: the newest run]")  # fmt: skip
+@click.option("--encoder", default="", help="A run, a file, scratch, py:FILE.py:FUNCTION, or"
+              " braindecode:NAME[@FOLDER]; several by commas.  [default: the newest run]")  # fmt: skip
 @click.option("--baselines", is_flag=False, flag_value=ALL, help="Classical methods on the same folds: all, or some by"
               " name and comma.")  # fmt: skip
 @click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]),
@@ -120,7 +120,7 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--calibrate", type=click.IntRange(1), help="The first windows a class of each tested subject that are"
               " trained on, not tested.  [default: none]")  # fmt: skip
 @click.option("--permuted", is_flag=True, help="A control: fit on labels permuted within each subject.")
-@click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
+@click.option("--epochs", type=click.IntRange(1), help="Of what trains a network.  [default: its own]")
 @click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
               " each interval.")  # fmt: skip
 @click.option(

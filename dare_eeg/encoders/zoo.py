@@ -196,7 +196,7 @@ class ZooEncoder(EEGEncoder):
     def _made(self, electrodes: Sequence[str], samples: int) -> Any:
         """Return a network of braindecode's for such windows, without a head and in eval mode."""
         wants = self._architecture
-        made = getattr(_models(), wants.class_name)
+        made = getattr(models(), wants.class_name)
         config = {name: value for name, value in self._config.items() if name in signature(made).parameters}
         try:
             with warnings.catch_warnings():
@@ -232,19 +232,19 @@ def zoo_encoder(name: str) -> ZooEncoder:
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(f"no encoder {architecture!r}", path=f"--encoder {name}", remedy=f"name one of {known}")
-    _models()
+    models()
     weights = None
     if place != RANDOM:
         weights = foreign.read(place or ARCHITECTURES[architecture].repository, revision)
     return ZooEncoder(architecture, weights).eval().requires_grad_(False)
 
 
-def _models() -> ModuleType:
+def models() -> ModuleType:
     """Return braindecode's models; MissingError where they cannot be imported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas and MNE tell of what braindecode will have to change
         try:
-            models = import_module("braindecode.models")
+            return import_module("braindecode.models")
         except ModuleNotFoundError as problem:
             reason = f"{problem.name} is not installed"
             raise MissingError(reason, path="braindecode", remedy="pip install 'dare-eeg[zoo]'") from problem
@@ -252,7 +252,6 @@ def _models() -> ModuleType:
             reason = "torchaudio, which it imports, does not load beside this torch: its libraries want those of CUDA"
             remedy = "move the .so files out of torchaudio/lib in the environment, or install a torch for CUDA"
             raise MissingError(reason, path="braindecode", remedy=remedy) from problem
-    return models
 
 
 def _numbers(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Baselines: the classical ladder that an encoder has to beat, each on the very windows and folds of the encoder."""
+"""Baselines: the ladder that an encoder has to beat, each on the very windows and folds of the encoder."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.probing import trained_baselines
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress
 from dare_eeg.probing.modes.linear import logistic
-from dare_eeg.probing.options import Baseline
+from dare_eeg.probing.options import Baseline, ClassicalBaseline, is_trained_baseline
 from dare_eeg.probing.representations import band_power, centred, covariances
 from dare_eeg.probing.search import Candidate, Family, fit_best
 from dare_eeg.probing.splits import Fold
@@ -33,12 +34,15 @@ class _Method:
     family: Callable[[], Family]
 
 
-def fitter(name: Baseline, windows: Windows, centre: bool = False) -> Fitter:
+def fitter(name: Baseline, windows: Windows, centre: bool = False, epochs: int = 0) -> Fitter:
     """Return what fits a fold by a baseline; what it sees of the windows is computed by the first fit.
 
-    With ``centre`` that is centred on each subject without labels. Raises RefusedError where there is no such choice or
-    the baseline is for two classes, MissingError where pyriemann is not installed.
+    With ``centre`` that is centred on each subject without labels; ``epochs`` are of those that train a network, 0 for
+    their own. Raises RefusedError where there is no such choice or the baseline is for two classes, MissingError where
+    pyriemann, or of networks braindecode, is not installed.
     """
+    if is_trained_baseline(name):
+        return trained_baselines.fitter(name, windows, epochs)
     if name == "csp-lda" and len(windows.classes) != 2:
         reason = f"tells two classes apart, and there are {len(windows.classes)}"
         raise RefusedError(reason, path=name, remedy="leave it out: --baselines takes names by commas")
@@ -173,7 +177,7 @@ def _of(bands_hz: tuple[tuple[float, float], ...]) -> Callable[[Windows, Progres
     return lambda windows, progress: covariances(windows, bands_hz, progress)
 
 
-_METHODS: dict[Baseline, _Method] = {
+_METHODS: dict[ClassicalBaseline, _Method] = {
     "majority": _Method(_nothing, _majority),
     "band-power-logistic": _Method(band_power, _on_band_power),
     "band-power-forest": _Method(band_power, _forest),

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Literal
 
-from dare_eeg.encoders.named import SCRATCH
+from dare_eeg.encoders.named import is_control
 from dare_eeg.probing import statistics
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.predictions import PREDICTIONS, contributions
@@ -129,7 +129,7 @@ def kind_of(row: Results) -> Kind:
         return "control"
     if is_baseline(row.mode):
         return "baseline"
-    if row.encoder is not None and row.encoder.path == SCRATCH:
+    if row.encoder is not None and is_control(row.encoder.path):
         return "scratch"
     return "frozen encoder" if row.mode in ON_FEATURES else "trained encoder"
 

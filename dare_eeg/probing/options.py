@@ -14,7 +14,9 @@ Mode = Literal["conv-linear", "linear", "finetune"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-Baseline = Literal[
+TrainedBaseline = Literal["eegnet", "shallow-fbcsp"]
+
+ClassicalBaseline = Literal[
     "majority",
     "band-power-logistic",
     "band-power-forest",
@@ -23,13 +25,23 @@ Baseline = Literal[
     "csp-lda",
 ]
 
-BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-"""Classical methods that an encoder has to beat."""
+Baseline = ClassicalBaseline | TrainedBaseline
+
+TRAINED_BASELINES: tuple[TrainedBaseline, ...] = get_args(TrainedBaseline)
+"""Networks that learn from nothing but the training subjects."""
+
+BASELINES: tuple[Baseline, ...] = (*get_args(ClassicalBaseline), *TRAINED_BASELINES)
+"""What an encoder has to beat: classical methods, and networks that start from nothing."""
 
 
 def is_baseline(mode: Mode | Baseline) -> TypeIs[Baseline]:
     """Return whether this is a baseline: no encoder takes part."""
     return mode in BASELINES
+
+
+def is_trained_baseline(mode: Mode | Baseline) -> TypeIs[TrainedBaseline]:
+    """Return whether this is a baseline that goes by epochs, and draws its weights."""
+    return mode in TRAINED_BASELINES
 
 
 ON_FEATURES: frozenset[Mode | Baseline] = frozenset({"linear"})
@@ -144,5 +156,5 @@ def options_of(mode: Mode | Baseline, as_published: bool = False, settings: tupl
 def fields_of(mode: Mode | Baseline) -> Set[str]:
     """Return the fields that a mode or baseline asks."""
     if is_baseline(mode):
-        return _OF_BASELINES
+        return frozenset() if is_trained_baseline(mode) else _OF_BASELINES
     return _OF_FEATURES if mode in ON_FEATURES else ProbeOptions.model_fields.keys() - _OF_FEATURES

@@ -13,12 +13,12 @@ import torch
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.as_published import AsPublished
 from dare_eeg.encoders.base import EEGEncoder
-from dare_eeg.encoders.named import SCRATCH, encoder_named
+from dare_eeg.encoders.named import SCRATCH, encoder_named, is_control
 from dare_eeg.encoders.ours import PretrainedEncoder
 from dare_eeg.probing import baselines, modes, predictions, report
 from dare_eeg.probing.alignment import AlignedWindows
 from dare_eeg.probing.fit import Fitter, FoldFit
-from dare_eeg.probing.options import ON_FEATURES, is_baseline
+from dare_eeg.probing.options import ON_FEATURES, is_baseline, is_trained_baseline
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Results
 from dare_eeg.probing.splits import folds
@@ -50,7 +50,7 @@ def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Resu
     total, done = len(seeds) * sum(map(len, repeats)), 0
     rounds: list[Round] = []
     for seed in seeds:
-        if seed == 0 or request.encoder == SCRATCH:
+        if seed == 0 or is_control(request.encoder):
             torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
             encoder, fit = _fitter(request, windows)
             _require_writable(request.out)
@@ -114,7 +114,9 @@ def found_done(request: ProbeRequest) -> Results | None:
 
 def _draws(request: ProbeRequest) -> bool:
     """Return whether a seed changes anything: the weights of scratch, or what a mode that trains a network draws."""
-    return request.encoder == SCRATCH or not (is_baseline(request.mode) or request.mode in ON_FEATURES)
+    if is_baseline(request.mode):
+        return is_trained_baseline(request.mode)
+    return is_control(request.encoder) or request.mode not in ON_FEATURES
 
 
 def _place(encoder: str) -> Path:
@@ -142,7 +144,7 @@ def _require_writable(folder: Path) -> None:
 def _fitter(request: ProbeRequest, windows: Windows) -> tuple[EEGEncoder | None, Fitter]:
     """Return the encoder, if any, and what fits a fold."""
     if is_baseline(request.mode):
-        return None, baselines.fitter(request.mode, windows, request.options.centre == "subject")
+        return None, baselines.fitter(request.mode, windows, request.options.centre == "subject", request.epochs)
     encoder = _encoder(request)
     return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.epochs, request.cache)
 

@@ -13,6 +13,7 @@ from dare_eeg.probing.options import (
     Mode,
     fields_of,
     is_baseline,
+    is_trained_baseline,
     options_of,
 )
 from dare_eeg.probing.request import ProbeRequest
@@ -34,7 +35,7 @@ class Row:
     @property
     def trains_a_network(self) -> bool:
         """Whether it goes by epochs."""
-        return not is_baseline(self.way) and self.way not in ON_FEATURES
+        return is_trained_baseline(self.way) or not (is_baseline(self.way) or self.way in ON_FEATURES)
 
 
 def rows(encoders: Sequence[str], modes: Sequence[str], baselines: Sequence[str]) -> list[Row]:
@@ -66,8 +67,12 @@ def requests(
     if as_published and not any(row.way in PUBLISHED for row in found):
         options_of(found[0].way, True)
     if common.epochs and not any(row.trains_a_network for row in found):
-        reason = "no row trains a network"
-        raise UsageError(reason, path=f"--epochs {common.epochs}", remedy="it goes with conv-linear and finetune")
+        reason, those = "no row trains a network", "conv-linear, finetune and trained baselines"
+        raise UsageError(
+            reason,
+            path=f"--epochs {common.epochs}",
+            remedy=f"it goes with {those}",
+        )
     asked = []
     for row in found:
         its = tuple(text for text in settings if text.partition("=")[0] in known[row.way])

@@ -10,6 +10,7 @@ from sklearn.metrics import confusion_matrix
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.own import OwnEncoder
+from dare_eeg.encoders.zoo import ZooEncoder
 from dare_eeg.probing import baselines, control, metrics
 from dare_eeg.probing.fit import FoldFit
 from dare_eeg.probing.metrics import Scored
@@ -85,6 +86,7 @@ def summarise(
             *request.options.cautions,
             *_cautions(windows, rounds),
             *_untrained(request, encoder, windows),
+            *_absent(request, encoder, windows),
             *(control.cautions(tables["window"][_METRIC], windows, of_control) if of_control else ()),
         ),
         encoder=None if encoder is None else facts_of(request.encoder, encoder),
@@ -168,6 +170,14 @@ def _untrained(request: ProbeRequest, encoder: EEGEncoder | None, windows: Windo
         return []
     strange = encoder.untrained(windows.electrodes)
     return [f"the encoder was not trained on {', '.join(strange)}, which are used all the same"] if strange else []
+
+
+def _absent(request: ProbeRequest, encoder: EEGEncoder | None, windows: Windows) -> list[str]:
+    """Return in a line how many windows lack electrodes that an encoder cannot be told to be absent, if any do."""
+    if not isinstance(encoder, ZooEncoder) or request.mode not in ON_FEATURES:
+        return []
+    lacking = int((~windows.present[:, encoder.known(windows.electrodes)]).any(axis=1).sum())
+    return [f"{lacking} of {len(windows)} windows lack electrodes, which the encoder takes as flat"] if lacking else []
 
 
 def _left_out(request: ProbeRequest, encoder: EEGEncoder | None, windows: Windows) -> tuple[str, ...]:

@@ -355,6 +355,34 @@ def test_the_command_probes_it_and_tells_of_its_corpora(tuab: Path, saved: Any, 
 
 
 @pytest.mark.slow
+def test_drawn_weights_are_the_control_of_an_architecture(tuab: Path, saved: Any, tmp_path: Path) -> None:
+    named = f"braindecode:biot@{saved('biot')[1]},braindecode:biot@random"
+    answer = dare("probe", "tuab", "--shards", tuab, "--encoder", named, "--resamples", 5, "--out", tmp_path)
+    assert answer.status == 0, answer.err
+    rows = {row["name"]: row for row in json.loads((tmp_path / "ladder.json").read_text())["rows"]}
+    assert {name: row["kind"] for name, row in rows.items()} == {
+        "biot-biot-linear": "frozen encoder",
+        "biot-random-linear": "scratch",
+    }
+    assert [one["against"] for one in rows["biot-biot-linear"]["comparisons"]] == ["biot-random-linear"]
+
+
+def test_windows_that_lack_electrodes_are_counted(saved: Any, tmp_path: Path) -> None:
+    windows = [
+        Window(np.random.default_rng(number).integers(-90, 90, (4, 1024), np.int16).astype(np.int16), f"tuh:{name}",
+               f"{name}.edf", label=number % 2, absent=(0,) if name == "b" else ())
+        for name in "abcdef" for number in range(4)
+    ]  # fmt: skip
+    splits = {"train": [windows[:8]], "valid": [windows[8:12]], "test": [windows[12:]]}
+    shards = write_set(tmp_path / "tuab", splits, corpus="tuab")
+    out = tmp_path / "out"
+    named = ("--shards", shards, "--encoder", f"braindecode:cbramod@{saved('cbramod')[1]}", "--out", out)
+    answer = dare("probe", "tuab", *named, "--resamples", 5)
+    assert answer.status == 0, answer.err
+    assert "4 of 24 windows lack electrodes, which the encoder takes as flat" in answer.out
+
+
+@pytest.mark.slow
 def test_the_command_finetunes_it(tuab: Path, saved: Any, tmp_path: Path) -> None:
     named = ("--encoder", f"braindecode:eegpt@{saved('eegpt')[1]}", "--mode", "finetune", "--epochs", 1)
     answer = dare("probe", "tuab", "--shards", tuab, *named, "--resamples", 5, "--out", tmp_path)

@@ -28,7 +28,7 @@ def probes(tuab: Path, bcic2b: Path, nano_run: Path, tmp_path_factory: pytest.Te
         assert answer.status == 0, answer.err
     more = ("--out", root / "bcic2b", *ASKED[:-2])
     assert dare("probe", "bcic2b", "--shards", bcic2b, "--baselines", "tangent-space,csp-lda", *more).status == 0
-    assert dare("probe", "bcic2b", "--shards", bcic2b, "--baselines", *more, "--permuted").status == 0
+    assert dare("probe", "bcic2b", "--shards", bcic2b, "--baselines", *more, "--permuted", "--epochs", 2).status == 0
     return {corpus: root / corpus for corpus in ("tuab", "bcic2b")}
 
 

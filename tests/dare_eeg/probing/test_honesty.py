@@ -96,7 +96,7 @@ def louder(kind: type[Windows], folder: Path, numbers: NDArray[np.int64]) -> Win
 def fitter_of(way: Mode | Baseline, windows: Windows, options: ProbeOptions, run: Path) -> Fitter:
     """Return what fits a fold by a mode or a baseline."""
     if way in BASELINES:
-        return baselines.fitter(cast(Baseline, way), windows, options.centre == "subject")
+        return baselines.fitter(cast(Baseline, way), windows, options.centre == "subject", 2)
     return modes.fitter(cast(Mode, way))(load_encoder(run), windows, options, 2, None)
 
 

@@ -30,7 +30,7 @@ def none(_share: float) -> None:
 def ladder(bcic2b: Path, nano_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A ladder of all baselines, an encoder and its control on imagined movements."""
     root = tmp_path_factory.mktemp("probes")
-    asked = ("--shards", bcic2b, "--out", root, "--protocol", "kfold", "--resamples", 5, "--repeats", 2)
+    asked = ("--shards", bcic2b, "--out", root, "--protocol", "kfold", "--resamples", 5, "--repeats", 2, "--epochs", 3)
     answer = dare("probe", "bcic2b", "--encoder", f"{nano_run},scratch", "--size", "nano", "--baselines", *asked)
     assert answer.status == 0, answer.err
     return root, json.loads((root / "ladder.json").read_text())
@@ -46,7 +46,7 @@ def test_rows_stand_best_first_with_their_kind_and_budget(ladder: tuple[Path, di
     assert {kinds.pop(name) for name in BASELINES} == {"baseline"}
     assert sorted(kinds.values()) == ["frozen encoder", "scratch"]
     assert {name: row["candidates"] for name, row in rows.items()} == {
-        name: 1 if name == "majority" else 6 for name in rows
+        name: {"majority": 1, "eegnet": 3, "shallow-fbcsp": 3}.get(name, 6) for name in rows
     }
     assert rows["majority"]["metrics"]["balanced_accuracy"]["mean"] == 0.5
     table = (root / "ladder.csv").read_text().splitlines()
