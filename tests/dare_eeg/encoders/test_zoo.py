@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from dare_eeg.encoders.architectures import ARCHITECTURES
 from dare_eeg.network.resample import resample
 from manifests.errors import DamagedError, DareError, MissingError, RefusedError, UsageError
 from tests.commands import dare
+from tests.dare_eeg.sets import recorded as recorded_as
+from tests.dare_eeg.sets import write_set
 
 NAMES = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 UPPER = [name.upper() for name in NAMES]
@@ -368,13 +371,11 @@ def test_drawn_weights_are_the_control_of_an_architecture(tuab: Path, saved: Any
 
 
 def test_windows_that_lack_electrodes_are_counted(saved: Any, tmp_path: Path) -> None:
-    windows = [
-        Window(np.random.default_rng(number).integers(-90, 90, (4, 1024), np.int16).astype(np.int16), f"tuh:{name}",
-               f"{name}.edf", label=number % 2, absent=(0,) if name == "b" else ())
-        for name in "abcdef" for number in range(4)
-    ]  # fmt: skip
-    splits = {"train": [windows[:8]], "valid": [windows[8:12]], "test": [windows[12:]]}
-    shards = write_set(tmp_path / "tuab", splits, corpus="tuab")
+    people = {name: recorded_as(f"tuh:{name}", 4, labels=[0, 1, 0, 1]) for name in "abcdef"}
+    people["b"] = [replace(window, absent=(0,)) for window in people["b"]]
+    parts = {"train": "abc", "valid": "d", "test": "ef"}
+    splits = {split: [[one for name in names for one in people[name]]] for split, names in parts.items()}
+    shards = write_set(tmp_path / "tuab", splits, classes=("normal", "abnormal"))
     out = tmp_path / "out"
     named = ("--shards", shards, "--encoder", f"braindecode:cbramod@{saved('cbramod')[1]}", "--out", out)
     answer = dare("probe", "tuab", *named, "--resamples", 5)
