@@ -15,9 +15,9 @@ from tests.dare_eeg.sets import Window, recorded, write_set
 NAMES = ",".join(TRAINED_BASELINES)
 
 
-def told_apart(subject: str, samples: int = 512) -> list[Window]:
+def told_apart(subject: str, samples: int = 256) -> list[Window]:
     """Return windows of two classes, of which one has twice the amplitude; one electrode is absent in some."""
-    windows = recorded(f"tuh:{subject}", 48, samples, labels=[0, 1] * 24)
+    windows = recorded(f"tuh:{subject}", 16, samples, labels=[0, 1] * 8)
     absent = (2,) if subject in "ag" else ()
     return [replace(one, counts=(one.counts * (1 + one.label)).astype(np.int16), absent=absent) for one in windows]
 
@@ -34,18 +34,31 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_they_learn_what_differs_and_each_seed_draws_others(labelled: Path, tmp_path: Path) -> None:
-    asked = ("--shards", labelled, "--baselines", NAMES, "--epochs", 40, "--seeds", 2, "--resamples", 5)
+    asked = (
+        "--shards",
+        labelled,
+        "--baselines",
+        NAMES,
+        "--protocol",
+        "official",
+        "--epochs",
+        20,
+        "--seeds",
+        2,
+        "--resamples",
+        5,
+    )
     answer = dare("probe", "tuab", *asked, "--out", tmp_path)
     assert answer.status == 0, answer.err
     for name in TRAINED_BASELINES:
         results = json.loads((tmp_path / name / "results.json").read_text())
-        assert results["metrics"]["window"]["balanced_accuracy"]["mean"] > 0.8
+        assert results["metrics"]["window"]["balanced_accuracy"]["mean"] > 0.75
         assert results["seeds"] == [0, 1]
         (fold,) = results["folds"]
-        assert [one["candidates"] for one in fold["selected"]] == [40, 40]
+        assert [one["candidates"] for one in fold["selected"]] == [20, 20]
         lines = (tmp_path / name / "predictions.csv").read_text().splitlines()[1:]
         first, second = ([line.split(",", 2)[2] for line in lines if line.split(",")[1] == seed] for seed in "01")
-        assert len(first) == 96
+        assert len(first) == 32
         assert first != second
     assert "kept" in dare("probe", "tuab", *asked, "--out", tmp_path).err
 
