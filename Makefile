@@ -9,11 +9,11 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 
 
 .PHONY: demo test quick full lint types clean
 
+# torchaudio, which braindecode imports, comes built for CUDA alone. It does without its libraries where they are
+# absent, so beside a torch that they do not load with they are moved away; beside one for CUDA they stay.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
-	# torchaudio, which braindecode imports, comes built for CUDA alone. It does without its libraries where they are
-	# absent, so beside a torch that they do not load with they are moved away; beside one for CUDA they stay.
 	$(BIN)/python -c 'import torchaudio' 2> /dev/null || \
 		find .venv -path '*/torchaudio/lib/*.so' -exec mv {} {}.needs-cuda \;
 	touch $@
