@@ -109,7 +109,11 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]),
               help="Of a scratch encoder.  [default: base]")  # fmt: skip
 @click.option(
-    "--mode", "modes", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas."
+    "--mode",
+    "modes",
+    default="linear",
+    show_default=True,
+    help="conv-linear, linear, lora, finetune; several by commas.",
 )
 @click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within"]), help="[default: the recipe's]")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="How often, with other folds.")
@@ -119,7 +123,12 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--calibrate", type=click.IntRange(1), help="The first windows a class of each tested subject that are"
               " trained on, not tested.  [default: none]")  # fmt: skip
 @click.option("--permuted", is_flag=True, help="A control: fit on labels permuted within each subject.")
-@click.option("--epochs", type=click.IntRange(1), help="Of conv-linear and finetune.  [default: as published]")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help="Short for --set epochs=N, of what trains a network.  [default: 100 for"
+    " conv-linear, 50 for lora and finetune]",
+)
 @click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
               " each interval.")  # fmt: skip
 @click.option(
@@ -158,7 +167,7 @@ def probe(
     from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
     from dare_eeg.probing.request import ProbeRequest
-    from dare_eeg.probing.rows import requests, rows
+    from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
     from dare_eeg.probing.supervision import Supervision
 
     encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
@@ -174,14 +183,15 @@ def probe(
         seeds,
         root,
         size=size or "base",
-        epochs=epochs or 0,
         resamples=resamples,
         supervision=Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted),
         cache=cache,
     )
-    asked = requests(
-        rows(encoders, _names(modes), _names(baselines or "")), common, as_published, settings, out is not None
-    )
+    found = rows(encoders, _names(modes), _names(baselines or ""))
+    asked = requests(found, common, as_published, with_epochs(found, settings, epochs), out is not None)
+    if as_published:
+        for line in told_of_scripts(found, corpus):
+            click.echo(line, err=True)
     if clear_cache:
         click.echo(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed", err=True)
     done = []

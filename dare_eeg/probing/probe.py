@@ -93,8 +93,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         tuple(range(request.seeds if _draws(request) else 1)),
         tuple(range(request.repeats)),
         request.resamples,
-        request.options,
-        request.epochs,
+        request.options.settled(request.mode, len(found.classes)),
         request.supervision,
         encoder,
     )
@@ -105,7 +104,6 @@ def found_done(request: ProbeRequest) -> Results | None:
         found.repeats,
         found.resamples,
         found.practice,
-        found.epochs,
         found.supervision,
         found.encoder,
     )
@@ -144,7 +142,7 @@ def _fitter(request: ProbeRequest, windows: Windows) -> tuple[EEGEncoder | None,
     if is_baseline(request.mode):
         return None, baselines.fitter(request.mode, windows, request.options.centre == "subject")
     encoder = _encoder(request)
-    return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.epochs, request.cache)
+    return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.cache, request.ranks)
 
 
 def _encoder(request: ProbeRequest) -> EEGEncoder:

@@ -1,9 +1,12 @@
 """Results: what a probe found, as results.json keeps it."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from dare_eeg.probing.options import Baseline, Mode, ProbeOptions
 from dare_eeg.probing.supervision import Supervision
 from manifests.recipe import EvaluationProtocol
-from manifests.records import Part, Record, added
+from manifests.records import Fields, Part, Record, Upgrade, added
 
 
 class EncoderFacts(Part):
@@ -61,14 +64,22 @@ class Contamination(Part):
     note: str
 
 
+def _with_epochs_in_practice(fields: Fields) -> Fields:
+    """Return results of schema 1, whose epochs stood beside the practice, 0 where they were the mode's own."""
+    epochs = fields.pop("epochs", 0)
+    return fields | ({"practice": {**fields["practice"], "epochs": epochs}} if epochs else {})
+
+
 class Results(Record):
     """All that a probe found.
 
-    ``encoder`` is None of a baseline, ``epochs`` 0 where they were the mode's own. ``metrics`` are by level (window,
-    recording) and name, their intervals over so many ``resamples`` of the subjects.
+    ``encoder`` is None of a baseline. ``metrics`` are by level (window, recording) and name, their intervals over so
+    many ``resamples`` of the subjects.
     """
 
     KIND = "results"
+    SCHEMA = 2
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {1: _with_epochs_in_practice}
 
     corpus: str
     corpus_version: str
@@ -76,7 +87,6 @@ class Results(Record):
     protocol: EvaluationProtocol
     mode: Mode | Baseline
     practice: ProbeOptions
-    epochs: int = added(0, absent=0)
     supervision: Supervision = added(Supervision(), absent=Supervision())
     cautions: tuple[str, ...]
     encoder: EncoderFacts | None

@@ -77,8 +77,7 @@ def summarise(
         manifest_sha256=manifest.sha256(request.shards),
         protocol=protocol,
         mode=request.mode,
-        practice=request.options,
-        epochs=request.epochs,
+        practice=request.options.settled(request.mode, len(windows.classes)),
         supervision=request.supervision,
         cautions=(
             *request.options.cautions,

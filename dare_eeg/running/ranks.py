@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Ranks:
     """The processes of a job as one of them sees them: its number ``rank`` among ``world``, its ``device``.
 
-    Where there are several, all must call `wait`, `any`, `mean`, `gather` and `first_finds` at once.
+    Where there are several, all must call at once what they do together: all but `is_first` and `share`.
     """
 
     rank: int = 0
@@ -60,6 +60,14 @@ class Ranks:
             dist.all_reduce(values)
             values /= self.world
         return [float(value) for value in values.tolist()]
+
+    def gather_tensors(self, values: Tensor) -> list[Tensor]:
+        """Return what each process has, by rank: tensors of one shape."""
+        if self.world == 1:
+            return [values]
+        found = [torch.empty_like(values) for _ in range(self.world)]
+        dist.all_gather(found, values)
+        return found
 
     def gather(self, item: T) -> list[T]:
         """Return what each process has, by rank."""
