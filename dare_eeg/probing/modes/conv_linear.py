@@ -18,10 +18,15 @@ def fitter(
 ) -> Fitter:
     """Return what fits adapter and head on a fold."""
     options = options.settled("conv-linear", len(windows.classes))
-    head = partial(ProbeHead, dropout=options.dropout or 0.0)
+    training = Training.of(options, ranks)
 
     def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
-        network = ProbeNetwork(encoder, windows, Adapter, head, is_frozen=True)
-        return fit_network(network, [], windows, fold, Training.of(options, ranks), seed, progress)
+        return fit_network(network(encoder, windows, options), [], windows, fold, training, seed, progress)
 
     return fit
+
+
+def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+    """Return the network of a probe, not fitted."""
+    head = partial(ProbeHead, dropout=settled.dropout or 0.0)
+    return ProbeNetwork(encoder, windows, Adapter, head, is_frozen=True)

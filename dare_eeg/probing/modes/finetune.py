@@ -26,10 +26,15 @@ def fitter(
     training = Training.of(options, ranks, options.layer_decay)
 
     def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
-        network = deep(encoder, windows, options, is_frozen=False)
-        return fit_network(network, network.encoder.layers(), windows, fold, training, seed, progress)
+        made = network(encoder, windows, options)
+        return fit_network(made, made.encoder.layers(), windows, fold, training, seed, progress)
 
     return fit
+
+
+def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+    """Return the network of a probe, not fitted."""
+    return deep(encoder, windows, settled, is_frozen=False)
 
 
 def deep(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions, is_frozen: bool) -> ProbeNetwork:
