@@ -32,7 +32,8 @@ def gradients(network: nn.Module, losses: Sequence[Callable[[], Tensor]], ranks:
     before = [buffer.clone() for buffer in buffers]
     total: Tensor | None = None
     for first in range(0, len(losses), ranks.world):
-        mine = losses[first : first + ranks.world][ranks.rank : ranks.rank + 1]
+        # Who has none left computes the last one, too: weights that a pass limits are then the same everywhere.
+        mine = losses[min(first + ranks.rank, len(losses) - 1)]
         of_round = ranks.gather_tensors(_made(mine, trained, buffers, before))
         for one in of_round[: len(losses) - first]:
             total = one.clone() if total is None else total.add_(one)
@@ -47,19 +48,15 @@ def gradients(network: nn.Module, losses: Sequence[Callable[[], Tensor]], ranks:
 
 
 def _made(
-    losses: Sequence[Callable[[], Tensor]], trained: list[nn.Parameter], buffers: list[Tensor], before: list[Tensor]
+    loss: Callable[[], Tensor], trained: list[nn.Parameter], buffers: list[Tensor], before: list[Tensor]
 ) -> Tensor:
-    """Return of one loss, or none, in a row: itself, the gradients, and by how much it has moved the buffers."""
+    """Return of a loss, in a row: itself, the gradients, and by how much it has moved the buffers."""
     for parameter in trained:
         parameter.grad = None
     for buffer, old in zip(buffers, before, strict=True):
         buffer.copy_(old)
-    value = torch.zeros((), device=trained[0].device)
-    for loss in losses:
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-    parts = [value.detach()]
-    parts += [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
-    parts += [buffer - old if buffer.dtype != torch.bool else torch.zeros_like(buffer)
-              for buffer, old in zip(buffers, before, strict=True)]  # fmt: skip
-    return torch.cat([part.reshape(-1).float() for part in parts])
+    value = loss()
+    value.backward()  # type: ignore[no-untyped-call]
+    made = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+    moved = [buffer.float() - old.float() for buffer, old in zip(buffers, before, strict=True)]
+    return torch.cat([part.reshape(-1).float() for part in (value.detach(), *made, *moved)])

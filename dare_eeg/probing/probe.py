@@ -63,10 +63,25 @@ def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Resu
                 progress(done, total)
             rounds.append(Round(repeat, seed, parts, fits))
     results = summarise(request, protocol, encoder, windows, rounds)
-    write_bytes(request.out / predictions.PREDICTIONS, predictions.as_csv(windows, rounds))
-    write_bytes(request.out / "results.json", canonical_json(results.as_json()))
-    report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])
+    if request.ranks.is_first:
+        write_bytes(request.out / predictions.PREDICTIONS, predictions.as_csv(windows, rounds))
+        write_bytes(request.out / "results.json", canonical_json(results.as_json()))
+        report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])
     return results
+
+
+def probe_together(request: ProbeRequest, progress: Callable[[float, int], None]) -> Results | None:
+    """Probe by the ranks of a request: all train a network, and the first alone computes what trains none.
+
+    Returns the results, None in a process that only waited.
+    """
+    if is_baseline(request.mode) or request.mode in ON_FEATURES:
+        return request.ranks.first_does(lambda: probe(request, progress))
+    return probe(request, progress if request.ranks.is_first else _silent)
+
+
+def _silent(_done: float, _total: int) -> None:
+    """Tell nothing of progress, which the first process tells."""
 
 
 def _within(progress: Callable[[float, int], None], done: int, total: int, share: float) -> None:
