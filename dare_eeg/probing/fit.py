@@ -36,12 +36,16 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class FoldFit:
-    """What a classifier says of the test windows, (n, classes), how it got there, and itself, where it can be kept."""
+    """What a classifier says of the test windows, (n, classes), how it got there, and itself, where it can be kept.
+
+    ``trained`` is how many numbers of a network were fitted, 0 where there was none.
+    """
 
     probabilities: NDArray[np.float64]
     selected: dict[str, int | float]
     curves: list[dict[str, float]] = field(default_factory=list)
     model: Model | None = None
+    trained: int = 0
 
 
 Progress = Callable[[float], None]
@@ -136,7 +140,8 @@ def fit_network(
             selected = {"epoch": epoch} | measured
     network.load_state_dict(best_state)
     probabilities = predict(network, windows, fold.test, training.micro_batch, training.ranks)
-    return FoldFit(probabilities, selected, curves, FittedNetwork(network, training.micro_batch))
+    trained = sum(one.numel() for one in network.parameters() if one.requires_grad)
+    return FoldFit(probabilities, selected, curves, FittedNetwork(network, training.micro_batch), trained)
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,9 @@ def _with_epochs_in_practice(fields: Fields) -> Fields:
 class Results(Record):
     """All that a probe found.
 
-    ``encoder`` is None of a baseline. ``metrics`` are by level (window, recording) and name, their intervals over so
-    many ``resamples`` of the subjects.
+    ``encoder`` is None of a baseline. It has so many parameters, and so many numbers of a network were trained: 0 where
+    there is none, or older code did not count them. ``metrics`` are by level (window, recording) and name, their
+    intervals over so many ``resamples`` of the subjects.
     """
 
     KIND = "results"
@@ -90,6 +91,8 @@ class Results(Record):
     supervision: Supervision = added(Supervision(), absent=Supervision())
     cautions: tuple[str, ...]
     encoder: EncoderFacts | None
+    encoder_parameters: int = added(0, absent=0)
+    trained_parameters: int = added(0, absent=0)
     seeds: tuple[int, ...]
     repeats: tuple[int, ...] = added((0,), absent=(0,))
     classes: tuple[str, ...]

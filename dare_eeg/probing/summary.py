@@ -86,6 +86,8 @@ def summarise(
             *(control.cautions(tables["window"][_METRIC], windows, of_control) if of_control else ()),
         ),
         encoder=None if encoder is None else facts_of(request.encoder, encoder),
+        encoder_parameters=0 if encoder is None else sum(one.numel() for one in encoder.parameters()),
+        trained_parameters=max(fit.trained for one in rounds for fit in one.fits),
         seeds=seeds,
         repeats=tuple(range(request.repeats)),
         classes=windows.classes,
