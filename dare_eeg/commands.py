@@ -170,11 +170,12 @@ def probe(
     from dare_eeg.probing.request import ProbeRequest
     from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
     from dare_eeg.probing.supervision import Supervision
-    from dare_eeg.running.job import has_joined, report_once, watch_peers
+    from dare_eeg.running.job import has_joined, num_processes, report_once, watch_peers
     from dare_eeg.running.ranks import Ranks
+    from dare_eeg.running.stop import last_words
 
     again = "see what it said, then ask again"
-    with report_once(again):
+    with last_words(num_processes()), report_once(again):
         encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
         if size and SCRATCH not in encoders:
             reason = f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out"
