@@ -16,8 +16,10 @@ from dare_eeg.encoders.ours import untrained_encoder
 from dare_eeg.probing.micro_batches import cut, gradients
 from dare_eeg.probing.modes.finetune import deep
 from dare_eeg.probing.options import ProbeOptions, options_of
+from dare_eeg.probing.results import Results
 from dare_eeg.probing.schedule import Rates
 from dare_eeg.running.ranks import ALONE
+from manifests import records
 from manifests.recipe import load
 from manifests.shard_format import Index
 from tests.commands import dare
@@ -203,3 +205,17 @@ def test_a_window_that_holds_no_numbers_is_named_in_one_line(split: str, tmp_pat
     assert answer.status == 2
     complaint = answer.err.splitlines()[-1]
     assert complaint.startswith(f"dare: {shards}: {split}.edf at 1.5625 s holds numbers that")
+
+
+def test_results_whose_epochs_stood_beside_the_practice_are_read(tmp_path: Path) -> None:
+    shards, file = patients(tmp_path / "set"), tmp_path / "out" / "results.json"
+    words = asked(shards, tmp_path / "out", "conv-linear", "--epochs", 1)
+    assert dare(*words).status == 0
+    now = json.loads(file.read_text())
+    known = {name: now["practice"][name] for name in ("electrode_ids", "unit_scale", "resampling", "alignment",
+                                                      "layer_decay", "choose_on")}  # fmt: skip
+    for epochs, meant in ((7, 7), (0, None)):
+        file.write_text(json.dumps(now | {"schema_version": 1, "epochs": epochs, "practice": known}))
+        practice = records.load(Results, file, "").practice
+        assert (practice.epochs, practice.batch, practice.lr) == (meant, None, 5e-4)
+    assert "its results are replaced" in dare(*words).err
