@@ -8,7 +8,8 @@ its frozen features on disk. Before, each repeat was a command of its own: it co
 of six penalties on one valid part; that is done here on the same folds, without the intervals and pictures that the
 command has on top. Times are of the processor, so that other work on the machine counts little.
 
-With ``--memory`` instead: the most that a fit on 300,000 windows of 1,024 features holds in memory.
+With ``--memory`` instead: the most that a fit on 300,000 windows of 1,024 features holds in memory. With ``--steps N``
+instead: N steps of conv-linear of 8 windows, the frozen encoder's weights with gradients, as published, and without.
 """
 
 import argparse
@@ -36,9 +37,11 @@ from sklearn.preprocessing import StandardScaler
 from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.ours import untrained_encoder
+from dare_eeg.network.heads import Adapter, ProbeHead
 from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.metrics import scores
 from dare_eeg.probing.modes.linear import logistic, ridge
+from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import Classifier, options_of
 from dare_eeg.probing.probe import probe
 from dare_eeg.probing.request import ProbeRequest
@@ -63,6 +66,7 @@ def main() -> None:
     arguments.add_argument("--classifier", choices=FAMILIES, default="logistic", help="default logistic")
     arguments.add_argument("--folder", type=Path, help="where to make the set and keep it; a temporary one otherwise")
     arguments.add_argument("--memory", action="store_true", help="what a fit on a large table holds in memory")
+    arguments.add_argument("--steps", type=int, default=0, help="steps of conv-linear, with gradients and without")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}")
@@ -73,6 +77,9 @@ def main() -> None:
             return
         shards = made(folder, given.windows)
         windows = open_shards(shards, SPLITS)
+        if given.steps:
+            conv_linear(windows, given.sizes.split(","), given.steps)
+            return
         print(f"{len(windows)} windows of {windows.shape[0]} electrodes x 4 s, {SUBJECTS} subjects; processor seconds")
         print("| size, classifier | before | of that features | now | times | now, features kept | times |")
         print("|---|---|---|---|---|---|---|")
@@ -102,7 +109,7 @@ def now(shards: Path, size: str, classifier: Classifier, out: Path) -> float:
     options = options_of("linear", settings=(f"classifier={classifier}",))
     cache = FeatureCache(out / "features", print)
     began_s = time.process_time()
-    asked = ProbeRequest("eegmat", shards, "kfold", REPEATS, 1, out, "scratch", "linear", size, 0, options, cache=cache)
+    asked = ProbeRequest("eegmat", shards, "kfold", REPEATS, 1, out, "scratch", "linear", size, options, cache=cache)
     probe(asked, lambda _done, _total: None)
     return time.process_time() - began_s
 
@@ -139,6 +146,27 @@ def fitted_on_one_valid_part(table: NDArray[np.float32], labels: NDArray[np.int6
         if score > best[0]:
             best = score, model
     return np.asarray(best[1].predict_proba(table[fold.test]))
+
+
+def conv_linear(windows: Windows, sizes: list[str], steps: int) -> None:
+    """Print the processor seconds of steps of conv-linear, the two ways taking turns; the first step is not counted."""
+    print("| size | gradients of the frozen encoder, s | none, s | times |")
+    print("|---|---|---|---|")
+    x, labels = torch.from_numpy(windows.take(np.arange(8))), torch.from_numpy(windows.labels[:8].astype(np.int64))
+    for size in sizes:
+        network = ProbeNetwork(untrained_encoder(size), windows, Adapter, ProbeHead, is_frozen=True).train()
+        optimizer = torch.optim.AdamW([*network.adapter.parameters(), *network.head.parameters()])
+        seconds = {True: 0.0, False: 0.0}
+        for step in range(steps + 1):
+            for wanted in seconds:
+                network.encoder.requires_grad_(wanted)
+                began_s = time.process_time()
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(network(x), labels).backward()
+                optimizer.step()
+                seconds[wanted] += time.process_time() - began_s if step else 0.0
+                network.encoder.zero_grad()
+        print(f"| {size} | {seconds[True]:.1f} | {seconds[False]:.1f} | {seconds[True] / seconds[False]:.2f} |")
 
 
 def memory(folder: Path, classifier: Classifier) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -109,7 +110,11 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--size", type=click.Choice(["nano", "light", "small", "base", "deep"]),
               help="Of a scratch encoder.  [default: base]")  # fmt: skip
 @click.option(
-    "--mode", "modes", default="linear", show_default=True, help="conv-linear, linear, finetune; several by commas."
+    "--mode",
+    "modes",
+    default="linear",
+    show_default=True,
+    help="conv-linear, linear, lora, finetune; several by commas.",
 )
 @click.option("--protocol", type=click.Choice(["official", "kfold", "loso", "within", "stratified", "fixed"]),
               help="[default: the recipe's]")  # fmt: skip
@@ -120,7 +125,8 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--calibrate", type=click.IntRange(1), help="The first windows a class of each tested subject that are"
               " trained on, not tested.  [default: none]")  # fmt: skip
 @click.option("--permuted", is_flag=True, help="A control: fit on labels permuted within each subject.")
-@click.option("--epochs", type=click.IntRange(1), help="Of what trains a network.  [default: its own]")
+@click.option("--epochs", type=click.IntRange(1), help="Short for --set epochs=N, of what trains a network."
+              "  [default: its own]")  # fmt: skip
 @click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
               " each interval.")  # fmt: skip
 @click.option(
@@ -153,59 +159,78 @@ def probe(
     as_json: bool,
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
     from dare_eeg.encoders.named import SCRATCH, newest_run
     from dare_eeg.probing import ladder, presets, report
     from dare_eeg.probing.cache import FeatureCache
-    from dare_eeg.probing.probe import found_done
-    from dare_eeg.probing.probe import probe as run_probe
+    from dare_eeg.probing.probe import found_done, probe_together
     from dare_eeg.probing.request import ProbeRequest
-    from dare_eeg.probing.rows import requests, rows
+    from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
     from dare_eeg.probing.supervision import Supervision
+    from dare_eeg.running.job import has_joined, num_processes, report_once, watch_peers
+    from dare_eeg.running.ranks import Ranks
+    from dare_eeg.running.stop import last_words
 
-    encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
-    if size and SCRATCH not in encoders:
-        raise click.UsageError(f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out")
-    preset = presets.applied(settings, protocol, repeats)
-    root = out or Path("probes") / corpus
-    cache = FeatureCache(root / "features", partial(click.echo, err=True))
-    common = ProbeRequest(
-        corpus,
-        shards or Path("shards") / corpus,
-        preset.protocol,
-        preset.repeats,
-        seeds,
-        root,
-        size=size or "base",
-        epochs=epochs or 0,
-        resamples=resamples,
-        supervision=Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted),
-        cache=cache,
-    )
-    found = rows(encoders, _names(modes), _names(baselines or ""))
-    asked = requests(found, common, as_published, preset.settings, out is not None)
-    if clear_cache:
-        click.echo(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed", err=True)
-    done = []
-    for request in asked:
-        folder = request.out
-        results = found_done(request)
-        if results is not None:
-            click.echo(f"{folder}: done before by the same encoder, set and options; kept", err=True)
-        else:
-            is_there = (folder / "results.json").exists()
-            results = run_probe(request, progress(f"probe {request.name}", "fits"))
-            if is_there:
-                click.echo(f"{folder}: its results are replaced", err=True)
-        done.append(results)
-        if not as_json:
-            answer(report.text(folder, results))
-    if as_json:
-        told = [results.model_dump(mode="json") for results in done]
-        answer(json.dumps(told if len(told) > 1 else told[0]))
-    if folder.parent == root and len(list(root.glob("*/results.json"))) > 1:
-        whole = ladder.write(root, done[0])
-        if not as_json:
-            answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+    again = "see what it said, then ask again"
+    with last_words(num_processes()), report_once(again):
+        encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
+        if size and SCRATCH not in encoders:
+            reason = f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out"
+            raise click.UsageError(reason)
+        preset = presets.applied(settings, protocol, repeats)
+        root = out or Path("probes") / corpus
+        cache = FeatureCache(root / "features", partial(click.echo, err=True))
+        common = ProbeRequest(
+            corpus,
+            shards or Path("shards") / corpus,
+            preset.protocol,
+            preset.repeats,
+            seeds,
+            root,
+            size=size or "base",
+            resamples=resamples,
+            supervision=Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted),
+            cache=cache,
+        )
+        found = rows(encoders, _names(modes), _names(baselines or ""))
+        fields = with_epochs(found, preset.settings, epochs)
+        asked = requests(found, common, as_published, fields, out is not None)
+        leave, ranks = not has_joined(), Ranks.joined()
+        tell = partial(click.echo, err=True) if ranks.is_first else _nothing
+        done = []
+        with watch_peers(leave, again):
+            if clear_cache and ranks.is_first:
+                tell(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed")
+            for line in told_of_scripts(found, corpus) if as_published else ():
+                tell(line)
+            for request in (replace(one, ranks=ranks) for one in asked):
+                folder = request.out
+                results = found_done(request)
+                is_there = (folder / "results.json").exists()
+                if ranks.any(results is None):
+                    results = probe_together(request, progress(f"probe {request.name}", "fits"))
+                    if is_there:
+                        tell(f"{folder}: its results are replaced")
+                else:
+                    tell(f"{folder}: done before by the same encoder, set and options; kept")
+                if results is None or not ranks.is_first:
+                    continue
+                done.append(results)
+                if not as_json:
+                    answer(report.text(folder, results))
+            if not ranks.is_first:
+                return
+            if as_json:
+                told = [results.model_dump(mode="json") for results in done]
+                answer(json.dumps(told if len(told) > 1 else told[0]))
+            if folder.parent == root and len(list(root.glob("*/results.json"))) > 1:
+                whole = ladder.write(root, done[0])
+                if not as_json:
+                    answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+
+
+def _nothing(_line: str) -> None:
+    """Tell nothing: the first process of a job tells all."""
 
 
 @click.command(cls=Command)

@@ -23,7 +23,7 @@ from tests.pages import HOUSE, PAGES, Block, Command, blocks, commands, not_prin
 from tests.pipelines.own_trees import signal_uv, write
 from tests.test_house import sources
 
-ONLY_PARSED = {"cluster": 4, "gpu": 1, "network": 1, "pandas": 1}
+ONLY_PARSED = {"cluster": 4, "gpu": 3, "network": 1, "pandas": 1}
 """How many blocks of all pages are parsed and not run, by what they need."""
 
 ONLY_SHOWN = 5

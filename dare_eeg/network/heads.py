@@ -87,9 +87,9 @@ def _activated(channels_in: int, channels_out: int, kernel: int, groups: int = 1
 class ProbeHead(nn.Module):
     """The published probe of a frozen encoder: features (B, N, S, D) to logits (B, classes)."""
 
-    def __init__(self, patches: int, summary_tokens: int, width: int, classes: int) -> None:
+    def __init__(self, patches: int, summary_tokens: int, width: int, classes: int, dropout: float = 0.5) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = nn.Dropout(dropout)
         self.layer1 = MaxNormLinear(summary_tokens * width, 16, max_norm=1.0)
         self.layer2 = MaxNormLinear(16 * patches, classes, max_norm=0.25)
 

@@ -12,10 +12,11 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.probing import trained_baselines
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress
 from dare_eeg.probing.modes.linear import logistic
-from dare_eeg.probing.options import Baseline, ClassicalBaseline, is_trained_baseline
+from dare_eeg.probing.options import Baseline, ClassicalBaseline, ProbeOptions, is_trained_baseline
 from dare_eeg.probing.representations import band_power, centred, covariances
 from dare_eeg.probing.search import Candidate, Family, fit_best
 from dare_eeg.probing.splits import Fold
+from dare_eeg.running.ranks import ALONE, Ranks
 from manifests.errors import MissingError, RefusedError
 
 _WHOLE_HZ = ((1.0, 45.0),)
@@ -34,15 +35,14 @@ class _Method:
     family: Callable[[], Family]
 
 
-def fitter(name: Baseline, windows: Windows, centre: bool = False, epochs: int = 0) -> Fitter:
+def fitter(name: Baseline, windows: Windows, options: ProbeOptions, ranks: Ranks = ALONE) -> Fitter:
     """Return what fits a fold by a baseline; what it sees of the windows is computed by the first fit.
 
-    With ``centre`` that is centred on each subject without labels; ``epochs`` are of those that train a network, 0 for
-    their own. Raises RefusedError where there is no such choice or the baseline is for two classes, MissingError where
-    pyriemann, or of networks braindecode, is not installed.
+    ``ranks`` train a network together. Raises RefusedError where there is no such choice or the baseline is for two
+    classes, MissingError where pyriemann, or of networks braindecode, is not installed.
     """
     if is_trained_baseline(name):
-        return trained_baselines.fitter(name, windows, epochs)
+        return trained_baselines.fitter(name, windows, options, ranks)
     if name == "csp-lda" and len(windows.classes) != 2:
         reason = f"tells two classes apart, and there are {len(windows.classes)}"
         raise RefusedError(reason, path=name, remedy="leave it out: --baselines takes names by commas")
@@ -52,7 +52,7 @@ def fitter(name: Baseline, windows: Windows, centre: bool = False, epochs: int =
         nonlocal table
         if table is None:
             table = method.representation(windows, progress)
-            table = centred(table, windows.subjects) if centre else table
+            table = centred(table, windows.subjects) if options.centre == "subject" else table
         return fit_best(method.family(), table, windows, fold)
 
     return fit

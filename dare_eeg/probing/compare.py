@@ -200,7 +200,7 @@ def _counts(row: tuple[Path, Results]) -> bool:
 def _what(row: Results) -> tuple[object, ...]:
     """Return what must be the same on every corpus."""
     encoder = None if row.encoder is None else (row.encoder.sha256, row.encoder.size)
-    return encoder, row.practice, row.epochs, row.supervision
+    return encoder, row.practice, row.supervision
 
 
 def _standing(name: str, names: set[str], corpora: dict[str, Rows]) -> Standing:

@@ -40,6 +40,7 @@ class Comparison(Part):
 class Rung(Part):
     """A row: what it is, its figures by window, how many candidates its search had, and whom it was compared with.
 
+    Its encoder has so many parameters, and so many numbers of a network were trained; 0 where there is none.
     ``transductive`` rows saw the tested windows without labels.
     """
 
@@ -47,6 +48,8 @@ class Rung(Part):
     kind: Kind
     transductive: bool
     candidates: int
+    encoder_parameters: int = added(0, absent=0)
+    trained_parameters: int = added(0, absent=0)
     metrics: dict[str, Figure]
     comparisons: tuple[Comparison, ...]
     cautions: tuple[str, ...]
@@ -95,7 +98,17 @@ def write(folder: Path, question: Results) -> Ladder:
 
 def markdown(ladder: Ladder) -> str:
     """Return a ladder as a table in Markdown, which reads well on a terminal, too."""
-    heads = ["row", "balanced accuracy", "± repeats", "95 % over subjects", "budget", "kind", "against (p by Holm)"]
+    heads = [
+        "row",
+        "balanced accuracy",
+        "± repeats",
+        "95 % over subjects",
+        "budget",
+        "encoder",
+        "trained",
+        "kind",
+        "against (p by Holm)",
+    ]
     body = []
     for row in ladder.rows:
         figure = row.metrics[METRIC]
@@ -103,7 +116,8 @@ def markdown(ladder: Ladder) -> str:
         against = "; ".join(f"{one.against} {one.difference:+.3f} ({one.p_holm:.3g})" for one in row.comparisons)
         spread = f"{figure.sd_repeats:.3f}" if figure.sd_repeats else ""
         kind = f"{row.kind}, transductive" if row.transductive else row.kind
-        body.append([row.name, f"{figure.mean:.3f}", spread, bounds, str(row.candidates), kind, against])
+        sizes = [_told_number(number) for number in (row.encoder_parameters, row.trained_parameters)]
+        body.append([row.name, f"{figure.mean:.3f}", spread, bounds, str(row.candidates), *sizes, kind, against])
     return table(heads, body)
 
 
@@ -141,6 +155,8 @@ def _rung(name: str, row: Results, comparisons: tuple[Comparison, ...]) -> Rung:
         kind=kind_of(row),
         transductive=row.practice.is_transductive,
         candidates=int(max(budgets)),
+        encoder_parameters=row.encoder_parameters,
+        trained_parameters=row.trained_parameters,
         metrics=row.metrics["window"],
         comparisons=comparisons,
         cautions=row.cautions,
@@ -175,15 +191,23 @@ def p_of(test: statistics.PairedTest, protocol: EvaluationProtocol) -> float:
     return test.p if protocol in ("official", "fixed") else statistics.p_of_folds(test.p)
 
 
+def _told_number(number: int) -> str:
+    """Return how many parameters there are as a person reads it, "" for none."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number or "")
+
+
 def _csv(ladder: Ladder) -> bytes:
     stream = io.StringIO()
     lines = csv.writer(stream, lineterminator="\n")
-    lines.writerow(
-        ["row", "kind", "transductive", "candidates", "metric", "mean", "sd_repeats", "sd_seeds", "low", "high"]
-    )
+    of_row = ["row", "kind", "transductive", "candidates", "encoder_parameters", "trained_parameters"]
+    lines.writerow([*of_row, "metric", "mean", "sd_repeats", "sd_seeds", "low", "high"])
     for row in ladder.rows:
         for name, figure in row.metrics.items():
             low, high = figure.ci95 or ("", "")
-            facts = [row.name, row.kind, row.transductive, row.candidates]
+            sizes = row.encoder_parameters, row.trained_parameters
+            facts = [row.name, row.kind, row.transductive, row.candidates, *sizes]
             lines.writerow([*facts, name, figure.mean, figure.sd_repeats, figure.sd, low, high])
     return stream.getvalue().encode(errors="surrogateescape")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dare_eeg.data.shards import Windows
@@ -40,7 +41,8 @@ class ProbeNetwork(nn.Module):
     def forward(self, x_uv: Tensor) -> Tensor:
         """Return logits (B, classes)."""
         logits: Tensor = self.head(self._features(x_uv))
-        return logits
+        # A single logit is of the second class; beside a 0 of the first, softmax is its sigmoid.
+        return F.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
 
     def train(self, mode: bool = True) -> "ProbeNetwork":
         """Set training mode; a frozen encoder stays in eval mode."""

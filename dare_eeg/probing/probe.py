@@ -63,10 +63,25 @@ def probe(request: ProbeRequest, progress: Callable[[float, int], None]) -> Resu
                 progress(done, total)
             rounds.append(Round(repeat, seed, parts, fits))
     results = summarise(request, protocol, encoder, windows, rounds)
-    write_bytes(request.out / predictions.PREDICTIONS, predictions.as_csv(windows, rounds))
-    write_bytes(request.out / "results.json", canonical_json(results.as_json()))
-    report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])
+    if request.ranks.is_first:
+        write_bytes(request.out / predictions.PREDICTIONS, predictions.as_csv(windows, rounds))
+        write_bytes(request.out / "results.json", canonical_json(results.as_json()))
+        report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])
     return results
+
+
+def probe_together(request: ProbeRequest, progress: Callable[[float, int], None]) -> Results | None:
+    """Probe by the ranks of a request: all train a network, and the first alone computes what trains none.
+
+    Returns the results, None in a process that only waited.
+    """
+    if is_baseline(request.mode) or request.mode in ON_FEATURES:
+        return request.ranks.first_does(lambda: probe(request, progress))
+    return probe(request, progress if request.ranks.is_first else _silent)
+
+
+def _silent(_done: float, _total: int) -> None:
+    """Tell nothing of progress, which the first process tells."""
 
 
 def _within(progress: Callable[[float, int], None], done: int, total: int, share: float) -> None:
@@ -93,8 +108,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         tuple(range(request.seeds if _draws(request) else 1)),
         tuple(range(request.repeats)),
         request.resamples,
-        request.options,
-        request.epochs,
+        request.options.settled(request.mode, len(found.classes)),
         request.supervision,
         encoder,
     )
@@ -105,7 +119,6 @@ def found_done(request: ProbeRequest) -> Results | None:
         found.repeats,
         found.resamples,
         found.practice,
-        found.epochs,
         found.supervision,
         found.encoder,
     )
@@ -144,9 +157,9 @@ def _require_writable(folder: Path) -> None:
 def _fitter(request: ProbeRequest, windows: Windows) -> tuple[EEGEncoder | None, Fitter]:
     """Return the encoder, if any, and what fits a fold."""
     if is_baseline(request.mode):
-        return None, baselines.fitter(request.mode, windows, request.options.centre == "subject", request.epochs)
+        return None, baselines.fitter(request.mode, windows, request.options, request.ranks)
     encoder = _encoder(request)
-    return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.epochs, request.cache)
+    return encoder, modes.fitter(request.mode)(encoder, windows, request.options, request.cache, request.ranks)
 
 
 def _encoder(request: ProbeRequest) -> EEGEncoder:

@@ -8,6 +8,7 @@ from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.metrics import NUM_RESAMPLES
 from dare_eeg.probing.options import Baseline, Mode, ProbeOptions, is_baseline
 from dare_eeg.probing.supervision import Supervision
+from dare_eeg.running.ranks import ALONE, Ranks
 from manifests.recipe import EvaluationProtocol
 
 
@@ -15,9 +16,9 @@ from manifests.recipe import EvaluationProtocol
 class ProbeRequest:
     """Which corpus and set, protocol, repeats and seeds, encoder (by name, ``scratch`` of ``size``) and mode, and how.
 
-    Of a baseline, which stands in the place of the mode, the encoder is "". ``protocol`` None is the recipe's own,
-    ``epochs`` 0 are the mode's. ``resamples`` is the number of draws of subjects behind each interval, ``out`` the
-    folder that the results land in, ``cache`` keeps frozen features, None where none are to be kept.
+    Of a baseline, which stands in the place of the mode, the encoder is "". ``protocol`` None is the recipe's own.
+    ``resamples`` is the number of draws of subjects behind each interval, ``out`` the folder that the results land in,
+    ``cache`` keeps frozen features, None where none are to be kept. ``ranks`` share what trains a network.
     """
 
     corpus: str
@@ -29,11 +30,11 @@ class ProbeRequest:
     encoder: str = ""
     mode: Mode | Baseline = "majority"
     size: str = "base"
-    epochs: int = 0
     options: ProbeOptions = field(default_factory=ProbeOptions)
     resamples: int = NUM_RESAMPLES
     supervision: Supervision = field(default_factory=Supervision)
     cache: FeatureCache | None = None
+    ranks: Ranks = ALONE
 
     @property
     def name(self) -> str:

@@ -1,9 +1,12 @@
 """Results: what a probe found, as results.json keeps it."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from dare_eeg.probing.options import Baseline, Mode, ProbeOptions
 from dare_eeg.probing.supervision import Supervision
 from manifests.recipe import EvaluationProtocol
-from manifests.records import Part, Record, added
+from manifests.records import Fields, Part, Record, Upgrade, added
 
 
 class EncoderFacts(Part):
@@ -61,14 +64,23 @@ class Contamination(Part):
     note: str
 
 
+def _with_epochs_in_practice(fields: Fields) -> Fields:
+    """Return results of schema 1, whose epochs stood beside the practice, 0 where they were the mode's own."""
+    epochs = fields.pop("epochs", 0)
+    return fields | ({"practice": {**fields["practice"], "epochs": epochs}} if epochs else {})
+
+
 class Results(Record):
     """All that a probe found.
 
-    ``encoder`` is None of a baseline, ``epochs`` 0 where they were the mode's own, ``window_s`` 0 in older results.
-    ``metrics`` are by level (window, recording) and name, their intervals over so many ``resamples`` of the subjects.
+    ``encoder`` is None of a baseline. It has so many parameters, and so many numbers of a network were trained: 0 where
+    there is none, or older code did not count them. ``window_s`` is 0 in older results. ``metrics`` are by level
+    (window, recording) and name, their intervals over so many ``resamples`` of the subjects.
     """
 
     KIND = "results"
+    SCHEMA = 2
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = {1: _with_epochs_in_practice}
 
     corpus: str
     corpus_version: str
@@ -76,10 +88,11 @@ class Results(Record):
     protocol: EvaluationProtocol
     mode: Mode | Baseline
     practice: ProbeOptions
-    epochs: int = added(0, absent=0)
     supervision: Supervision = added(Supervision(), absent=Supervision())
     cautions: tuple[str, ...]
     encoder: EncoderFacts | None
+    encoder_parameters: int = added(0, absent=0)
+    trained_parameters: int = added(0, absent=0)
     seeds: tuple[int, ...]
     repeats: tuple[int, ...] = added((0,), absent=(0,))
     classes: tuple[str, ...]

@@ -8,7 +8,6 @@ from dare_eeg.probing.options import (
     BASELINES,
     MODES,
     ON_FEATURES,
-    PUBLISHED,
     Baseline,
     Mode,
     fields_of,
@@ -17,6 +16,7 @@ from dare_eeg.probing.options import (
     options_of,
 )
 from dare_eeg.probing.request import ProbeRequest
+from dare_eeg.probing.scripts import PUBLISHED, script_of
 from manifests.errors import UsageError
 from manifests.faults import did_you_mean
 
@@ -66,22 +66,40 @@ def requests(
             options_of(found[0].way, False, (text,))  # says what is wrong with it
     if as_published and not any(row.way in PUBLISHED for row in found):
         options_of(found[0].way, True)
-    if common.epochs and not any(row.trains_a_network for row in found):
-        reason, those = "no row trains a network", "conv-linear, finetune and trained baselines"
-        raise UsageError(
-            reason,
-            path=f"--epochs {common.epochs}",
-            remedy=f"it goes with {those}",
-        )
     asked = []
     for row in found:
         its = tuple(text for text in settings if text.partition("=")[0] in known[row.way])
-        options = options_of(row.way, as_published and row.way in PUBLISHED, its)
-        epochs = common.epochs if row.trains_a_network else 0
-        request = replace(common, encoder=row.encoder, mode=row.way, options=options, epochs=epochs)
+        options = options_of(row.way, as_published and row.way in PUBLISHED, its, common.corpus)
+        request = replace(common, encoder=row.encoder, mode=row.way, options=options)
         is_alone = is_own_folder and len(found) == 1
         asked.append(request if is_alone else replace(request, out=common.out / request.name))
     return asked
+
+
+def with_epochs(found: Sequence[Row], settings: Sequence[str], epochs: int | None) -> tuple[str, ...]:
+    """Return settings (KEY=VALUE) with ``epochs`` among them, which is a short form of one.
+
+    Raises UsageError where both forms are there, or no row trains a network.
+    """
+    if epochs is None:
+        return tuple(settings)
+    path = f"--epochs {epochs}"
+    if not any(row.trains_a_network for row in found):
+        remedy = "it goes with conv-linear, lora, finetune and trained baselines"
+        raise UsageError("no row trains a network", path=path, remedy=remedy)
+    if any(text.partition("=")[0].strip() == "epochs" for text in settings):
+        raise UsageError("is --set epochs, too", path=path, remedy="say it once")
+    return (*settings, f"epochs={epochs}")
+
+
+def told_of_scripts(found: Sequence[Row], corpus: str) -> list[str]:
+    """Return a line for each published script that is taken for a corpus which is not its own."""
+    of = {row.way: script_of(row.way, corpus) for row in found if row.way in PUBLISHED}
+    return [
+        f"--as-published: no script of {way} for {corpus} is published; that for {script} is taken"
+        for way, script in of.items()
+        if script != corpus
+    ]
 
 
 def _chosen(option: str, given: Sequence[str], choices: tuple[T, ...]) -> list[T]:

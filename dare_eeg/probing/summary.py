@@ -79,8 +79,7 @@ def summarise(
         manifest_sha256=manifest.sha256(request.shards),
         protocol=protocol,
         mode=request.mode,
-        practice=request.options,
-        epochs=request.epochs,
+        practice=request.options.settled(request.mode, len(windows.classes)),
         supervision=request.supervision,
         cautions=(
             *request.options.cautions,
@@ -90,6 +89,8 @@ def summarise(
             *(control.cautions(tables["window"][_METRIC], windows, of_control) if of_control else ()),
         ),
         encoder=None if encoder is None else facts_of(request.encoder, encoder),
+        encoder_parameters=0 if encoder is None else sum(one.numel() for one in encoder.parameters()),
+        trained_parameters=max(fit.trained for one in rounds for fit in one.fits),
         seeds=seeds,
         repeats=tuple(range(request.repeats)),
         classes=windows.classes,

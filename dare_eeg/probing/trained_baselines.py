@@ -12,12 +12,10 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.zoo import models
 from dare_eeg.network.resample import resample
 from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
-from dare_eeg.probing.options import TrainedBaseline
+from dare_eeg.probing.options import ProbeOptions, TrainedBaseline
 from dare_eeg.probing.splits import Fold
+from dare_eeg.running.ranks import Ranks
 from manifests.errors import RefusedError
-
-TRAINING = Training(epochs=100, batch=16, lr=1e-3, weight_decay=0.01)
-"""As many epochs as conv-linear, the best of which is chosen on valid, and EEGNet's batch; rates go by one cycle."""
 
 _AT_ONCE = 256
 
@@ -40,12 +38,12 @@ _DESIGNS: dict[TrainedBaseline, _Design] = {
 }
 
 
-def fitter(name: TrainedBaseline, windows: Windows, epochs: int) -> Fitter:
-    """Return what fits a fold by a network; ``epochs`` 0 are the usual ones, which are its budget.
+def fitter(name: TrainedBaseline, windows: Windows, options: ProbeOptions, ranks: Ranks) -> Fitter:
+    """Return what fits a fold by a network; its budget is its epochs.
 
     Raises MissingError where braindecode cannot be imported, RefusedError for windows too short for the network.
     """
-    training = replace(TRAINING, epochs=epochs or TRAINING.epochs)
+    training = Training.of(options.settled(name, len(windows.classes)), ranks)
     design = _DESIGNS[name]
     models()
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch.distributed as dist
@@ -20,9 +21,10 @@ PATIENCE = timedelta(minutes=5)
 _OF_A_LOSS = ("connection", "connect", "peer", "timed out", "timeout", "nccl", "socket")
 """What torch's errors speak of when a process has gone; they have no class of their own."""
 
+RESUME = "see what it said, then go on with --resume"
+"""What to do after a loss where a run is resumed."""
+
 _LOST = "another process of the job has died or does not answer"
-_AFTER_LOSS = "see what it said, then go on with --resume"
-_GONE = f"{_LOST}; {_AFTER_LOSS}"
 
 
 def num_processes() -> int:
@@ -64,16 +66,16 @@ def stop() -> None:
 
 
 @contextmanager
-def watch_peers(leave: bool) -> Iterator[None]:
+def watch_peers(leave: bool, remedy: str = RESUME) -> Iterator[None]:
     """Let the processes of a job watch each other's heartbeats until all come to the end; then, to ``leave``, `stop`.
 
-    Where one of them is lost, the others end with status 2.
+    Where one of them is lost, the others end with status 2, and one of them tells the ``remedy``.
     """
     if not _is_shared():
         yield
         return
     dist.barrier()  # one that is still starting has no heartbeat yet and is not to be taken for lost
-    heartbeat = Heartbeat(dist.get_rank(), dist.get_world_size(), _report_lost)
+    heartbeat = Heartbeat(dist.get_rank(), dist.get_world_size(), partial(_report_lost, f"{_LOST}; {remedy}"))
     try:
         yield
         if leave:
@@ -85,10 +87,10 @@ def watch_peers(leave: bool) -> Iterator[None]:
 
 
 @contextmanager
-def report_once() -> Iterator[None]:
+def report_once(remedy: str = RESUME) -> Iterator[None]:
     """Let one process of a job raise an error that several meet; the others end with status 2 and print nothing.
 
-    What torch raises when another process has died becomes a LostError.
+    What torch raises when another process has died becomes a LostError with the ``remedy``.
     """
     try:
         yield
@@ -99,10 +101,10 @@ def report_once() -> Iterator[None]:
         if lost:
             # The launcher sends SIGTERM to the survivors, too, which must not end them before one has reported.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if not _is_reporter(_GONE if lost else str(problem)):
+        if not _is_reporter("" if lost else str(problem)):
             raise SystemExit(2) from problem
         if lost:
-            raise LostError(_LOST, remedy=_AFTER_LOSS) from problem
+            raise LostError(_LOST, remedy=remedy) from problem
         raise
 
 
@@ -127,17 +129,17 @@ def _tells_of_a_loss(problem: RuntimeError) -> bool:
     return any(word in str(problem).lower() for word in _OF_A_LOSS)
 
 
-def _report_lost(store_answers: bool) -> None:
+def _report_lost(said: str, store_answers: bool) -> None:
     """Print that a process is lost, unless another process does."""
-    if _is_reporter(_GONE) if store_answers else _is_reporter_without_store():
-        print(f"dare: {_GONE}", file=sys.stderr, flush=True)
+    if _is_reporter("") if store_answers else _is_reporter_without_store():
+        print(f"dare: {said}", file=sys.stderr, flush=True)
 
 
 def _is_reporter(message: str) -> bool:
     """Return whether this process is the one to report ``message``: the first that asks the job's store.
 
-    That another process is gone is reported only where nothing else was: the lost one may have said why. Before the
-    processes have met, the first of each node reports.
+    That another process is gone, "", is reported only where nothing else was: the lost one may have said why. Before
+    the processes have met, the first of each node reports.
     """
     if not _is_shared():
         return _is_first_of_node()
@@ -148,7 +150,7 @@ def _is_reporter(message: str) -> bool:
             store.compare_set(f"said {key}", "", me).decode() == me
             for key in ("anything", sha256_bytes(message.encode()))
         )
-        return first_of_all if message == _GONE else first_of_this
+        return first_of_this if message else first_of_all
     except RuntimeError:  # the store died with the process that held it
         return _is_reporter_without_store()
 

@@ -1,16 +1,24 @@
 """Ranks: what the processes of a job do together; a process alone does each by itself."""
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dare_eeg.running.engine import Engine
+from dare_eeg.running.engine import Engine, library
+from dare_eeg.running.job import join, num_processes
 
 _CPU = torch.device("cpu")
+_LOOK_S = 0.2
+"""Seconds between two looks at whether the first process is done."""
+
+_alone_in_turn = count()
 
 T = TypeVar("T")
 
@@ -19,7 +27,7 @@ T = TypeVar("T")
 class Ranks:
     """The processes of a job as one of them sees them: its number ``rank`` among ``world``, its ``device``.
 
-    Where there are several, all must call `wait`, `any`, `mean`, `gather` and `first_finds` at once.
+    Where there are several, all must call at once what they do together: all but `is_first` and `share`.
     """
 
     rank: int = 0
@@ -30,6 +38,21 @@ class Ranks:
     def of(cls, engine: Engine) -> "Ranks":
         """Return the processes that an engine trains with."""
         return cls(engine.global_rank, engine.world_size, engine.device)
+
+    @classmethod
+    def joined(cls) -> "Ranks":
+        """Return the processes that a launcher has started, each on the GPU of its own, where there are any.
+
+        Raises LostError where the others do not come. A process alone joins nobody.
+        """
+        if num_processes() == 1:
+            return ALONE
+        world = join(library().init_distributed, "nccl" if torch.cuda.is_available() else "gloo")
+        device = _CPU
+        if torch.cuda.is_available():
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
+        return cls(dist.get_rank(), world, device)
 
     @property
     def is_first(self) -> bool:
@@ -61,6 +84,14 @@ class Ranks:
             values /= self.world
         return [float(value) for value in values.tolist()]
 
+    def gather_tensors(self, values: Tensor) -> list[Tensor]:
+        """Return what each process has, by rank: tensors of one shape."""
+        if self.world == 1:
+            return [values]
+        found = [torch.empty_like(values) for _ in range(self.world)]
+        dist.all_gather(found, values)
+        return found
+
     def gather(self, item: T) -> list[T]:
         """Return what each process has, by rank."""
         if self.world == 1:
@@ -75,6 +106,29 @@ class Ranks:
         if self.world > 1:
             dist.broadcast_object_list(found, src=0)
         return found[0]
+
+    def first_does(self, work: Callable[[], T]) -> T | None:
+        """Have the first process do something, however long it takes; return what it makes there, elsewhere None.
+
+        Where it fails, the others end with status 2: the first says why.
+        """
+        if self.world == 1:
+            return work()
+        store, key = dist.distributed_c10d._get_default_store(), f"alone {next(_alone_in_turn)}"
+        if self.is_first:
+            is_done = False
+            try:
+                made = work()
+                is_done = True
+            finally:
+                store.set(key, "done" if is_done else "failed")
+            return made
+        # Not in a collective operation, which is given up after minutes.
+        while not store.check([key]):
+            time.sleep(_LOOK_S)
+        if store.get(key) != b"done":
+            raise SystemExit(2)
+        return None
 
 
 ALONE = Ranks()

@@ -2,9 +2,38 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
 from types import FrameType
 
 _SAID = b"\nstopping after this step, which is saved; Ctrl-C again ends at once\n"
+
+
+_LAST_WORDS_S = 5.0
+
+
+@contextmanager
+def last_words(world: int) -> Iterator[None]:
+    """Let SIGTERM end a process of several only some seconds later.
+
+    Launchers send it to those that are left when one has died, who may then still tell of that.
+    """
+    if world == 1:
+        yield
+        return
+
+    def end_soon(number: int, _frame: FrameType | None) -> None:
+        end = Timer(_LAST_WORDS_S, os._exit, [128 + number])
+        end.daemon = True
+        end.start()
+
+    old = signal.signal(signal.SIGTERM, end_soon)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is end_soon:
+            signal.signal(signal.SIGTERM, old)
 
 
 class Stop:

@@ -66,17 +66,18 @@ def write_set(
     electrodes: Sequence[str] = FOUR,
     sfreq: float = 256.0,
     classes: Sequence[str] = (),
+    corpus: str = "tuab",
 ) -> Path:
     """Write a shard set, each split a list of shards, each a list of windows; return its folder."""
     found = next(window for shards in splits.values() for shard in shards for window in shard)
     recipe = Recipe(
-        corpus="tuab", purpose="probe" if classes else "pretrain", namespace="tuh", electrodes=tuple(electrodes),
+        corpus=corpus, purpose="probe" if classes else "pretrain", namespace="tuh", electrodes=tuple(electrodes),
         missing="mask", reference="as recorded", sfreq_hz=sfreq, band_hz=(0.1, min(75.0, sfreq / 2)), notch_hz=0,
         classes=tuple(classes), window_s=found.counts.shape[1] / sfreq, stride_s=found.counts.shape[1] / sfreq,
         valid_share=0,
     )  # fmt: skip
     manifest = Manifest(
-        corpus="tuab", corpus_version="3", recipe=recipe, recipe_sha256="", plan_sha256="",
+        corpus=corpus, corpus_version="3", recipe=recipe, recipe_sha256="", plan_sha256="",
         recordings_sha256="", versions={},
         electrodes=list(electrodes), sfreq=sfreq, window_samples=recipe.window_samples,
         splits={split: _split(folder, split, splits.get(split, [])) for split in ("train", "valid", "test")},

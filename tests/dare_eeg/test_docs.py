@@ -49,8 +49,9 @@ def test_every_option_of_a_probe_is_told_with_its_default_and_its_published_valu
     assert told.keys() == options.ProbeOptions.model_fields.keys()
     plain = defaults(options.ProbeOptions)
     assert {name: columns[2] for name, columns in told.items()} == plain
-    for column, mode in ((3, "conv-linear"), (4, "finetune")):
-        fields = {name: written(value) for name, value in options.PUBLISHED[mode].model_dump().items()}
+    for column, mode, corpus in ((3, "conv-linear", "bcic2b"), (4, "finetune", "tuab"), (5, "finetune", "tuev")):
+        published = options.options_of(mode, True, corpus=corpus)
+        fields = {name: written(value) for name, value in published.model_dump().items()}
         wanted = {name: "=" if fields[name] == plain[name] else fields[name] for name in fields}
         assert {name: columns[column] for name, columns in told.items()} == wanted
 

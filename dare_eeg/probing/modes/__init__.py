@@ -8,15 +8,16 @@ from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Fitter
 from dare_eeg.probing.options import Mode, ProbeOptions
+from dare_eeg.running.ranks import Ranks
 
 
 class MakeFitter(Protocol):
     """What a mode's file has under the name ``fitter``."""
 
     def __call__(
-        self, encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, cache: FeatureCache | None, /
+        self, encoder: EEGEncoder, windows: Windows, options: ProbeOptions, cache: FeatureCache | None, ranks: Ranks, /
     ) -> Fitter:
-        """Return what fits a fold with a seed; ``epochs`` 0 are the mode's own, ``cache`` is for frozen features."""
+        """Return what fits a fold with a seed; ``cache`` is for frozen features, ``ranks`` train a network together."""
 
 
 def fitter(mode: Mode) -> MakeFitter:

@@ -1,6 +1,6 @@
 """Conv-linear: a map of the electrodes before a frozen encoder and a small head behind it, as published for BCIC-2b."""
 
-from dataclasses import replace
+from functools import partial
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
@@ -10,19 +10,23 @@ from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_networ
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
-
-TRAINING = Training(epochs=100, batch=64, lr=5e-4, weight_decay=0.01)
-"""As published for BCIC-2b; rates go by one cycle."""
+from dare_eeg.running.ranks import Ranks
 
 
 def fitter(
-    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, _cache: FeatureCache | None
+    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _cache: FeatureCache | None, ranks: Ranks
 ) -> Fitter:
     """Return what fits adapter and head on a fold."""
-    training = replace(TRAINING, epochs=epochs or TRAINING.epochs, choose_on=options.choose_on)
+    options = options.settled("conv-linear", len(windows.classes))
+    training = Training.of(options, ranks)
 
     def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
-        network = ProbeNetwork(encoder, windows, Adapter, ProbeHead, is_frozen=True)
-        return fit_network(network, [], windows, fold, training, seed, progress)
+        return fit_network(network(encoder, windows, options), [], windows, fold, training, seed, progress)
 
     return fit
+
+
+def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+    """Return the network of a probe, not fitted."""
+    head = partial(ProbeHead, dropout=settled.dropout or 0.0)
+    return ProbeNetwork(encoder, windows, Adapter, head, is_frozen=True)

@@ -1,7 +1,8 @@
 """Finetune: all of an encoder between a deeper adapter and a deeper head, as published for TUAB and TUEV."""
 
-from dataclasses import replace
 from functools import partial
+
+from torch import nn
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder
@@ -11,28 +12,37 @@ from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_networ
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
-
-TRAINING = Training(epochs=50, batch=100, lr=5e-4, weight_decay=0.05)
-"""As published for TUAB; rates go by one cycle."""
+from dare_eeg.running.ranks import Ranks
 
 _TIME_KERNEL = 15
 """Samples of the adapter's filter over time."""
 
 
 def fitter(
-    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, epochs: int, _cache: FeatureCache | None
+    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _cache: FeatureCache | None, ranks: Ranks
 ) -> Fitter:
     """Return what fits adapter, encoder and head on a fold, the encoder's lower layers at lower rates."""
-    training = replace(
-        TRAINING,
-        epochs=epochs or TRAINING.epochs,
-        layer_decay=options.layer_decay,
-        choose_on=options.choose_on,
-    )
-    adapter = partial(Adapter, time_kernel=_TIME_KERNEL, layers=2)
+    options = options.settled("finetune", len(windows.classes))
+    training = Training.of(options, ranks, options.layer_decay)
 
     def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
-        network = ProbeNetwork(encoder, windows, adapter, FinetuneHead, is_frozen=False)
-        return fit_network(network, network.encoder.layers(), windows, fold, training, seed, progress)
+        made = network(encoder, windows, options)
+        return fit_network(made, made.encoder.layers(), windows, fold, training, seed, progress)
 
     return fit
+
+
+def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+    """Return the network of a probe, not fitted."""
+    return deep(encoder, windows, settled, is_frozen=False)
+
+
+def deep(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions, is_frozen: bool) -> ProbeNetwork:
+    """Return an encoder between the deeper adapter and the deeper head."""
+
+    def head(patches: int, summary_tokens: int, width: int, classes: int) -> nn.Module:
+        classes = 1 if settled.single_logit else classes
+        return FinetuneHead(patches, summary_tokens, width, classes, settled.dropout or 0.0)
+
+    adapter = partial(Adapter, time_kernel=_TIME_KERNEL, layers=2)
+    return ProbeNetwork(encoder, windows, adapter, head, is_frozen)

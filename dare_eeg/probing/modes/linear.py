@@ -18,6 +18,7 @@ from dare_eeg.probing.representations import centred
 from dare_eeg.probing.ridge import Ridge, fit_together
 from dare_eeg.probing.search import Candidate, Family, fit_best
 from dare_eeg.probing.splits import Fold
+from dare_eeg.running.ranks import Ranks
 
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _RIDGE_PENALTIES = (100.0, 10.0, 1.0, 1e-1, 1e-2, 1e-3)  # of a window; a column's variance is 1
@@ -26,7 +27,7 @@ _COLUMNS = 64
 
 
 def fitter(
-    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _epochs: int, cache: FeatureCache | None
+    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, cache: FeatureCache | None, _ranks: Ranks
 ) -> Fitter:
     """Return what fits a fold on features that the first fit computes, or finds in the cache.
 

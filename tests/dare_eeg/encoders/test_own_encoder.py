@@ -13,22 +13,28 @@ from dare_eeg.network.heads import Adapter, FinetuneHead, ProbeHead
 from dare_eeg.probing.fit import Training, fit_network
 from dare_eeg.probing.frozen import features
 from dare_eeg.probing.network import ProbeNetwork
-from dare_eeg.probing.options import MODES, ON_FEATURES
+from dare_eeg.probing.options import MODES, ON_FEATURES, ProbeOptions
 from dare_eeg.probing.splits import folds
+from dare_eeg.running.ranks import ALONE
 from manifests.manifest import SPLITS
 from tests.commands import dare, unusable
 from tests.dare_eeg.encoders.own_encoder import OwnEncoder
 
 FILE = Path(__file__).with_name("own_encoder.py")
+
+WAYS = [mode for mode in MODES if mode != "lora"]
+"""Modes that ask for no attention."""
+
+NUMBERS = ProbeOptions(epochs=2, batch=4, lr=1e-2, weight_decay=0.0)
 NAME = f"py:{FILE}:OwnEncoder"
 
 
 @pytest.mark.slow
 def test_every_mode_probes_it_and_says_who_it_is(tuab: Path, tmp_path: Path) -> None:
     named = ("--shards", tuab, "--encoder", NAME, "--out", tmp_path, "--resamples", 5)
-    answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(MODES))
+    answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(WAYS))
     assert answer.status == 0, answer.err
-    for mode in MODES:
+    for mode in WAYS:
         results = json.loads((tmp_path / f"own_encoder-OwnEncoder-{mode}" / "results.json").read_text())
         encoder = results["encoder"]
         assert (encoder["path"], encoder["size"], encoder["sha256"]) == (NAME, "own", "0123")
@@ -57,7 +63,7 @@ def test_layer_decay_asks_for_layers(tuab: Path) -> None:
         torch.manual_seed(0)
         encoder = OwnEncoder()
         network = ProbeNetwork(encoder, windows, adapter, FinetuneHead, is_frozen=False)
-        training = Training(epochs=2, batch=4, lr=1e-2, weight_decay=0.0, layer_decay=decay)
+        training = Training.of(NUMBERS.settled("finetune", 2), ALONE, decay)
         fit_network(
             network,
             network.encoder.layers(),
@@ -78,7 +84,7 @@ def test_a_frozen_one_keeps_its_weights_and_its_mode(tuab: Path) -> None:
     torch.manual_seed(0)
     encoder, windows = OwnEncoder(), open_shards(tuab, SPLITS)
     network = ProbeNetwork(encoder, windows, Adapter, ProbeHead, is_frozen=True)
-    training = Training(epochs=2, batch=4, lr=1e-2, weight_decay=0.0)
+    training = Training.of(NUMBERS.settled("conv-linear", 2), ALONE)
     fit_network(network, [], windows, folds(windows, "official")[0], training, seed=0, progress=lambda _: None)
     for before, after in zip(encoder.parameters(), network.encoder.parameters(), strict=True):
         assert torch.equal(before, after)
@@ -177,7 +183,7 @@ def test_any_precision_and_any_way_within_are_its_own_affair(tuab: Path, tmp_pat
     file = tmp_path / "slip.py"
     file.write_text(WHOLE.format(slip=more))
     named = ("--shards", tuab, "--encoder", f"py:{file}:Slip", "--out", tmp_path / "out", "--resamples", 2)
-    answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(MODES))
+    answer = dare("probe", "tuab", *named, "--epochs", 1, "--mode", ",".join(WAYS))
     assert answer.status == 0, answer.err
 
 

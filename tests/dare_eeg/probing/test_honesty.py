@@ -19,6 +19,7 @@ from dare_eeg.probing.options import BASELINES, Baseline, Mode, ProbeOptions
 from dare_eeg.probing.search import Family, fit_best
 from dare_eeg.probing.splits import Fold, folds
 from dare_eeg.probing.statistics import PairedTest, contributions, p_of_folds, sign_flips
+from dare_eeg.running.ranks import ALONE
 from manifests.manifest import SPLITS
 
 
@@ -96,8 +97,8 @@ def louder(kind: type[Windows], folder: Path, numbers: NDArray[np.int64]) -> Win
 def fitter_of(way: Mode | Baseline, windows: Windows, options: ProbeOptions, run: Path) -> Fitter:
     """Return what fits a fold by a mode or a baseline."""
     if way in BASELINES:
-        return baselines.fitter(cast(Baseline, way), windows, options.centre == "subject", 2)
-    return modes.fitter(cast(Mode, way))(load_encoder(run), windows, options, 2, None)
+        return baselines.fitter(cast(Baseline, way), windows, options, ALONE)
+    return modes.fitter(cast(Mode, way))(load_encoder(run), windows, options, None, ALONE)
 
 
 def fitted(way: Mode | Baseline, windows: Windows, fold: Fold, options: ProbeOptions, run: Path) -> FoldFit:
@@ -112,14 +113,14 @@ WAYS: list[tuple[Mode | Baseline, dict[str, Any]]] = [
     ("linear", {}),
     ("linear", {"pool": "flatten", "penalty_by": "valid"}),
     ("linear", {"centre": "subject"}),
-    ("conv-linear", {}),
-    ("conv-linear", {"alignment": "euclidean"}),
-    ("finetune", {}),
+    ("conv-linear", {"epochs": 2}),
+    ("conv-linear", {"epochs": 2, "alignment": "euclidean"}),
+    ("finetune", {"epochs": 2}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("way", "given"), WAYS, ids=lambda one: one if isinstance(one, str) else "-".join(one.values())
+    ("way", "given"), WAYS, ids=lambda one: one if isinstance(one, str) else "-".join(map(str, one.values()))
 )
 def test_the_signal_of_tested_windows_changes_nothing_but_what_is_marked_transductive(
     way: Mode | Baseline, given: dict[str, Any], bcic2b: Path, nano_run: Path

@@ -39,7 +39,7 @@ def classifier(golden: Path, folder: Path, as_published: bool) -> ProbeNetwork:
     provenance = Provenance(**vars(whole.size), electrodes=PRETRAIN_58, unit_scale=1e-3)
     encoder = PretrainedEncoder(whole.encoder, provenance)
     if as_published:
-        options = options_of("finetune", as_published)
+        options = options_of("finetune", as_published, corpus="tuev")
         encoder = AsPublished(encoder, options.resampling, options.unit_scale, options.electrode_ids == "positions")
     adapter = partial(Adapter, time_kernel=15, layers=2)
     network = ProbeNetwork(encoder, open_shards(folder), adapter, FinetuneHead, is_frozen=False)
@@ -113,6 +113,19 @@ def test_results_hold_the_options(bcic2b: Path, nano_run: Path, tmp_path: Path) 
         "classifier": "logistic",
         "clip": 0.0,
         "penalty": None,
+        "epochs": 1,
+        "batch": 64,
+        "micro_batch": 64,
+        "lr": 5e-4,
+        "schedule": "one-cycle",
+        "warm_up_epochs": 0.2,
+        "min_lr": 2e-9,
+        "weight_decay": 0.01,
+        "dropout": 0.5,
+        "label_smoothing": 0.0,
+        "class_weights": "none",
+        "single_logit": False,
+        "lora_rank": 4,
     }
     assert "test_balanced_accuracy" in results["folds"][0]["selected"][0]
 

@@ -271,7 +271,7 @@ def test_a_train_part_of_a_single_class_is_refused_in_one_line(nano_run: Path, t
 def test_modes_that_do_not_exist_are_refused(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
     answer = ask("tuab", tuab, nano_run, tmp_path / "out", "--mode", "linear,guess")
     assert answer.status == 2
-    assert "--mode guess: there is none; choose among conv-linear, linear, finetune" in answer.err
+    assert "--mode guess: there is none; choose among conv-linear, linear, lora, finetune" in answer.err
 
 
 def test_the_corpus_named_is_the_corpus_probed(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:

@@ -34,14 +34,14 @@ KILL_WAIT = 5.0
 
 
 @contextmanager
-def job(launcher: str, *words: object) -> Iterator[subprocess.Popen[str]]:
-    """Start a script and its arguments as two processes; whatever is left of them at the end is killed.
+def job(launcher: str, *words: object, processes: int = 2) -> Iterator[subprocess.Popen[str]]:
+    """Start a script and its arguments as several processes; whatever is left of them at the end is killed.
 
     MLflow is hidden from them: DeepSpeed would import it, which takes every process a second.
     """
     port = free_port()
     command: list[object] = {
-        "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", 2],
+        "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", processes],
         "deepspeed": [BIN / "deepspeed", "--num_gpus", 2, "--master_port", port],
         "srun": [sys.executable, __file__, "as-srun-does", port],
     }[launcher]
@@ -86,15 +86,15 @@ def until(happened: Callable[[], Any], process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def together(launcher: str, folder: Path, *commands: tuple[object, ...]) -> list[list[Answer]]:
+def together(launcher: str, folder: Path, *commands: tuple[object, ...], processes: int = 2) -> list[list[Answer]]:
     """Run ``dare`` commands one after another in one job; return what each gave back, by rank."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "commands.json"
     file.write_text(json.dumps([[str(word) for word in command] for command in commands]))
-    with job(launcher, __file__, file) as process:
+    with job(launcher, __file__, file, processes=processes) as process:
         status, told = finished(process)
     assert status == 0, told
-    return [[Answer(*one) for one in json.loads(answers(file, rank).read_text())] for rank in (0, 1)]
+    return [[Answer(*one) for one in json.loads(answers(file, rank).read_text())] for rank in range(processes)]
 
 
 def answers(file: Path, rank: int) -> Path:

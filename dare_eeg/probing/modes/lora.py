@@ -1,0 +1,98 @@
+"""Lora: small matrices beside the attention layers of a frozen encoder, adapter and head as finetune has them."""
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dare_eeg.data.shards import Windows
+from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.probing.cache import FeatureCache
+from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
+from dare_eeg.probing.modes.finetune import deep
+from dare_eeg.probing.network import ProbeNetwork
+from dare_eeg.probing.options import ProbeOptions
+from dare_eeg.probing.splits import Fold
+from dare_eeg.running.ranks import Ranks
+from manifests.errors import MissingError, RefusedError
+
+_ATTENTION = re.compile("attn|attention", re.IGNORECASE)
+
+
+def fitter(
+    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _cache: FeatureCache | None, ranks: Ranks
+) -> Fitter:
+    """Return what fits adapter, head, and matrices beside the encoder's attention (Hu et al. 2022, "LoRA").
+
+    Raises MissingError without peft, RefusedError for an encoder in which no attention is found.
+    """
+    options = options.settled("lora", len(windows.classes))
+    training = Training.of(options, ranks)
+    network(encoder, windows, options)  # what cannot be had is said before anything is fitted
+
+    def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
+        return fit_network(network(encoder, windows, options), [], windows, fold, training, seed, progress)
+
+    return fit
+
+
+def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+    """Return the network of a probe, not fitted; raises as `fitter` does."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        remedy = "install it: pip install 'dare-eeg[lora]'"
+        raise MissingError("peft is not installed", path="--mode lora", remedy=remedy) from None
+    layers = attention_layers(encoder)
+    if not layers:
+        reason = f"no attention is found in {encoder.identity.name} for lora to stand beside"
+        raise RefusedError(reason, path="--mode lora", remedy="probe it with finetune or conv-linear")
+    # torch's fused way through its own transformer layers would pass the matrices by.
+    torch.backends.mha.set_fastpath_enabled(False)
+    made = deep(encoder, windows, settled, is_frozen=True)
+    matrices = LoraConfig(r=settled.lora_rank, lora_alpha=settled.lora_rank, target_modules=layers)
+    inject_adapter_in_model(matrices, made.encoder)
+    for name in _whole_attentions(encoder):
+        _keep_weights(made.encoder.get_submodule(name))
+    return made
+
+
+def attention_layers(encoder: nn.Module) -> list[str]:
+    """Return the names of the linear layers within what is called attention, by its name or class.
+
+    torch's own attention is one, whole.
+    """
+    whole = _whole_attentions(encoder)
+    found = list(whole)
+    for name, module in encoder.named_modules():
+        if not isinstance(module, nn.Linear) or any(name.startswith(f"{one}.") for one in whole):
+            continue
+        around = name.rpartition(".")[0]
+        if around and (_ATTENTION.search(around) or _ATTENTION.search(type(encoder.get_submodule(around)).__name__)):
+            found.append(name)
+    return found
+
+
+def _whole_attentions(encoder: nn.Module) -> list[str]:
+    """Return the names of torch's own attention layers."""
+    return [name for name, module in encoder.named_modules() if isinstance(module, nn.MultiheadAttention)]
+
+
+def _keep_weights(attention: Any) -> None:
+    """Put the weights of one of torch's attention layers back after each pass of what peft makes of it.
+
+    It adds the matrices to the weights before and takes them away behind, each time with a rounding.
+    """
+
+    def weights() -> list[Tensor]:
+        inner = attention.get_base_layer()
+        return [inner.in_proj_weight.data, inner.out_proj.get_base_layer().weight.data]
+
+    before = [one.clone() for one in weights()]
+
+    def put_back(*_: object) -> None:
+        for weight, old in zip(weights(), before, strict=True):
+            weight.copy_(old)
+
+    attention.register_forward_hook(put_back)
