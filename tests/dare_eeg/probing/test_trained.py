@@ -92,7 +92,7 @@ def test_results_state_every_number_of_a_mode_that_was_not_asked_for(mode: str, 
     shards = patients(tmp_path / "set")
     assert dare(*asked(shards, tmp_path / "out", mode, "--epochs", 1)).status == 0
     practice = json.loads((tmp_path / "out" / "results.json").read_text())["practice"]
-    assert [name for name, value in practice.items() if value is None] == ["unit_scale"]
+    assert [name for name, value in practice.items() if value is None] == ["penalty", "unit_scale"]
     assert practice["micro_batch"] == {64: 16, 100: 25}[practice["batch"]]
 
 
