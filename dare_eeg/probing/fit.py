@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.probing.metrics import scores
 from dare_eeg.probing.splits import Fold
 from manifests import keyed
@@ -20,7 +21,7 @@ from manifests import keyed
 class Model(Protocol):
     """What a fit leaves: it says of any windows what it would say of them as test windows."""
 
-    def predict(self, windows: Windows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    def predict(self, windows: AnyWindows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return probabilities (n, classes) of windows by number."""
 
     def tensors(self) -> dict[str, Tensor]:
@@ -42,6 +43,9 @@ Progress = Callable[[float], None]
 
 Fitter = Callable[[Fold, int, Progress], FoldFit]
 """What fits a fold with a seed."""
+
+Restorer = Callable[[dict[str, Tensor]], Model | None]
+"""What makes of the tensors that a model left the model again, None where they are not all that it consists of."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,22 @@ class FittedNetwork:
     network: nn.Module
     batch: int
 
-    def predict(self, windows: Windows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    @classmethod
+    @torch.no_grad()
+    def of(cls, network: nn.Module, tensors: dict[str, Tensor], batch: int) -> "FittedNetwork":
+        """Return a network that was just made with the `tensors` that one like it left.
+
+        Raises ValueError where they are not its own.
+        """
+        whole = cls(network.to(device()), batch)
+        own = whole.tensors()
+        if {name: one.shape for name, one in own.items()} != {name: one.shape for name, one in tensors.items()}:
+            raise ValueError("tensors of another network")
+        for name, one in own.items():
+            one.copy_(tensors[name])
+        return whole
+
+    def predict(self, windows: AnyWindows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return probabilities (n, classes) of windows by number."""
         return predict(self.network, windows, numbers, self.batch)
 
@@ -141,7 +160,7 @@ class FittedNetwork:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, windows: Windows, numbers: NDArray[np.int64], batch: int) -> NDArray[np.float64]:
+def predict(network: nn.Module, windows: AnyWindows, numbers: NDArray[np.int64], batch: int) -> NDArray[np.float64]:
     """Return probabilities (n, classes) of windows by number."""
     network.eval()
     parts = [

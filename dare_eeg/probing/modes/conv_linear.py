@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, ProbeHead
 from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
+from dare_eeg.probing.fit import FittedNetwork, Fitter, FoldFit, Progress, Restorer, Training, fit_network
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
@@ -22,7 +23,15 @@ def fitter(
     training = replace(TRAINING, epochs=epochs or TRAINING.epochs, choose_on=options.choose_on)
 
     def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
-        network = ProbeNetwork(encoder, windows, Adapter, ProbeHead, is_frozen=True)
-        return fit_network(network, [], windows, fold, training, seed, progress)
+        return fit_network(_network(encoder, windows), [], windows, fold, training, seed, progress)
 
     return fit
+
+
+def restorer(encoder: EEGEncoder, windows: AnyWindows, _options: ProbeOptions) -> Restorer:
+    """Return what makes again the network that a fit left, of windows like these."""
+    return lambda tensors: FittedNetwork.of(_network(encoder, windows), tensors, TRAINING.batch)
+
+
+def _network(encoder: EEGEncoder, windows: AnyWindows) -> ProbeNetwork:
+    return ProbeNetwork(encoder, windows, Adapter, ProbeHead, is_frozen=True)

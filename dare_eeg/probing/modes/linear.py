@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress
+from dare_eeg.probing.fit import Progress, Restorer
 from dare_eeg.probing.frozen import features
 from dare_eeg.probing.options import Classifier, ProbeOptions
-from dare_eeg.probing.representations import centred
-from dare_eeg.probing.ridge import Ridge, fit_together
-from dare_eeg.probing.search import Candidate, Family, fit_best
-from dare_eeg.probing.splits import Fold
+from dare_eeg.probing.representations import Seen
+from dare_eeg.probing.ridge import Ridge, RidgeFit, fit_together
+from dare_eeg.probing.search import Candidate, ClassifierFitter, Classifying, Family, Numbers, Transformer
 
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _RIDGE_PENALTIES = (100.0, 10.0, 1.0, 1e-1, 1e-2, 1e-3)  # of a window; a column's variance is 1
@@ -25,24 +25,27 @@ _AT_ONCE = 4096
 
 def fitter(
     encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _epochs: int, cache: FeatureCache | None
-) -> Fitter:
+) -> ClassifierFitter:
     """Return what fits a fold on features that the first fit computes, or finds in the cache.
 
     Nothing is drawn: no seed changes it. A fit raises UsageError where the encoder can read none of the electrodes.
     """
-    table: NDArray[np.float32] | None = None
-
-    def fit(fold: Fold, _seed: int, progress: Progress) -> FoldFit:
-        nonlocal table
-        if table is None:
-            table = features(encoder, windows, options.pool, progress, cache)
-            table = centred(table, windows.subjects) if options.centre == "subject" else table
-        return fit_best(_FAMILIES[options.classifier](), table, windows, fold, options.penalty_by)
-
-    return fit
+    return _classifying(encoder, options, cache).on(windows)
 
 
-class _Standardised:
+def restorer(encoder: EEGEncoder, windows: AnyWindows, options: ProbeOptions) -> Restorer:
+    """Return what makes again the classifier of a fit, of windows like these."""
+    return partial(_classifying(encoder, options, None).restored, num_classes=len(windows.classes))
+
+
+def _classifying(encoder: EEGEncoder, options: ProbeOptions, cache: FeatureCache | None) -> Classifying:
+    def see(windows: AnyWindows, progress: Progress) -> NDArray[np.float32]:
+        return features(encoder, windows, options.pool, progress, cache)
+
+    return Classifying(_FAMILIES[options.classifier], Seen(see, options.centre == "subject"), options.penalty_by)
+
+
+class Standardised:
     """Columns less their mean over their deviation, in place and some rows after the others, so that none is copied."""
 
     def fit_transform(self, rows: NDArray[Any], _labels: NDArray[np.int64]) -> NDArray[Any]:
@@ -60,16 +63,29 @@ class _Standardised:
             some[:] = self._scaler.transform(some)
         return rows
 
+    def numbers(self) -> Numbers:
+        """Return mean and deviation of each column."""
+        return {"mean": self._scaler.mean_, "scale": self._scaler.scale_}
 
-def logistic() -> Family:
+    def restore(self, numbers: Numbers) -> None:
+        """Be what these numbers were taken of."""
+        from sklearn.preprocessing import StandardScaler
+
+        self._scaler = StandardScaler(copy=False)
+        self._scaler.mean_, self._scaler.scale_ = numbers["mean"], numbers["scale"]
+
+
+def logistic(transformer: Callable[[], Transformer] = Standardised) -> Family:
     """Return logistic regressions of several penalties on standardised columns; the strongest penalty comes first."""
-    return Family(_Standardised, [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in _PENALTIES])
+    candidates = [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in _PENALTIES]
+    return Family(transformer, candidates, kept=("classes_", "coef_", "intercept_"), restore=_regression_of)
 
 
 def ridge() -> Family:
     """Return ridge regressions of several penalties on standardised columns; the strongest penalty comes first."""
     candidates = [Candidate({"penalty": penalty}, partial(Ridge, penalty)) for penalty in _RIDGE_PENALTIES]
-    return Family(_Standardised, candidates, fit_together)
+    kept = ("classes_", "slopes", "offsets")
+    return Family(Standardised, candidates, fit_together, kept, lambda numbers: RidgeFit(**numbers))
 
 
 _FAMILIES: dict[Classifier, Callable[[], Family]] = {"logistic": logistic, "ridge": ridge}
@@ -79,6 +95,13 @@ def _regression(penalty: float) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=penalty, class_weight="balanced", max_iter=1000)
+
+
+def _regression_of(numbers: Numbers) -> Any:
+    model = _regression(1.0)
+    for name, value in numbers.items():
+        setattr(model, name, value)
+    return model
 
 
 def _in_blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:
