@@ -165,7 +165,8 @@ def probe(
     if size and SCRATCH not in encoders:
         raise click.UsageError(f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out")
     root = out or Path("probes") / corpus
-    cache = FeatureCache(root / "features", partial(click.echo, err=True))
+    tell = partial(click.echo, err=True)
+    cache = FeatureCache(root / "features", tell)
     common = ProbeRequest(
         corpus,
         shards or Path("shards") / corpus,
@@ -192,7 +193,7 @@ def probe(
             click.echo(f"{folder}: done before by the same encoder, set and options; kept", err=True)
         else:
             is_there = (folder / "results.json").exists()
-            results = run_probe(request, progress(f"probe {request.name}", "fits"))
+            results = run_probe(request, progress(f"probe {request.name}", "fits"), tell)
             if is_there:
                 click.echo(f"{folder}: its results are replaced", err=True)
         done.append(results)
