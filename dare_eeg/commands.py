@@ -1,14 +1,16 @@
-"""Commands: ``dare pretrain``, ``export``, ``probe``, ``compare``: each parses, calls one function, prints."""
+"""Commands: ``dare pretrain``, ``export``, ``probe``, ``predict``, ``compare``: each parses, calls, prints."""
 
 import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, Command, answer, progress
+from manifests.errors import DareError
+from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, SOME_FAILED, Command, answer, progress
 
 ALL = "all"
 
@@ -206,6 +208,49 @@ def probe(
         whole = ladder.write(root, done[0])
         if not as_json:
             answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+
+
+@click.command(cls=Command)
+@click.argument("row", type=FOLDER, metavar="PROBE")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--out", type=FILE, required=True, help="The CSV to write: a row a window, and one a recording.")
+@click.option("--encoder", default="", help="Where the encoder lies now.  [default: where it lay when it was probed]")
+@click.option("--strict", is_flag=True, help="Status 1 if any recording could not be labelled.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is said of each recording as JSON.")
+@click.pass_obj
+def predict(
+    raw_files: Callable[[], Any],
+    row: Path,
+    files: tuple[Path, ...],
+    out: Path,
+    encoder: str,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Label raw recordings, whatever their montage, by what the fits of PROBE, the folder of a row, learnt."""
+    from dare_eeg.probing import predict as predicting
+    from manifests.atomic_io import write_bytes
+
+    kept, raw = predicting.KeptProbe(row, encoder), raw_files()
+    labelled, problems = [], []
+    report = progress("predict", "recordings")
+    for number, path in enumerate(files, start=1):
+        try:
+            labelled.append(kept.label(path, raw))
+        except (DareError, OSError) as problem:
+            problems.append(problem)
+        report(number, len(files))
+    for fault in problems if labelled else problems[:-1]:
+        click.echo(f"not labelled: {fault}", err=True)
+    if not labelled:
+        raise problems[-1]
+    classes = kept.results.classes
+    write_bytes(out, predicting.as_csv(labelled, classes))
+    if as_json:
+        answer(json.dumps([predicting.as_json(one, classes) for one in labelled]))
+    else:
+        answer("\n".join([*(predicting.text(one, classes) for one in labelled), str(out)]))
+    return SOME_FAILED if strict and problems else OK
 
 
 @click.command(cls=Command)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.atomic_io import sha256_files
 from manifests.errors import DamagedError, DareError, MissingError, RefusedError, UnfitError
 from manifests.notes import Note, note, text
 from manifests.plan import Piece, PlannedRecording, RawRecording, ScannedRecording
@@ -16,7 +17,7 @@ from pipelines import corpora, reading, scan
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import is_notched
 from pipelines.dead_spans import dead_in
-from pipelines.formats.readers import GET_AGAIN
+from pipelines.formats.readers import GET_AGAIN, files_of
 from pipelines.plan import SetOptions, cut_into_pieces
 from pipelines.recording import Recording
 from pipelines.sources.raw import RawTree
@@ -78,6 +79,11 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     except DareError as problem:
         remedy = GET_AGAIN if isinstance(problem, DamagedError) else "cut another file, or this one by another recipe"
         raise problem.about(path, place, own).or_else(remedy) from problem
+
+
+def sha256(path: Path | str) -> str:
+    """Return the hash of a recording's files, as recordings.jsonl has it; OSError where they cannot be read."""
+    return sha256_files(files_of(Path(path)))
 
 
 def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:

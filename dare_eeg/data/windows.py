@@ -1,5 +1,6 @@
 """Windows: what is asked of them, whether a set holds them, a recording that was cut just now, or a view of others."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -64,3 +65,31 @@ class View:
     def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return windows by number: µV, float32, windows × electrodes × samples."""
         return self._of.take(self._numbers[numbers])
+
+
+class CutWindows:
+    """Windows in memory that were cut from one recording just now: int16 counts, times µV per count by electrode."""
+
+    def __init__(
+        self,
+        recording: Path,
+        recipe: Recipe,
+        counts: Sequence[NDArray[np.int16]],
+        scale: NDArray[np.float32],
+        start_s: Sequence[float],
+    ) -> None:
+        self.folder, self.recipe, self.classes = recording, recipe, recipe.classes
+        self.electrodes, self.sfreq = recipe.electrodes, recipe.sfreq_hz
+        self.shape = (len(recipe.electrodes), recipe.window_samples)
+        self.counts, self.scale = counts, scale
+        self.start_s = np.array(start_s, np.float64)
+        self.present = np.repeat((scale > 0)[None], len(counts), axis=0)
+        self.recordings = self.subjects = np.full(len(counts), str(recording))
+        self.split = np.full(len(counts), "test")
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return windows by number: µV, float32, windows × electrodes × samples."""
+        return np.stack([self.counts[number] for number in numbers.tolist()]) * self.scale[:, None]

@@ -59,7 +59,9 @@ class Fitting:
         self._models: dict[Place, Model] = {}
         self.encoder = self._turned_to(0)
         facts = None if self.encoder is None else facts_of(request.encoder, self.encoder)
-        self.kept = KeptFits(request.out / FOLDER, question_of(request, self.protocol, facts), tell)
+        self.kept = KeptFits(
+            request.out / FOLDER, question_of(request, manifest.sha256(request.shards), self.protocol, facts), tell
+        )
 
     @property
     def places(self) -> list[Place]:
@@ -137,11 +139,13 @@ def num_seeds(request: ProbeRequest) -> int:
     return request.seeds if draws else 1
 
 
-def question_of(request: ProbeRequest, protocol: EvaluationProtocol, encoder: EncoderFacts | None) -> dict[str, Any]:
+def question_of(
+    request: ProbeRequest, manifest_sha256: str, protocol: EvaluationProtocol, encoder: EncoderFacts | None
+) -> dict[str, Any]:
     """Return all that a fit depends on besides its place."""
     return {
         "version": _VERSION,
-        "manifest_sha256": manifest.sha256(request.shards),
+        "manifest_sha256": manifest_sha256,
         "mode": request.mode,
         "protocol": protocol,
         "practice": request.options.as_json(),
