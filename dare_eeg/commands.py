@@ -130,6 +130,8 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the practice.")
 @click.option("--out", type=FOLDER, help="Folder of the results; of several, each in a folder of its own below."
               "  [default: probes/CORPUS]")  # fmt: skip
+@click.option("--robustness", is_flag=True, help="Ask each row of spoiled windows, too: without electrodes, without"
+              " moments, with noise.")  # fmt: skip
 @click.option("--clear-cache", is_flag=True, help="First remove the frozen features that are kept beside the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def probe(
@@ -150,12 +152,14 @@ def probe(
     as_published: bool,
     settings: tuple[str, ...],
     out: Path | None,
+    robustness: bool,
     clear_cache: bool,
     as_json: bool,
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
     from dare_eeg.encoders.named import SCRATCH, newest_run
     from dare_eeg.probing import ladder, report
+    from dare_eeg.probing import robustness as spoiled
     from dare_eeg.probing.cache import FeatureCache
     from dare_eeg.probing.probe import found_done
     from dare_eeg.probing.probe import probe as run_probe
@@ -187,7 +191,7 @@ def probe(
     )
     if clear_cache:
         click.echo(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed", err=True)
-    done = []
+    done, measured = [], {}
     for request in asked:
         folder = request.out
         results = found_done(request)
@@ -199,6 +203,8 @@ def probe(
             if is_there:
                 click.echo(f"{folder}: its results are replaced", err=True)
         done.append(results)
+        if robustness:
+            measured[request.name] = spoiled.measure(request, progress(f"spoil {request.name}", "levels"), tell)
         if not as_json:
             answer(report.text(folder, results))
     if as_json:
@@ -208,6 +214,9 @@ def probe(
         whole = ladder.write(root, done[0])
         if not as_json:
             answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+        measured = spoiled.write(root, done[0]) if robustness else {}
+    if measured and not as_json:
+        answer(f"robustness (balanced accuracy):\n{spoiled.markdown(measured)}")
 
 
 @click.command(cls=Command)

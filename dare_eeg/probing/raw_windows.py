@@ -81,7 +81,7 @@ def pieces(
             problem = refused
         if num_windows:
             return
-    raise problem
+    raise type(problem)(problem.reason, path=path, remedy="label recordings that are like those probed")
 
 
 def _ways(recipe: Recipe, others: Sequence[str]) -> Iterator[_Way]:
