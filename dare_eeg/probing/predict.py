@@ -30,6 +30,7 @@ from dare_eeg.probing.summary import facts_of
 from manifests import keyed, records
 from manifests.electrodes import VOCABULARY
 from manifests.errors import MissingError, RefusedError
+from manifests.notes import one_line
 
 _MOST_MODELS = 8
 """Models that are held at once: of a few folds, as each may be a whole encoder."""
@@ -83,7 +84,8 @@ class KeptProbe:
         for windows, said in parts:
             if not places:
                 places, which = self._choose(self._known(path, raw))
-                notes |= dict.fromkeys((*said, *self._absent(windows), which))
+                notes |= dict.fromkeys((*self._absent(windows), which))
+            notes |= dict.fromkeys(said)
             seen = self._as_fitted(windows)
             of_fits = [self._model(place, seen).predict(seen, np.arange(len(seen))) for place in places]
             told.append(np.mean(of_fits, axis=0))
@@ -221,7 +223,7 @@ def text(one: Labelled, classes: Sequence[str]) -> str:
     """Return what is said of a recording as a line a person reads."""
     best = int(one.whole.argmax())
     notes = "".join(f"; {note}" for note in one.notes)
-    return f"{one.path}: {classes[best]} {one.whole[best]:.3f}, {len(one.start_s)} windows{notes}"
+    return one_line(f"{one.path}: {classes[best]} {one.whole[best]:.3f}, {len(one.start_s)} windows{notes}")
 
 
 def _fitted_on(fold: FoldFacts) -> set[str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dare_eeg.data.windows import CutWindows
 from manifests.errors import DamagedError, DareError, LostError, MissingError
+from manifests.notes import Note
 from manifests.recipe import Recipe
 
 
@@ -35,6 +36,10 @@ class RawPiece(Protocol):
     @property
     def scale(self) -> NDArray[np.float32]:
         """µV per count by electrode, 0 of those that it lacks."""
+
+    @property
+    def notes(self) -> Sequence[Note]:
+        """What was found in the recording."""
 
 
 class RawFiles(Protocol):
@@ -72,7 +77,8 @@ def pieces(
                 num_windows += len(counts)
                 if counts:
                     as_probed = way.recipe.model_copy(update={"classes": recipe.classes})
-                    yield CutWindows(path, as_probed, counts, piece.scale, starts_s), way.notes
+                    said = (*way.notes, *(note.text for note in piece.notes))
+                    yield CutWindows(path, as_probed, counts, piece.scale, starts_s), said
         except (DamagedError, LostError):
             raise
         except DareError as refused:
