@@ -4,6 +4,7 @@ import difflib
 import os
 import sys
 import traceback
+from functools import partial
 from importlib import import_module
 from typing import cast
 
@@ -24,6 +25,7 @@ COMMANDS = {
     "pretrain": "dare_eeg",
     "export": "dare_eeg",
     "probe": "dare_eeg",
+    "predict": "dare_eeg",
     "compare": "dare_eeg",
 }
 """The wing in whose ``commands`` each command stands, in the order of ``dare --help``."""
@@ -52,8 +54,10 @@ class _Wings(click.Group):
 @click.version_option(__version__, prog_name="dare")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.option("--local_rank", type=int, hidden=True, help="Set by the deepspeed launcher.")
-def dare(local_rank: int | None) -> None:
+@click.pass_context
+def dare(ctx: click.Context, local_rank: int | None) -> None:
     """From raw EEG recordings to an encoder you can use: preprocess, pretrain, probe."""
+    ctx.obj = partial(import_module, "pipelines.piece")  # what reads raw recordings, for a wing that does not know it
     if local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(local_rank))
 

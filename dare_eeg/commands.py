@@ -1,15 +1,20 @@
-"""Commands: ``dare pretrain``, ``export``, ``probe``, ``compare``: each parses, calls one function, prints."""
+"""Commands: ``dare pretrain``, ``export``, ``probe``, ``predict``, ``compare``: each parses, calls, prints."""
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, Command, answer, progress
+if TYPE_CHECKING:
+    from dare_eeg.probing.results import Results
+
+from manifests.errors import DareError
+from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, SOME_FAILED, Command, answer, progress
 
 ALL = "all"
 
@@ -135,6 +140,8 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other field of the practice.")
 @click.option("--out", type=FOLDER, help="Folder of the results; of several, each in a folder of its own below."
               "  [default: probes/CORPUS]")  # fmt: skip
+@click.option("--robustness", is_flag=True, help="Ask each row of spoiled windows, too: without electrodes, without"
+              " moments, with noise.")  # fmt: skip
 @click.option("--clear-cache", is_flag=True, help="First remove the frozen features that are kept beside the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def probe(
@@ -155,20 +162,22 @@ def probe(
     as_published: bool,
     settings: tuple[str, ...],
     out: Path | None,
+    robustness: bool,
     clear_cache: bool,
     as_json: bool,
 ) -> None:
     """Measure what an encoder's features are worth on the labelled set of CORPUS."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
     from dare_eeg.encoders.named import SCRATCH, newest_run
-    from dare_eeg.probing import ladder, presets, report
+    from dare_eeg.probing import presets, report
+    from dare_eeg.probing import robustness as spoiled
     from dare_eeg.probing.cache import FeatureCache
-    from dare_eeg.probing.probe import found_done, probe_together
+    from dare_eeg.probing.probe import answered
     from dare_eeg.probing.request import ProbeRequest
     from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
     from dare_eeg.probing.supervision import Supervision
     from dare_eeg.running.job import has_joined, num_processes, report_once, watch_peers
-    from dare_eeg.running.ranks import Ranks
+    from dare_eeg.running.ranks import ALONE, Ranks
     from dare_eeg.running.stop import last_words
 
     again = "see what it said, then ask again"
@@ -204,33 +213,82 @@ def probe(
             for line in told_of_scripts(found, corpus) if as_published else ():
                 tell(line)
             for request in (replace(one, ranks=ranks) for one in asked):
-                folder = request.out
-                results = found_done(request)
-                is_there = (folder / "results.json").exists()
-                if ranks.any(results is None):
-                    results = probe_together(request, progress(f"probe {request.name}", "fits"))
-                    if is_there:
-                        tell(f"{folder}: its results are replaced")
-                else:
-                    tell(f"{folder}: done before by the same encoder, set and options; kept")
+                results = answered(request, progress(f"probe {request.name}", "fits"), tell)
+                if robustness:
+                    levels = progress(f"spoil {request.name}", "levels")
+                    ranks.first_does(partial(spoiled.measure, replace(request, ranks=ALONE), levels, tell))
                 if results is None or not ranks.is_first:
                     continue
                 done.append(results)
                 if not as_json:
-                    answer(report.text(folder, results))
-            if not ranks.is_first:
-                return
-            if as_json:
-                told = [results.model_dump(mode="json") for results in done]
-                answer(json.dumps(told if len(told) > 1 else told[0]))
-            if folder.parent == root and len(list(root.glob("*/results.json"))) > 1:
-                whole = ladder.write(root, done[0])
-                if not as_json:
-                    answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+                    answer(report.text(request.out, results))
+            if ranks.is_first:
+                _answer_as_a_whole(root, asked[0].out, done, robustness, as_json)
+
+
+def _answer_as_a_whole(root: Path, first: Path, done: list["Results"], robustness: bool, as_json: bool) -> None:
+    """Write the ladder of rows that lie side by side in ``root``, and print what is to be said of all of them."""
+    from dare_eeg.probing import ladder
+    from dare_eeg.probing import robustness as spoiled
+
+    is_ladder = first.parent == root and len(list(root.glob("*/results.json"))) > 1
+    whole = ladder.write(root, done[0]) if is_ladder else None
+    rows = spoiled.written(root, first, done[0]) if robustness else {}
+    if as_json:
+        told = [results.model_dump(mode="json") for results in done]
+        answer(json.dumps(told if len(told) > 1 else told[0]))
+        return
+    if whole is not None:
+        answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+    if rows:
+        answer(f"robustness (balanced accuracy):\n{spoiled.markdown(rows)}")
 
 
 def _nothing(_line: str) -> None:
     """Tell nothing: the first process of a job tells all."""
+
+
+@click.command(cls=Command)
+@click.argument("row", type=FOLDER, metavar="PROBE")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--out", type=FILE, required=True, help="The CSV to write: a row a window, and one a recording.")
+@click.option("--encoder", default="", help="Where the encoder lies now.  [default: where it lay when it was probed]")
+@click.option("--strict", is_flag=True, help="Status 1 if any recording could not be labelled.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is said of each recording as JSON.")
+@click.pass_obj
+def predict(
+    raw_files: Callable[[], Any],
+    row: Path,
+    files: tuple[Path, ...],
+    out: Path,
+    encoder: str,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Label raw recordings, whatever their montage, by what the fits of PROBE, the folder of a row, learnt."""
+    from dare_eeg.probing import predict as predicting
+    from manifests.atomic_io import write_bytes
+
+    kept, raw = predicting.KeptProbe(row, encoder), raw_files()
+    labelled, problems = [], []
+    report = progress("predict", "recordings")
+    for number, path in enumerate(files, start=1):
+        try:
+            labelled.append(kept.label(path, raw))
+        except (DareError, OSError) as problem:
+            problems.append(problem)
+        report(number, len(files))
+    for fault in problems if labelled else problems[:-1]:
+        click.echo(f"not labelled: {fault}", err=True)
+    if not labelled:
+        raise problems[-1]
+    classes = kept.results.classes
+    write_bytes(out, predicting.as_csv(labelled, classes))
+    if as_json:
+        answer(json.dumps([predicting.as_json(one, classes) for one in labelled]))
+    else:
+        answer("\n".join([*(predicting.text(one, classes) for one in labelled), str(out)]))
+    return SOME_FAILED if strict and problems else OK
 
 
 @click.command(cls=Command)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.atomic_io import sha256_files
 from manifests.errors import DamagedError, DareError, MissingError, RefusedError, UnfitError
 from manifests.notes import Note, note, text
 from manifests.plan import Piece, PlannedRecording, RawRecording, ScannedRecording
@@ -16,7 +17,7 @@ from pipelines import corpora, reading, scan
 from pipelines.conditioned import ConditionedRecording
 from pipelines.conditioning import is_notched
 from pipelines.dead_spans import dead_in
-from pipelines.formats.readers import GET_AGAIN
+from pipelines.formats.readers import GET_AGAIN, files_of
 from pipelines.plan import SetOptions, cut_into_pieces
 from pipelines.recording import Recording
 from pipelines.sources.raw import RawTree
@@ -51,16 +52,12 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     """Yield the windows of any raw file, whatever tree it lies in, in order of time: at once, or piece by piece.
 
     A recipe is what ``manifests.recipe.load`` returns. Labels are those that its corpus finds in the file, its path and
-    what lies beside it; a recipe without classes needs none. Raises DareError where the file cannot be read, gives
-    nothing under this recipe, or tells no labels.
+    what lies beside it, or in the tables of the BIDS tree that it lies in; a recipe without classes needs none. Raises
+    DareError where the file cannot be read, gives nothing under this recipe, or tells no labels.
     """
     place = Path(path).absolute()
-    source, corpus = RawTree(Path(place.anchor)), scan.corpus_of(recipe)
-    # By its whole path, as the folders that it lies in may say what its name does not.
-    beside = [file.relative_to(place.anchor).as_posix() for file in (sorted(place.parent.glob("*")) or [place])]
-    own = place.relative_to(place.anchor).as_posix()
-    nameless = RawRecording(path=own, subject=f"{recipe.namespace}:", session="")
-    raw = next((one for one in corpus.find(beside, recipe) if one.path == own), nameless)
+    source, raw = _found(place, recipe)
+    own = raw.path
     try:
         scanned = scan.Headers(source.folder, recipe).scanned(raw)
         _refuse_unfit(scanned, source, recipe)
@@ -78,6 +75,31 @@ def cut(path: Path | str, recipe: Recipe) -> Iterator[Cut]:
     except DareError as problem:
         remedy = GET_AGAIN if isinstance(problem, DamagedError) else "cut another file, or this one by another recipe"
         raise problem.about(path, place, own).or_else(remedy) from problem
+
+
+def _found(place: Path, recipe: Recipe) -> tuple[RawTree, RawRecording]:
+    """Return the tree that a file lies in, and what its path, and tables on the way to it, tell of the recording.
+
+    That is a BIDS tree where the recipe is for one, and where there is none the whole disk, as the folders that a file
+    lies in may say what its name does not.
+    """
+    corpus, anchor = scan.corpus_of(recipe), Path(place.anchor)
+    files: list[Path] = []
+    for root in place.parents if recipe.layout and recipe.layout.bids else ():
+        files += sorted(root.glob("*"))
+        paths = [file.relative_to(root).as_posix() for file in files]
+        own = place.relative_to(root).as_posix()
+        if raw := next((one for one in corpus.find(paths, recipe) if one.path == own), None):
+            return RawTree(root), corpus.apply_tables([raw], root, paths)[0]
+    beside = [file.relative_to(anchor).as_posix() for file in (sorted(place.parent.glob("*")) or [place])]
+    own = place.relative_to(anchor).as_posix()
+    nameless = RawRecording(path=own, subject=f"{recipe.namespace}:", session="")
+    return RawTree(anchor), next((one for one in corpus.find(beside, recipe) if one.path == own), nameless)
+
+
+def sha256(path: Path | str) -> str:
+    """Return the hash of a recording's files, as recordings.jsonl has it; OSError where they cannot be read."""
+    return sha256_files(files_of(Path(path)))
 
 
 def windows_of(held: ConditionedRecording, piece: Piece, recipe: Recipe) -> Cut:

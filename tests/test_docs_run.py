@@ -65,7 +65,7 @@ NEEDS = {
     "docs/format.md": ["shards"],
     "docs/own_corpus.md": ["bids", "mat", "csv", "npz"],
     "docs/pretraining.md": ["shards"],
-    "docs/probing.md": ["shards", "runs"],
+    "docs/probing.md": ["shards", "runs", "anything.edf"],
     "docs/python.md": ["shards", "runs", "anything.edf"],
     "docs/sets.md": ["raw"],
     "docs/troubleshooting.md": ["raw"],

@@ -68,7 +68,7 @@ class Windows:
     ) -> None:
         self.folder, self.manifest = folder, manifest
         self.electrodes, self.sfreq = tuple(manifest.electrodes), manifest.sfreq
-        self.classes = manifest.recipe.classes
+        self.recipe, self.classes = manifest.recipe, manifest.recipe.classes
         self.shape = (len(manifest.electrodes), manifest.window_samples)
         self.entries = [entry for split in splits for entry in manifest.splits[split].shards]
         self._split = [split for split in splits for _ in manifest.splits[split].shards]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.probing.metrics import scores
 from dare_eeg.probing.micro_batches import cut, gradients
 from dare_eeg.probing.options import ClassWeights, ProbeOptions, Schedule
@@ -27,7 +28,7 @@ from manifests.errors import RefusedError
 class Model(Protocol):
     """What a fit leaves: it says of any windows what it would say of them as test windows."""
 
-    def predict(self, windows: Windows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    def predict(self, windows: AnyWindows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return probabilities (n, classes) of windows by number."""
 
     def tensors(self) -> dict[str, Tensor]:
@@ -53,6 +54,9 @@ Progress = Callable[[float], None]
 
 Fitter = Callable[[Fold, int, Progress], FoldFit]
 """What fits a fold with a seed."""
+
+Restorer = Callable[[dict[str, Tensor]], Model | None]
+"""What makes of the tensors that a model left the model again, None where they are not all that it consists of."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,22 @@ class FittedNetwork:
     network: nn.Module
     batch: int
 
-    def predict(self, windows: Windows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    @classmethod
+    @torch.no_grad()
+    def of(cls, network: nn.Module, tensors: dict[str, Tensor], batch: int) -> "FittedNetwork":
+        """Return a network that was just made with the `tensors` that one like it left.
+
+        Raises ValueError where they are not its own.
+        """
+        whole = cls(network.to(device()), batch)
+        own = whole.tensors()
+        if {name: one.shape for name, one in own.items()} != {name: one.shape for name, one in tensors.items()}:
+            raise ValueError("tensors of another network")
+        for name, one in own.items():
+            one.copy_(tensors[name])
+        return whole
+
+    def predict(self, windows: AnyWindows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return probabilities (n, classes) of windows by number; this process computes all of them."""
         return predict(self.network, windows, numbers, self.batch)
 
@@ -164,7 +183,7 @@ class FittedNetwork:
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, windows: Windows, numbers: NDArray[np.int64], batch: int, ranks: Ranks = ALONE
+    network: nn.Module, windows: AnyWindows, numbers: NDArray[np.int64], batch: int, ranks: Ranks = ALONE
 ) -> NDArray[np.float64]:
     """Return probabilities (n, classes) of windows by number, which ranks compute in turn, ``batch`` at once.
 
@@ -206,12 +225,12 @@ def _set_rate(optimizer: torch.optim.Optimizer, lr: float, beta1: float) -> None
         group["lr"], group["betas"] = lr * group["scale"], (beta1, 0.999)
 
 
-def _not_finite(what: str, windows: Windows, numbers: NDArray[np.int64]) -> RefusedError:
+def _not_finite(what: str, windows: AnyWindows, numbers: NDArray[np.int64]) -> RefusedError:
     """Return the refusal of something that is not finite, with the window that is to blame, if one is."""
     for number in numbers:
         if not np.isfinite(windows.take(number[None])).all():
-            (shard,), (row,) = (place.tolist() for place in windows.places(number[None]))
-            reason = f"{windows.describe(shard, row)} holds numbers that are not finite"
+            which = f"the window at {windows.start_s[number]:g} s of {windows.recordings[number]}"
+            reason = f"{which} holds numbers that are not finite"
             return RefusedError(reason, path=windows.folder, remedy="make the set anew")
     remedy = "lower the rate (--set lr=1e-4), or look at the signal by dare inspect"
     return RefusedError(f"{what} is not finite", path=windows.folder, remedy=remedy)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.as_published import AsPublished
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.ours import PretrainedEncoder
@@ -30,13 +31,13 @@ _VERSION = 1
 
 
 def features(
-    encoder: EEGEncoder, windows: Windows, pool: Pool, progress: Progress, cache: FeatureCache | None = None
+    encoder: EEGEncoder, windows: AnyWindows, pool: Pool, progress: Progress, cache: FeatureCache | None = None
 ) -> NDArray[np.float32]:
     """Return frozen features of all windows, a row each, pooled over their moments.
 
     By ``mean`` a row has S × D numbers, by ``mean+std`` twice as many, by ``flatten`` all, N × S × D; more than 5,000
-    are projected to so many. They are computed on a GPU where there is one, and taken from the cache where it has them
-    of this encoder, set and pool. Electrodes that the encoder cannot read are left out.
+    are projected to so many. They are computed on a GPU where there is one and, of the windows of a set, taken from
+    the cache where it has them of this encoder, set and pool. Electrodes that the encoder cannot read are left out.
     Raises UsageError where it can read none.
     """
     encoder = encoder.to(device()).eval()
@@ -47,7 +48,7 @@ def features(
         )
     rows = _rows(encoder, windows, known, pool, progress)
     facts = None if cache is None else _facts(encoder)
-    if cache is not None and facts is not None:
+    if cache is not None and facts is not None and isinstance(windows, Windows):
         key = sha256_bytes(canonical_json(facts | _asked(windows, pool)))[:32]
         return cache.table(key, len(windows), rows)
     table: NDArray[np.float32] | None = None
@@ -61,7 +62,7 @@ def features(
 
 
 def _rows(
-    encoder: EEGEncoder, windows: Windows, known: list[int], pool: Pool, progress: Progress
+    encoder: EEGEncoder, windows: AnyWindows, known: list[int], pool: Pool, progress: Progress
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the rows of some windows after the others."""
     electrodes = [windows.electrodes[row] for row in known]

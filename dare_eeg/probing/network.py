@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder, Prepared
 
 MakeAdapter = Callable[[tuple[str, ...], tuple[str, ...]], nn.Module]
@@ -26,7 +26,7 @@ class ProbeNetwork(nn.Module):
     """
 
     def __init__(
-        self, encoder: EEGEncoder, windows: Windows, adapter: MakeAdapter, head: MakeHead, is_frozen: bool
+        self, encoder: EEGEncoder, windows: AnyWindows, adapter: MakeAdapter, head: MakeHead, is_frozen: bool
     ) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(encoder).requires_grad_(not is_frozen)
@@ -63,7 +63,7 @@ class ProbeNetwork(nn.Module):
         return self._features(x_uv)
 
 
-def _adapted(encoder: EEGEncoder, windows: Windows) -> tuple[str, ...]:
+def _adapted(encoder: EEGEncoder, windows: AnyWindows) -> tuple[str, ...]:
     """Return the electrodes an adapter maps onto: those the corpus is probed with if the encoder reads them all."""
-    asked = windows.manifest.recipe.probe_electrodes
+    asked = windows.recipe.probe_electrodes
     return asked if asked and len(encoder.known(asked)) == len(asked) else encoder.electrodes

@@ -157,6 +157,12 @@ class ProbeOptions(Part):
         return self.model_copy(update=found)
 
     @property
+    def passes(self) -> int:
+        """How many windows go through a network at once, of settled options."""
+        assert self.micro_batch is not None
+        return self.micro_batch
+
+    @property
     def feeds_as_encoder_expects(self) -> bool:
         """Whether windows reach the encoder at its rate, in its unit and by the names of their electrodes."""
         return (self.electrode_ids, self.unit_scale, self.resampling) == ("own", None, "band_limited")

@@ -65,7 +65,7 @@ def _confusion(results: Results) -> bytes:
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    return _png(figure)
+    return png(figure)
 
 
 def _curves(curves: Curves) -> bytes:
@@ -78,10 +78,11 @@ def _curves(curves: Curves) -> bytes:
             axes.plot([point["epoch"] for point in points], [point[name] for point in points], lw=0.8, alpha=0.6)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name.replace("_", " "))
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """Return a figure of matplotlib as a picture, the same bytes each time."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
     return stream.getvalue()

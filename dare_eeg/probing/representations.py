@@ -1,11 +1,14 @@
-"""Representations: what classical methods see of a window, computed once for all windows, without any label."""
+"""Representations: what a classifier without a network sees of windows, computed once for all, without any label."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.probing.fit import Progress
 
 BANDS_HZ = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
@@ -17,7 +20,32 @@ _LOADING = 1e-6  # added to the diagonal, as a share of the mean variance, so th
 _SILENT_UV2 = 1e-12  # power below that of any amplifier
 
 
-def band_power(windows: Windows, progress: Progress) -> NDArray[np.float32]:
+See = Callable[[AnyWindows, Progress], NDArray[Any]]
+"""What makes of windows what is seen of them, a row each."""
+
+
+class Seen:
+    """What is seen of windows, computed once for as long as somebody holds them, in so many ``seconds`` till now.
+
+    With ``centre`` it is centred on each subject without labels.
+    """
+
+    def __init__(self, see: See, centre: bool = False) -> None:
+        self._see, self._centre = see, centre
+        self._tables: WeakKeyDictionary[AnyWindows, NDArray[Any]] = WeakKeyDictionary()
+        self.seconds = 0.0
+
+    def of(self, windows: AnyWindows, progress: Progress = lambda _share: None) -> NDArray[Any]:
+        """Return what is seen of all windows, a row each; it is not to be changed."""
+        if windows not in self._tables:
+            began = monotonic()
+            table = self._see(windows, progress)
+            self._tables[windows] = centred(table, windows.subjects) if self._centre else table
+            self.seconds += monotonic() - began
+        return self._tables[windows]
+
+
+def band_power(windows: AnyWindows, progress: Progress) -> NDArray[np.float32]:
     """Return the log power (µV², by Welch) of each of `BANDS_HZ` at each electrode: windows × (electrodes × bands).
 
     NaN where a window lacks the electrode; a band beyond half of the rate is of what is there.
@@ -33,8 +61,15 @@ def band_power(windows: Windows, progress: Progress) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def covariances(windows: Windows, bands_hz: tuple[tuple[float, float], ...], progress: Progress) -> NDArray[np.float64]:
-    """Return the covariance (µV²) of the electrodes that every window has: windows × bands × electrodes × electrodes.
+def in_every_window(windows: AnyWindows) -> list[int]:
+    """Return the places of the electrodes that every window has."""
+    return [int(place) for place in np.flatnonzero(windows.present.all(axis=0))]
+
+
+def covariances(
+    windows: AnyWindows, bands_hz: tuple[tuple[float, float], ...], electrodes: list[int], progress: Progress
+) -> NDArray[np.float64]:
+    """Return the covariance (µV²) of some electrodes, by place: windows × bands × electrodes × electrodes.
 
     Windows are filtered by Butterworth filters of fourth order, there and back.
     """
@@ -44,14 +79,13 @@ def covariances(windows: Windows, bands_hz: tuple[tuple[float, float], ...], pro
     filters = [
         butter(_ORDER, (low, min(high, top_hz)), "bandpass", fs=windows.sfreq, output="sos") for low, high in bands_hz
     ]
-    rows = np.flatnonzero(windows.present.all(axis=0)).tolist()
     parts = []
-    for x_uv, _ in _batches(windows, rows, progress):
+    for x_uv, _ in _batches(windows, electrodes, progress):
         filtered = np.stack([sosfiltfilt(one, x_uv, axis=-1) for one in filters], axis=1)
         parts.append(filtered @ filtered.swapaxes(-1, -2) / x_uv.shape[-1])
     found = np.concatenate(parts)
-    variance = np.trace(found, axis1=-2, axis2=-1)[..., None, None] / len(rows)
-    return np.asarray(found + (_LOADING * variance + _SILENT_UV2) * np.eye(len(rows)))
+    variance = np.trace(found, axis1=-2, axis2=-1)[..., None, None] / len(electrodes)
+    return np.asarray(found + (_LOADING * variance + _SILENT_UV2) * np.eye(len(electrodes)))
 
 
 def centred(table: NDArray[np.floating], subjects: NDArray[np.str_]) -> NDArray[np.floating]:
@@ -79,7 +113,7 @@ def _whitened(covariances: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _batches(
-    windows: Windows, rows: list[int], progress: Progress
+    windows: AnyWindows, rows: list[int], progress: Progress
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
     """Yield (µV, electrodes it has) of some windows and electrodes after the others."""
     for start in range(0, len(windows), _BATCH):

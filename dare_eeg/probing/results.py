@@ -8,6 +8,9 @@ from dare_eeg.probing.supervision import Supervision
 from manifests.recipe import EvaluationProtocol
 from manifests.records import Fields, Part, Record, Upgrade, added
 
+RESULTS = "results.json"
+"""The file of a row's results."""
+
 
 class EncoderFacts(Part):
     """Which encoder was probed: ``pretrained_on`` is the sha256 of a manifest, empty where unknown.

@@ -1,15 +1,19 @@
 """Search: of a few classifiers the one that does best on training subjects held out, fitted again on all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dare_eeg.data.shards import Windows
-from dare_eeg.probing.fit import FoldFit
+from dare_eeg.data.windows import AnyWindows
+from dare_eeg.probing.fit import FoldFit, Progress
 from dare_eeg.probing.metrics import balanced_accuracy
+from dare_eeg.probing.representations import Seen
 from dare_eeg.probing.splits import Fold
 
 _MOST_INNER_FOLDS = 5
@@ -34,20 +38,116 @@ def fit_each(candidates: Sequence[Candidate], rows: NDArray[Any], labels: NDArra
     return [candidate.make().fit(rows, labels) for candidate in candidates]
 
 
+Numbers = dict[str, NDArray[Any]]
+"""What a transformer or a classifier consists of once it is fitted, by name."""
+
+
+class Transformer(Protocol):
+    """What rows go through before the classifier, fitted on the same rows, which it may change in place."""
+
+    def fit_transform(self, rows: NDArray[Any], labels: NDArray[np.int64], /) -> NDArray[Any]:
+        """Fit it on rows that nobody else has and return them transformed."""
+
+    def transform(self, rows: NDArray[Any], /) -> NDArray[Any]:
+        """Return other rows, which nobody else has, transformed."""
+
+    def numbers(self) -> Numbers:
+        """Return what it consists of."""
+
+    def restore(self, numbers: Numbers, /) -> None:
+        """Be what these numbers were taken of."""
+
+
 @dataclass(frozen=True)
 class Family:
     """Candidates, how they are fitted, and what makes the transformer that is fitted before, on the same windows.
 
-    The transformer is given rows that nobody else has, and may change them in place.
+    ``kept`` are the attributes that a fitted classifier consists of, and ``restore`` makes one of them; None where it
+    is more than numbers.
     """
 
-    transformer: Callable[[], Any]
+    transformer: Callable[[], Transformer]
     candidates: Sequence[Candidate]
     fit: Callable[[Sequence[Candidate], NDArray[Any], NDArray[np.int64]], list[Any]] = fit_each
+    kept: tuple[str, ...] = ()
+    restore: Callable[[Numbers], Any] | None = None
+
+
+@dataclass(frozen=True)
+class FittedClassifier:
+    """A transformer and a classifier as they were fitted, and what is seen of the windows that they are asked of."""
+
+    transformer: Transformer
+    classifier: Any
+    num_classes: int
+    kept: tuple[str, ...] = ()
+    seen: Seen | None = None
+
+    def told(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Return probabilities (n, classes) of what is seen of windows; the rows may be changed."""
+        return _probabilities(self.classifier, self.transformer.transform(rows), self.num_classes)
+
+    def predict(self, windows: AnyWindows, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return probabilities (n, classes) of windows by number."""
+        assert self.seen is not None
+        return self.told(self.seen.of(windows)[numbers])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the numbers it consists of, none where it is more than numbers."""
+        if not self.kept:
+            return {}
+        parts = {f"transformer.{name}": part for name, part in self.transformer.numbers().items()}
+        parts |= {f"classifier.{name}": np.asarray(getattr(self.classifier, name)) for name in self.kept}
+        return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in parts.items()}
+
+
+@dataclass(frozen=True)
+class Classifying:
+    """A family by what is seen of windows: it fits folds of some, and restores what was fitted once."""
+
+    family: Callable[[], Family]
+    seen: Seen
+    judge: Judge = "inner folds"
+
+    def on(self, windows: Windows) -> "ClassifierFitter":
+        """Return what fits folds of these windows."""
+        return ClassifierFitter(self, windows)
+
+    def restored(self, tensors: Mapping[str, Tensor], num_classes: int) -> FittedClassifier | None:
+        """Return what left these tensors, None where it is more than numbers; KeyError where one is missing."""
+        family = self.family()
+        if family.restore is None:
+            return None
+        parts: dict[str, Numbers] = {"transformer": {}, "classifier": {}}
+        for name, tensor in tensors.items():
+            of, _, attribute = name.partition(".")
+            parts[of][attribute] = tensor.numpy()
+        transformer = family.transformer()
+        transformer.restore(parts["transformer"])
+        classifier = family.restore({name: parts["classifier"][name] for name in family.kept})
+        return FittedClassifier(transformer, classifier, num_classes, family.kept, self.seen)
+
+
+@dataclass(frozen=True)
+class ClassifierFitter:
+    """What fits a fold of some windows; what is seen of them is computed by the first fit. No seed changes it."""
+
+    how: Classifying
+    windows: Windows
+
+    def __call__(self, fold: Fold, _seed: int, progress: Progress) -> FoldFit:
+        """Return the best of the family on a fold."""
+        table = self.how.seen.of(self.windows, progress)
+        return fit_best(self.how.family(), table, self.windows, fold, self.how.judge, self.how.seen)
 
 
 def fit_best(
-    family: Family, table: NDArray[Any], windows: Windows, fold: Fold, judge: Judge = "inner folds"
+    family: Family,
+    table: NDArray[Any],
+    windows: Windows,
+    fold: Fold,
+    judge: Judge = "inner folds",
+    seen: Seen | None = None,
 ) -> FoldFit:
     """Return what the best candidate by balanced accuracy says of the tested windows; rows of ``table`` are windows.
 
@@ -65,8 +165,10 @@ def fit_best(
         figures = [balanced_accuracy(judged_on, probabilities) for probabilities in of_candidates]
         best = int(np.argmax(figures))
         chosen = {f"{judge.replace(' ', '_')}_balanced_accuracy": figures[best]}
-    (probabilities,) = _told(family, [candidates[best]], table, labels, (rows, fold.test), num_classes)
-    return FoldFit(probabilities, candidates[best].figures | chosen | {"candidates": len(candidates)})
+    transformer, (classifier,) = _fitted(family, [candidates[best]], table[rows], labels[rows])
+    model = FittedClassifier(transformer, classifier, num_classes, family.kept, seen)
+    selected = candidates[best].figures | chosen | {"candidates": len(candidates)}
+    return FoldFit(model.told(table[fold.test]), selected, model=model)
 
 
 def _inner_folds(
@@ -105,12 +207,21 @@ def _told(
     ``part`` is (the windows to fit on, the windows to ask of).
     """
     fitted_on, asked = part
-    prepare = family.transformer()
-    fitted = prepare.fit_transform(table[fitted_on], labels[fitted_on])
-    rows = prepare.transform(table[asked])
-    found = []
-    for model in family.fit(candidates, fitted, labels[fitted_on]):
-        told = np.zeros((len(asked), num_classes))
-        told[:, model.classes_] = model.predict_proba(rows)
-        found.append(told)
-    return found
+    transformer, models = _fitted(family, candidates, table[fitted_on], labels[fitted_on])
+    rows = transformer.transform(table[asked])
+    return [_probabilities(model, rows, num_classes) for model in models]
+
+
+def _fitted(
+    family: Family, candidates: Sequence[Candidate], rows: NDArray[Any], labels: NDArray[np.int64]
+) -> tuple[Transformer, list[Any]]:
+    """Return the transformer and, by candidate, the classifier, both fitted on rows that nobody else has."""
+    transformer = family.transformer()
+    return transformer, family.fit(candidates, transformer.fit_transform(rows, labels), labels)
+
+
+def _probabilities(classifier: Any, rows: NDArray[Any], num_classes: int) -> NDArray[np.float64]:
+    """Return probabilities (n, classes) of transformed rows; those of classes that it was not fitted on are 0."""
+    told = np.zeros((len(rows), num_classes))
+    told[:, classifier.classes_] = classifier.predict_proba(rows)
+    return told

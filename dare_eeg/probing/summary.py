@@ -111,6 +111,12 @@ def summarise(
     )
 
 
+def window_figures(windows: Windows, rounds: list[Round], resamples: int) -> dict[str, Figure]:
+    """Return each metric by window that applies: mean, deviations, interval of the mean."""
+    scored, places = [_scored(windows, one) for one in rounds], [(one.repeat, one.seed) for one in rounds]
+    return _table(scored, places, resamples)
+
+
 def facts_of(path: str, encoder: EEGEncoder) -> EncoderFacts:
     """Return what results say of an encoder that was named so."""
     identity = encoder.identity

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.zoo import models
 from dare_eeg.network.resample import resample
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
+from dare_eeg.probing.fit import FittedNetwork, Fitter, FoldFit, Progress, Restorer, Training, fit_network
 from dare_eeg.probing.options import ProbeOptions, TrainedBaseline
 from dare_eeg.probing.splits import Fold
 from dare_eeg.running.ranks import Ranks
@@ -55,13 +56,23 @@ def fitter(name: TrainedBaseline, windows: Windows, options: ProbeOptions, ranks
     return fit
 
 
+def restorer(name: TrainedBaseline, windows: AnyWindows, settled: ProbeOptions) -> Restorer:
+    """Return what makes again the network that a fit left, of windows like these."""
+
+    def restored(tensors: dict[str, Tensor]) -> FittedNetwork:
+        network = _Network(_DESIGNS[name], windows, torch.ones(windows.shape[0]))
+        return FittedNetwork.of(network, tensors, settled.passes)
+
+    return restored
+
+
 class _Network(nn.Module):
     """Logits (B, classes) of windows (B, C, T) in µV: at the network's rate, each electrode over its deviation.
 
     No mean is taken away, as windows have none to speak of, so that an electrode that a window lacks stays zero.
     """
 
-    def __init__(self, design: _Design, windows: Windows, deviations_C: Tensor) -> None:
+    def __init__(self, design: _Design, windows: AnyWindows, deviations_C: Tensor) -> None:
         super().__init__()
         self.register_buffer("deviations_C", deviations_C)
         self._from_hz, self._to_hz = windows.sfreq, design.sfreq

@@ -14,6 +14,7 @@ from manifests import recipe as recipes
 from manifests.errors import DareError, MissingError
 from tests.commands import preprocess
 from tests.judges import noise_uv, of_recording, write_edf
+from tests.pipelines.own_trees import write_as
 
 pytest_plugins = ["tests.corpora_fixtures"]
 
@@ -73,6 +74,30 @@ def test_formats_that_mne_reads_are_cut_too(tmp_path: Path) -> None:
     )
     (cut,) = pipelines.cut(tmp_path / "a_eeg.fif", recipe)
     assert len(cut.windows) == 6
+
+
+@pytest.mark.slow
+def test_tables_of_a_bids_tree_tell_of_a_file_in_it(tmp_path: Path) -> None:
+    root, tasks = tmp_path / "bids", [(2.0, 8.0, "loud"), (14.0, 8.0, "soft")]
+    for suffix, subject in ((".edf", "sub-01"), (".vhdr", "sub-02")):
+        stem = root / subject / "eeg" / f"{subject}_task-listen"
+        write_as(suffix, stem.with_name(f"{stem.name}_eeg"), tasks)
+        rows = "".join(f"{onset_s}\t{duration_s}\t{what}\n" for onset_s, duration_s, what in tasks)
+        stem.with_name(f"{stem.name}_events.tsv").write_text(f"onset\tduration\ttrial_type\n{rows}")
+    marks = "name\ttype\tstatus\nC3\tEEG\tgood\nCz\tEEG\tbad\nC4\tEEG\tgood\n"
+    (root / "task-listen_channels.tsv").write_text(marks)  # inherited by both
+    text = OWN.partition("[layout]")[0] + '[layout]\nbids = true\nlabels = "events"\nspans = true\n'
+    (tmp_path / "mine.toml").write_text(text)
+    made = preprocess("mine", root, tmp_path / "shards", "--recipe", tmp_path / "mine.toml")
+    recipe = recipes.load("mine", file=tmp_path / "mine.toml")
+    for path in ("sub-01/eeg/sub-01_task-listen_eeg.edf", "sub-02/eeg/sub-02_task-listen_eeg.vhdr"):
+        (cut,) = pipelines.cut(root / path, recipe)
+        assert cut.scale.tolist() == [recipe.quantum_uv, 0, recipe.quantum_uv]
+        of_set = of_recording(made, path)
+        assert len(of_set) == len(cut.windows) > 0
+        for window, sample in zip(cut.windows, of_set, strict=True):
+            np.testing.assert_array_equal(window.counts, sample.counts)
+            assert (window.start_s, window.label) == (sample.start_s, sample.fields["label"])
 
 
 @pytest.mark.parametrize(

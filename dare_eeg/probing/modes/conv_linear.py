@@ -3,10 +3,11 @@
 from functools import partial
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, ProbeHead
 from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
+from dare_eeg.probing.fit import FittedNetwork, Fitter, FoldFit, Progress, Restorer, Training, fit_network
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
@@ -26,7 +27,12 @@ def fitter(
     return fit
 
 
-def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+def restorer(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> Restorer:
+    """Return what makes again the network that a fit left, of windows like these."""
+    return lambda tensors: FittedNetwork.of(network(encoder, windows, settled), tensors, settled.passes)
+
+
+def network(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> ProbeNetwork:
     """Return the network of a probe, not fitted."""
     head = partial(ProbeHead, dropout=settled.dropout or 0.0)
     return ProbeNetwork(encoder, windows, Adapter, head, is_frozen=True)

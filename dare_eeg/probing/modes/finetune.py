@@ -5,10 +5,11 @@ from functools import partial
 from torch import nn
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, FinetuneHead
 from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
+from dare_eeg.probing.fit import FittedNetwork, Fitter, FoldFit, Progress, Restorer, Training, fit_network
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
@@ -32,12 +33,17 @@ def fitter(
     return fit
 
 
-def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+def restorer(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> Restorer:
+    """Return what makes again the network that a fit left, of windows like these."""
+    return lambda tensors: FittedNetwork.of(network(encoder, windows, settled), tensors, settled.passes)
+
+
+def network(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> ProbeNetwork:
     """Return the network of a probe, not fitted."""
     return deep(encoder, windows, settled, is_frozen=False)
 
 
-def deep(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions, is_frozen: bool) -> ProbeNetwork:
+def deep(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions, is_frozen: bool) -> ProbeNetwork:
     """Return an encoder between the deeper adapter and the deeper head."""
 
     def head(patches: int, summary_tokens: int, width: int, classes: int) -> nn.Module:

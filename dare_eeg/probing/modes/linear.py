@@ -1,7 +1,6 @@
 """Linear: a logistic or ridge regression on frozen features, its penalty chosen on training subjects."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress
+from dare_eeg.probing.fit import Progress, Restorer
 from dare_eeg.probing.frozen import features
 from dare_eeg.probing.options import Classifier, ProbeOptions
-from dare_eeg.probing.representations import centred
-from dare_eeg.probing.ridge import Ridge, fit_together
-from dare_eeg.probing.search import Candidate, Family, fit_best
-from dare_eeg.probing.splits import Fold
+from dare_eeg.probing.representations import Seen
+from dare_eeg.probing.ridge import Ridge, RidgeFit, fit_together
+from dare_eeg.probing.search import Candidate, ClassifierFitter, Classifying, Family, Numbers, Transformer
 from dare_eeg.running.ranks import Ranks
 
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -28,24 +27,27 @@ _COLUMNS = 64
 
 def fitter(
     encoder: EEGEncoder, windows: Windows, options: ProbeOptions, cache: FeatureCache | None, _ranks: Ranks
-) -> Fitter:
+) -> ClassifierFitter:
     """Return what fits a fold on features that the first fit computes, or finds in the cache.
 
     Nothing is drawn: no seed changes it. A fit raises UsageError where the encoder can read none of the electrodes.
     """
-    table: NDArray[np.float32] | None = None
-
-    def fit(fold: Fold, _seed: int, progress: Progress) -> FoldFit:
-        nonlocal table
-        if table is None:
-            table = features(encoder, windows, options.pool, progress, cache)
-            table = centred(table, windows.subjects) if options.centre == "subject" else table
-        return fit_best(family_of(options), table, windows, fold, options.penalty_by)
-
-    return fit
+    return _classifying(encoder, options, cache).on(windows)
 
 
-class _Standardised:
+def restorer(encoder: EEGEncoder, windows: AnyWindows, options: ProbeOptions) -> Restorer:
+    """Return what makes again the classifier of a fit, of windows like these."""
+    return partial(_classifying(encoder, options, None).restored, num_classes=len(windows.classes))
+
+
+def _classifying(encoder: EEGEncoder, options: ProbeOptions, cache: FeatureCache | None) -> Classifying:
+    def see(windows: AnyWindows, progress: Progress) -> NDArray[np.float32]:
+        return features(encoder, windows, options.pool, progress, cache)
+
+    return Classifying(partial(family_of, options), Seen(see, options.centre == "subject"), options.penalty_by)
+
+
+class Standardised:
     """Columns less their mean over their deviation, in place and some rows after the others, so that none is copied."""
 
     def fit_transform(self, rows: NDArray[Any], _labels: NDArray[np.int64]) -> NDArray[Any]:
@@ -63,8 +65,19 @@ class _Standardised:
             some[:] = self._scaler.transform(some)
         return rows
 
+    def numbers(self) -> Numbers:
+        """Return mean and deviation of each column."""
+        return {"mean": self._scaler.mean_, "scale": self._scaler.scale_}
 
-class _Clipped(_Standardised):
+    def restore(self, numbers: Numbers) -> None:
+        """Be what these numbers were taken of."""
+        from sklearn.preprocessing import StandardScaler
+
+        self._scaler = StandardScaler(copy=False)
+        self._scaler.mean_, self._scaler.scale_ = numbers["mean"], numbers["scale"]
+
+
+class Clipped(Standardised):
     """Columns clipped at quantiles of those fitted on, a share from below and above, then standardised, in place."""
 
     def __init__(self, share: float) -> None:
@@ -82,23 +95,36 @@ class _Clipped(_Standardised):
         """Return rows clipped and standardised as those fitted on were."""
         return super().transform(np.clip(rows, self._low, self._high, out=rows))
 
+    def numbers(self) -> Numbers:
+        """Return the bounds, the mean and the deviation of each column."""
+        return super().numbers() | {"low": self._low, "high": self._high}
+
+    def restore(self, numbers: Numbers) -> None:
+        """Be what these numbers were taken of."""
+        super().restore(numbers)
+        self._low, self._high = numbers["low"], numbers["high"]
+
 
 def family_of(options: ProbeOptions) -> Family:
     """Return what is fitted by these options, of the one penalty that they state or of several."""
+    transformer = partial(Clipped, options.clip) if options.clip else Standardised
     make = _FAMILIES[options.classifier]
-    family = make() if options.penalty is None else make((options.penalty,))
-    return replace(family, transformer=partial(_Clipped, options.clip)) if options.clip else family
+    return make(transformer) if options.penalty is None else make(transformer, (options.penalty,))
 
 
-def logistic(penalties: Sequence[float] = _PENALTIES) -> Family:
+def logistic(transformer: Callable[[], Transformer] = Standardised, penalties: Sequence[float] = _PENALTIES) -> Family:
     """Return logistic regressions of several penalties on standardised columns; the strongest penalty comes first."""
-    return Family(_Standardised, [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in penalties])
+    candidates = [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in penalties]
+    return Family(transformer, candidates, kept=("classes_", "coef_", "intercept_"), restore=_regression_of)
 
 
-def ridge(penalties: Sequence[float] = _RIDGE_PENALTIES) -> Family:
+def ridge(
+    transformer: Callable[[], Transformer] = Standardised, penalties: Sequence[float] = _RIDGE_PENALTIES
+) -> Family:
     """Return ridge regressions of several penalties on standardised columns; the strongest penalty comes first."""
     candidates = [Candidate({"penalty": penalty}, partial(Ridge, penalty)) for penalty in penalties]
-    return Family(_Standardised, candidates, fit_together)
+    kept = ("classes_", "slopes", "offsets")
+    return Family(transformer, candidates, fit_together, kept, lambda numbers: RidgeFit(**numbers))
 
 
 _FAMILIES: dict[Classifier, Callable[..., Family]] = {"logistic": logistic, "ridge": ridge}
@@ -108,6 +134,13 @@ def _regression(penalty: float) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=penalty, class_weight="balanced", max_iter=1000)
+
+
+def _regression_of(numbers: Numbers) -> Any:
+    model = _regression(1.0)
+    for name, value in numbers.items():
+        setattr(model, name, value)
+    return model
 
 
 def _in_blocks(rows: NDArray[Any]) -> list[NDArray[Any]]:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Training, fit_network
+from dare_eeg.probing.fit import FittedNetwork, Fitter, FoldFit, Progress, Restorer, Training, fit_network
 from dare_eeg.probing.modes.finetune import deep
 from dare_eeg.probing.network import ProbeNetwork
 from dare_eeg.probing.options import ProbeOptions
@@ -37,7 +38,12 @@ def fitter(
     return fit
 
 
-def network(encoder: EEGEncoder, windows: Windows, settled: ProbeOptions) -> ProbeNetwork:
+def restorer(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> Restorer:
+    """Return what makes again the network that a fit left, of windows like these."""
+    return lambda tensors: FittedNetwork.of(network(encoder, windows, settled), tensors, settled.passes)
+
+
+def network(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> ProbeNetwork:
     """Return the network of a probe, not fitted; raises as `fitter` does."""
     try:
         from peft import LoraConfig, inject_adapter_in_model

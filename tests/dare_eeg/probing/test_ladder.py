@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from dare_eeg import open_shards
 from dare_eeg.probing.baselines import fitter
 from dare_eeg.probing.options import BASELINES
-from dare_eeg.probing.representations import BANDS_HZ, band_power, centred, covariances
+from dare_eeg.probing.representations import BANDS_HZ, band_power, centred, covariances, in_every_window
 from dare_eeg.probing.splits import folds
 from dare_eeg.probing.statistics import sign_flips
 from manifests.manifest import SPLITS
@@ -135,7 +135,7 @@ def test_band_power_is_welchs(bcic2b: Path) -> None:
 def test_covariances_in_tangent_space_are_pyriemanns_fitted_on_train_alone(bcic2b: Path) -> None:
     windows = open_shards(bcic2b, SPLITS)
     fold = folds(windows, "kfold")[0]
-    table = covariances(windows, ((1.0, 45.0),), none)
+    table = covariances(windows, ((1.0, 45.0),), in_every_window(windows), none)
     assert (np.linalg.eigvalsh(table) > 0).all()
     told = fitter("tangent-space", windows)(fold, 0, none).probabilities
     changed = open_shards(bcic2b, SPLITS)
@@ -149,7 +149,7 @@ def test_centred_covariances_have_the_identity_for_a_mean(bcic2b: Path) -> None:
     from pyriemann.geometry.mean import mean_riemann
 
     windows = open_shards(bcic2b, SPLITS)
-    table = centred(covariances(windows, ((8.0, 30.0),), none), windows.subjects)
+    table = centred(covariances(windows, ((8.0, 30.0),), in_every_window(windows), none), windows.subjects)
     for subject in sorted(set(windows.subjects.tolist())):
         mean = mean_riemann(table[windows.subjects == subject, 0])
         np.testing.assert_allclose(mean, np.eye(len(windows.electrodes)), atol=1e-6)

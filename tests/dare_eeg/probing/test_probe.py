@@ -87,7 +87,7 @@ def test_results_say_what_was_asked_and_how_it_went(
     assert len(fold["selected"]) == 1
     pictures = {path.name for path in out.iterdir()}
     expected = {"results.json", "predictions.csv", "confusion.png", "report.html"}
-    assert pictures == expected | ({"features"} if mode == "linear" else {"curves.png"})
+    assert pictures == expected | {"fits"} | ({"features"} if mode == "linear" else {"curves.png"})
 
 
 def test_predictions_have_a_row_for_every_test_window(answered: tuple[str, Path, dict[str, Any]], tuab: Path) -> None:

@@ -1,0 +1,99 @@
+"""Fits are kept: a row that was killed goes on by fit, and none of another question is taken."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dare_eeg.probing.fit import FoldFit
+from dare_eeg.probing.fits import KeptFits, Place
+from tests.commands import Answer, contents, dare
+from tests.dare_eeg.sets import flip_byte, truncate
+
+WAYS = {
+    "linear": ("--mode", "linear", "--protocol", "loso"),
+    "conv-linear": ("--mode", "conv-linear", "--protocol", "loso", "--epochs", 1),
+    "finetune": ("--mode", "finetune", "--epochs", 1, "--seeds", 2),
+    "scratch": ("--protocol", "loso", "--seeds", 2),
+    "baseline": ("--baselines", "band-power-logistic", "--protocol", "loso", "--repeats", 2),
+}
+
+
+def ask(shards: Path, run: Path, out: Path, way: str, *options: object) -> Answer:
+    named = {"scratch": ("--encoder", "scratch", "--size", "nano"), "baseline": ()}.get(way, ("--encoder", run))
+    return dare("probe", "bcic2b", "--shards", shards, *named, "--out", out, "--resamples", 5, *WAYS[way], *options)
+
+
+def killed_after(patch: pytest.MonkeyPatch, fits: int) -> None:
+    """Have the user interrupt a probe once so many fits are on disk."""
+    keep, kept = KeptFits.keep, list[Place]()
+
+    def until(self: KeptFits, place: Place, fit: FoldFit) -> None:
+        if len(kept) == fits:
+            raise KeyboardInterrupt
+        keep(self, place, fit)
+        kept.append(place)
+
+    patch.setattr(KeptFits, "keep", until)
+
+
+def fits_of(out: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents(out / "fits").items() if name.endswith(".safetensors")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_a_row_that_was_killed_goes_on_by_fit_with_equal_predictions(
+    bcic2b: Path, nano_run: Path, tmp_path: Path, way: str
+) -> None:
+    assert ask(bcic2b, nano_run, tmp_path / "whole", way).status == 0
+    with pytest.MonkeyPatch.context() as patch:
+        killed_after(patch, 1)
+        assert ask(bcic2b, nano_run, tmp_path / "killed", way).status == 130
+    (first,) = fits_of(tmp_path / "killed")
+    before = (tmp_path / "killed" / "fits" / first).stat()
+    assert ask(bcic2b, nano_run, tmp_path / "killed", way).status == 0
+    assert (tmp_path / "killed" / "fits" / first).stat() == before
+    assert len(fits_of(tmp_path / "killed")) == len(fits_of(tmp_path / "whole")) > 1
+    for name in ("predictions.csv", "results.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["flip", "cut", "text"])
+def test_a_damaged_fit_is_told_and_made_again(bcic2b: Path, nano_run: Path, tmp_path: Path, harm: str) -> None:
+    assert ask(bcic2b, nano_run, tmp_path, "linear").status == 0
+    told = (tmp_path / "predictions.csv").read_bytes()
+    path = tmp_path / "fits" / Place(0, 0, 1).file
+    if harm == "flip":
+        flip_byte(path, path.stat().st_size - 9)
+    elif harm == "cut":
+        truncate(path, 300)
+    else:
+        path.write_bytes(b"no fit")
+    (tmp_path / "results.json").unlink()
+    answer = ask(bcic2b, nano_run, tmp_path, "linear")
+    assert answer.status == 0
+    assert re.search("damaged", answer.err)
+    assert (tmp_path / "predictions.csv").read_bytes() == told
+
+
+@pytest.mark.slow
+def test_fits_of_another_question_go_and_more_repeats_keep_those_there_are(
+    bcic2b: Path, nano_run: Path, tmp_path: Path
+) -> None:
+    assert ask(bcic2b, nano_run, tmp_path, "linear").status == 0
+    first = fits_of(tmp_path)
+    answer = ask(bcic2b, nano_run, tmp_path, "linear", "--repeats", 2)
+    assert "removed" not in answer.err
+    assert fits_of(tmp_path).items() >= first.items()
+    answer = ask(bcic2b, nano_run, tmp_path, "linear", "--set", "classifier=ridge")
+    assert f"{tmp_path / 'fits'}: 6 fits of another question, or damaged, are removed" in answer.err
+    assert len(fits_of(tmp_path)) == 3
+
+
+@pytest.mark.slow
+def test_where_the_time_went_is_told_and_is_not_in_the_results(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:
+    answer = ask(bcic2b, nano_run, tmp_path, "linear")
+    assert re.search(r"time: features \d+\.\d s, fits \d+\.\d s, statistics \d+\.\d s", answer.err)
+    assert "time" not in (tmp_path / "results.json").read_text()
