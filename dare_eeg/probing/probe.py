@@ -4,6 +4,7 @@ Unless the options say otherwise, models are selected on valid only, and test is
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -24,6 +25,7 @@ from dare_eeg.probing.results import Results
 from dare_eeg.probing.splits import folds
 from dare_eeg.probing.summary import Round, facts_of, summarise
 from dare_eeg.probing.supervision import supervised
+from dare_eeg.running.ranks import ALONE
 from manifests import keyed, manifest, records
 from manifests.atomic_io import canonical_json, write_bytes
 from manifests.errors import RefusedError, UsageError
@@ -76,7 +78,7 @@ def probe_together(request: ProbeRequest, progress: Callable[[float, int], None]
     Returns the results, None in a process that only waited.
     """
     if is_baseline(request.mode) or request.mode in ON_FEATURES:
-        return request.ranks.first_does(lambda: probe(request, progress))
+        return request.ranks.first_does(lambda: probe(replace(request, ranks=ALONE), progress))
     return probe(request, progress if request.ranks.is_first else _silent)
 
 
