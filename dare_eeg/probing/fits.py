@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor, from_numpy
+from torch import Tensor, from_numpy, uint8
 
 from dare_eeg.probing.fit import FoldFit
 from manifests.atomic_io import PARTIAL, write_bytes
@@ -118,5 +118,5 @@ def _sum(tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, one in sorted(tensors.items()):
         digest.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
-        digest.update(one.numpy().tobytes())
+        digest.update(one.contiguous().flatten().view(uint8).numpy().tobytes())
     return digest.hexdigest()
