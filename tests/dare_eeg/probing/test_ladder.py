@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from dare_eeg import open_shards
 from dare_eeg.probing.baselines import fitter
-from dare_eeg.probing.options import BASELINES
+from dare_eeg.probing.options import BASELINES, ProbeOptions
 from dare_eeg.probing.representations import BANDS_HZ, band_power, centred, covariances, in_every_window
 from dare_eeg.probing.splits import folds
 from dare_eeg.probing.statistics import sign_flips
@@ -137,10 +137,10 @@ def test_covariances_in_tangent_space_are_pyriemanns_fitted_on_train_alone(bcic2
     fold = folds(windows, "kfold")[0]
     table = covariances(windows, ((1.0, 45.0),), in_every_window(windows), none)
     assert (np.linalg.eigvalsh(table) > 0).all()
-    told = fitter("tangent-space", windows)(fold, 0, none).probabilities
+    told = fitter("tangent-space", windows, ProbeOptions())(fold, 0, none).probabilities
     changed = open_shards(bcic2b, SPLITS)
     changed.labels[fold.test] = 1 - changed.labels[fold.test]
-    np.testing.assert_array_equal(fitter("tangent-space", changed)(fold, 0, none).probabilities, told)
+    np.testing.assert_array_equal(fitter("tangent-space", changed, ProbeOptions())(fold, 0, none).probabilities, told)
     space = TangentSpace(metric="riemann").fit(table[fold.train, 0])
     assert np.isfinite(space.transform(table[fold.test, 0])).all()
 

@@ -204,7 +204,7 @@ def test_a_window_that_holds_no_numbers_is_named_in_one_line(split: str, tmp_pat
     answer = dare(*asked(shards, tmp_path / "out", "finetune", "--epochs", 1))
     assert answer.status == 2
     complaint = answer.err.splitlines()[-1]
-    assert complaint.startswith(f"dare: {shards}: {split}.edf at 1.5625 s holds numbers that")
+    assert complaint.startswith(f"dare: {shards}: the window at 1.5625 s of {split}.edf holds numbers that")
 
 
 def test_results_whose_epochs_stood_beside_the_practice_are_read(tmp_path: Path) -> None:
