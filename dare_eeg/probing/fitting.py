@@ -148,7 +148,10 @@ def num_seeds(request: ProbeRequest) -> int:
 def question_of(
     request: ProbeRequest, manifest_sha256: str, protocol: EvaluationProtocol, encoder: EncoderFacts | None
 ) -> dict[str, Any]:
-    """Return all that a fit depends on besides its place."""
+    """Return all that a fit depends on besides its place: not where the encoder lies, but which function of a file."""
+    facts = None if encoder is None else encoder.as_json()
+    if encoder is not None and facts is not None:
+        facts["path"] = encoder.path.rpartition(":")[2] if encoder.code_sha256 else ""
     return {
         "version": _VERSION,
         "manifest_sha256": manifest_sha256,
@@ -156,7 +159,7 @@ def question_of(
         "protocol": protocol,
         "practice": request.options.as_json(),
         "supervision": request.supervision.as_json(),
-        "encoder": None if encoder is None else encoder.as_json(),
+        "encoder": facts,
     }
 
 

@@ -93,6 +93,18 @@ def test_fits_of_another_question_go_and_more_repeats_keep_those_there_are(
 
 
 @pytest.mark.slow
+def test_fits_are_of_an_encoder_by_whichever_path_it_is_named(
+    bcic2b: Path, nano_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(bcic2b, nano_run, tmp_path, "conv-linear").status == 0
+    first = fits_of(tmp_path)
+    monkeypatch.chdir(nano_run.parent)
+    answer = ask(bcic2b, Path(nano_run.name), tmp_path, "conv-linear", "--seeds", 2)
+    assert "removed" not in answer.err
+    assert fits_of(tmp_path).items() > first.items()
+
+
+@pytest.mark.slow
 def test_where_the_time_went_is_told_and_is_not_in_the_results(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:
     answer = ask(bcic2b, nano_run, tmp_path, "linear")
     assert re.search(r"time: features \d+\.\d s, fits \d+\.\d s, statistics \d+\.\d s", answer.err)
