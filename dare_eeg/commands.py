@@ -269,6 +269,7 @@ def predict(
     from dare_eeg.probing import predict as predicting
     from manifests.atomic_io import write_bytes
 
+    predicting.refuse_other_than_labels(out)
     kept, raw = predicting.KeptProbe(row, encoder), raw_files()
     labelled, problems = [], []
     report = progress("predict", "recordings")

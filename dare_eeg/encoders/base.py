@@ -1,11 +1,13 @@
 """What any encoder answers: windows in µV go in by the names of their electrodes, features come out."""
 
+import hashlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -133,3 +135,12 @@ class EEGEncoder(nn.Module, ABC):
                 self._doubted |= {kind}
                 warnings.warn(says, stacklevel=_CALLER)
         return self.encode(self.prepare(x_uv, electrodes, sfreq, present))
+
+
+def sha256_of_weights(encoder: EEGEncoder) -> str:
+    """Return the sha256 of all that an encoder holds: weights may be drawn, or come from a file that nobody named."""
+    digest = hashlib.sha256()
+    for name, tensor in (*encoder.named_parameters(), *encoder.named_buffers()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

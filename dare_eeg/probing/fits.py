@@ -21,6 +21,7 @@ FOLDER = "fits"
 _TOLD = "probabilities"
 _OF_MODEL = "model."
 _SUFFIX = ".safetensors"
+_REMEDY = "the same dare probe fits it anew"
 
 
 class Place(NamedTuple):
@@ -82,8 +83,14 @@ class KeptFits:
         return FoldFit(told, selected, curves, trained=trained)
 
     def tensors(self, place: Place) -> dict[str, Tensor]:
-        """Return the tensors of a fit's model, by name; DamagedError where they are not what was written."""
-        return model_tensors(self.folder / place.file)
+        """Return the tensors of a fit's model, by name.
+
+        Raises DamagedError where they are not what was written, or answer another question.
+        """
+        path = self.folder / place.file
+        if self._metadata(path) is None:
+            raise DamagedError("is missing, damaged, or of another question", path=path, remedy=_REMEDY)
+        return model_tensors(path)
 
     def _metadata(self, path: Path) -> dict[str, str] | None:
         """Return the metadata of a file, None where it is damaged or of another question."""
@@ -110,7 +117,7 @@ def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
     except (OSError, SafetensorError, ValueError, KeyError):
         is_whole, tensors = False, {}
     if not is_whole:
-        raise DamagedError("is damaged", path=path, remedy="the same dare probe fits it anew")
+        raise DamagedError("is damaged", path=path, remedy=_REMEDY)
     return {name: one for name, one in tensors.items() if name.startswith(prefix)}
 
 

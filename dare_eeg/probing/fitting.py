@@ -129,9 +129,8 @@ class Fitting:
         """Have fits be those of a seed, which draws the weights of scratch, and return its encoder, if any."""
         of = seed if is_control(self._request.encoder) else 0
         if getattr(self, "_seed", None) != of:
-            torch.manual_seed(keyed.key(SCRATCH, of) >> 1)
             self._seed = of
-            self._current, self._fitter, self._restorer = _way(self._request, self.windows)
+            self._current, self._fitter, self._restorer = _way(self._request, self.windows, of)
         return self._current
 
 
@@ -148,7 +147,10 @@ def num_seeds(request: ProbeRequest) -> int:
 def question_of(
     request: ProbeRequest, manifest_sha256: str, protocol: EvaluationProtocol, encoder: EncoderFacts | None
 ) -> dict[str, Any]:
-    """Return all that a fit depends on besides its place."""
+    """Return all that a fit depends on besides its place: not where the encoder lies, but which function of a file."""
+    facts = None if encoder is None else encoder.as_json()
+    if encoder is not None and facts is not None:
+        facts["path"] = encoder.path.rpartition(":")[2] if encoder.code_sha256 else ""
     return {
         "version": _VERSION,
         "manifest_sha256": manifest_sha256,
@@ -156,12 +158,16 @@ def question_of(
         "protocol": protocol,
         "practice": request.options.as_json(),
         "supervision": request.supervision.as_json(),
-        "encoder": None if encoder is None else encoder.as_json(),
+        "encoder": facts,
     }
 
 
-def encoder_of(request: ProbeRequest) -> EEGEncoder:
-    """Return the encoder that a request names, fed as its options say; UsageError where only ours can be fed so."""
+def encoder_of(request: ProbeRequest, seed: int = 0) -> EEGEncoder:
+    """Return the encoder that a request names, fed as its options say; a seed draws the weights that it draws.
+
+    Raises UsageError where only ours can be fed so.
+    """
+    torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
     encoder, options = encoder_named(request.encoder, request.size), request.options
     if options.feeds_as_encoder_expects:
         return encoder
@@ -184,14 +190,14 @@ def labelled_set(request: ProbeRequest) -> Manifest:
     return found
 
 
-def _way(request: ProbeRequest, windows: Windows) -> tuple[EEGEncoder | None, Fitter, Restorer]:
-    """Return the encoder, if any, what fits a fold, and what makes again what a fit left."""
+def _way(request: ProbeRequest, windows: Windows, seed: int) -> tuple[EEGEncoder | None, Fitter, Restorer]:
+    """Return the encoder of a seed, if any, what fits a fold, and what makes again what a fit left."""
     options = request.options
     if is_baseline(request.mode):
         used = baselines.electrodes_used(request.mode, windows)
         fit = baselines.fitter(request.mode, windows, options, request.ranks)
         return None, fit, baselines.restorer(request.mode, windows, used, options)
-    encoder = encoder_of(request)
+    encoder = encoder_of(request, seed)
     fit = modes.fitter(request.mode)(encoder, windows, options, request.cache, request.ranks)
     return encoder, fit, modes.restorer(request.mode, encoder, windows, options)
 

@@ -1,6 +1,5 @@
 """Frozen: the features that classifiers without a network are fitted on, computed once for all of them."""
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.as_published import AsPublished
-from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.encoders.base import EEGEncoder, sha256_of_weights
 from dare_eeg.encoders.ours import PretrainedEncoder
 from dare_eeg.encoders.own import OwnEncoder
 from dare_eeg.encoders.zoo import ZooEncoder
@@ -105,7 +104,7 @@ def _asked(windows: Windows, pool: Pool) -> dict[str, Any]:
 def _facts(encoder: EEGEncoder) -> dict[str, Any] | None:
     """Return what tells an encoder from any other, None where it does not say who it is or is fed otherwise."""
     identity = encoder.identity
-    facts = {"name": identity.name, "sha256": identity.sha256, "weights": _sha256_of_weights(encoder)}
+    facts = {"name": identity.name, "sha256": identity.sha256, "weights": sha256_of_weights(encoder)}
     if isinstance(encoder, OwnEncoder):
         return facts | {"code": encoder.file_sha256}
     if isinstance(encoder, ZooEncoder):
@@ -115,12 +114,3 @@ def _facts(encoder: EEGEncoder) -> dict[str, Any] | None:
             return None
         return facts | vars(encoder.size) | {"unit_scale": encoder.unit_scale, "sfreq": encoder.sfreq}
     return facts if identity.sha256 else None
-
-
-def _sha256_of_weights(encoder: EEGEncoder) -> str:
-    """Return the sha256 of all that an encoder holds: weights may be drawn, or come from a file that nobody named."""
-    digest = hashlib.sha256()
-    for name, tensor in (*encoder.named_parameters(), *encoder.named_buffers()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

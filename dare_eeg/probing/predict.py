@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dare_eeg.data.windows import AnyWindows, CutWindows
 from dare_eeg.encoders.base import EEGEncoder
-from dare_eeg.encoders.named import SCRATCH, is_control
+from dare_eeg.encoders.named import is_control
 from dare_eeg.probing import baselines, kept_set, modes
 from dare_eeg.probing.alignment import AlignedView
 from dare_eeg.probing.fit import Model, Restorer
@@ -27,13 +26,16 @@ from dare_eeg.probing.raw_windows import RawFiles, pieces
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import RESULTS, FoldFacts, Results
 from dare_eeg.probing.summary import facts_of
-from manifests import keyed, records
+from manifests import records
 from manifests.electrodes import VOCABULARY
-from manifests.errors import MissingError, RefusedError
+from manifests.errors import MissingError, RefusedError, UsageError
 from manifests.notes import one_line
 
 _MOST_MODELS = 8
 """Models that are held at once: of a few folds, as each may be a whole encoder."""
+
+_HEAD = b"level,file,start_s,predicted"
+"""What files of labels begin with."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,7 @@ class KeptProbe:
         then = self.results.encoder
         if then is None:
             return None
-        torch.manual_seed(keyed.key(SCRATCH, seed) >> 1)
-        encoder = encoder_of(self._request)
+        encoder = encoder_of(self._request, seed)
         if facts_of(then.path, encoder) != then:
             reason = f"is not the encoder that was probed, whose sha256 began with {then.sha256[:12]}"
             remedy = "name that one with --encoder, or probe again"
@@ -197,11 +198,21 @@ class KeptProbe:
         return encoder
 
 
+def refuse_other_than_labels(out: Path) -> None:
+    """Raise UsageError where a file is there that `as_csv` did not write: a recording, or what a row keeps."""
+    if not out.is_file():
+        return
+    with out.open("rb") as stream:
+        begins = stream.read(len(_HEAD))
+    if begins not in (b"", _HEAD):
+        raise UsageError("is there and holds no labels of recordings", path=out, remedy="name another file with --out")
+
+
 def as_csv(found: Sequence[Labelled], classes: Sequence[str]) -> bytes:
     """Return a row for each window and, below those of a recording, one for the whole of it."""
     stream = io.StringIO()
     lines = csv.writer(stream, lineterminator="\n")
-    lines.writerow(["level", "file", "start_s", "predicted", *(f"p_{name}" for name in classes)])
+    lines.writerow([*_HEAD.decode().split(","), *(f"p_{name}" for name in classes)])
     for one in found:
         starts = [f"{start_s:.6g}" for start_s in one.start_s.tolist()]
         windows = [("window", start, told) for start, told in zip(starts, one.probabilities, strict=True)]

@@ -40,6 +40,7 @@ def probe(
     results = summarise(request, fitting.protocol, fitting.encoder, fitting.windows, rounds)
     if not request.ranks.is_first:
         return results
+    (request.out / RESULTS).unlink(missing_ok=True)  # killed here it must not leave them beside predictions of others
     write_bytes(request.out / predictions.PREDICTIONS, predictions.as_csv(fitting.windows, rounds))
     write_bytes(request.out / RESULTS, canonical_json(results.as_json()))
     report.draw(request.out, results, [fit.curves for one in rounds for fit in one.fits])

@@ -68,6 +68,9 @@ def pieces(
     Where the file tells no label, or no labelled moment, windows lie on the recipe's grid; where it has none of the
     recipe's electrodes, those of the ``others`` that it has are taken. Raises DareError where it gives no window.
     """
+    if path.is_dir() or not path.exists():
+        reason = "is a folder" if path.is_dir() else "not found"
+        raise MissingError(reason, path=path, remedy="name recordings, each by its file")
     problem: DareError = MissingError("gives no window", path=path, remedy="label a longer recording")
     for way in _ways(recipe, others):
         num_windows = 0

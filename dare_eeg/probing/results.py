@@ -15,7 +15,7 @@ RESULTS = "results.json"
 class EncoderFacts(Part):
     """Which encoder was probed: ``pretrained_on`` is the sha256 of a manifest, empty where unknown.
 
-    ``code_sha256`` is that of the file which an encoder of one's own comes from.
+    ``code_sha256`` is that of the file which an encoder of one's own comes from, ``weights_sha256`` of what it holds.
     """
 
     path: str
@@ -25,6 +25,7 @@ class EncoderFacts(Part):
     pretrained_on: str
     notes: tuple[str, ...]
     code_sha256: str = added("", absent="")
+    weights_sha256: str = added("", absent="")
 
 
 class Figure(Part):

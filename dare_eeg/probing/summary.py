@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from dare_eeg.data.shards import Windows
-from dare_eeg.encoders.base import EEGEncoder
+from dare_eeg.encoders.base import EEGEncoder, sha256_of_weights
 from dare_eeg.encoders.own import OwnEncoder
 from dare_eeg.encoders.zoo import ZooEncoder
 from dare_eeg.probing import baselines, control, metrics
@@ -128,6 +128,7 @@ def facts_of(path: str, encoder: EEGEncoder) -> EncoderFacts:
         pretrained_on=identity.pretrained_on,
         notes=identity.notes,
         code_sha256=encoder.file_sha256 if isinstance(encoder, OwnEncoder) else "",
+        weights_sha256=sha256_of_weights(encoder) if isinstance(encoder, OwnEncoder) else "",
     )
 
 

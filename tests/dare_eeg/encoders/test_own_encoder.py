@@ -217,6 +217,25 @@ def test_its_file_is_a_module_like_others(tuab: Path, tmp_path: Path) -> None:
     assert "hello" in answer.err
 
 
+def test_results_of_other_weights_by_the_same_code_are_replaced(tuab: Path, tmp_path: Path) -> None:
+    file, weights = tmp_path / "mine.py", tmp_path / "weights.pt"
+    file.write_text(
+        "import torch\nfrom tests.dare_eeg.encoders.own_encoder import OwnEncoder\n\n"
+        f"class Mine(OwnEncoder):\n    def __init__(self):\n        super().__init__()\n"
+        f"        self.load_state_dict(torch.load({str(weights)!r}, weights_only=True))\n"
+    )
+    named = ("--shards", tuab, "--encoder", f"py:{file}:Mine", "--out", tmp_path / "out", "--resamples", 2)
+    told = []
+    for draw in (1, 1, 2):
+        torch.manual_seed(draw)
+        torch.save({name: torch.randn_like(one) for name, one in OwnEncoder().state_dict().items()}, weights)
+        answer = dare("probe", "tuab", *named)
+        assert answer.status == 0, answer.err
+        told.append(((tmp_path / "out" / "predictions.csv").read_bytes(), "kept" in answer.err))
+    assert [is_kept for _, is_kept in told] == [False, True, False]
+    assert told[2][0] != told[1][0]
+
+
 def test_results_of_another_encoder_of_that_name_stay(
     tuab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

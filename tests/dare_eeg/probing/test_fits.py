@@ -1,6 +1,7 @@
 """Fits are kept: a row that was killed goes on by fit, and none of another question is taken."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,30 @@ def test_fits_of_another_question_go_and_more_repeats_keep_those_there_are(
     answer = ask(bcic2b, nano_run, tmp_path, "linear", "--set", "classifier=ridge")
     assert f"{tmp_path / 'fits'}: 6 fits of another question, or damaged, are removed" in answer.err
     assert len(fits_of(tmp_path)) == 3
+
+
+@pytest.mark.slow
+def test_fits_are_of_an_encoder_by_whichever_path_it_is_named(
+    bcic2b: Path, nano_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(bcic2b, nano_run, tmp_path, "conv-linear").status == 0
+    first = fits_of(tmp_path)
+    monkeypatch.chdir(nano_run.parent)
+    answer = ask(bcic2b, Path(nano_run.name), tmp_path, "conv-linear", "--seeds", 2)
+    assert "removed" not in answer.err
+    assert fits_of(tmp_path).items() > first.items()
+
+
+@pytest.mark.slow
+def test_results_never_lie_beside_predictions_of_other_ones(bcic2b: Path, tmp_path: Path) -> None:
+    assert ask(bcic2b, Path(), tmp_path, "baseline").status == 0
+    told = (tmp_path / "predictions.csv").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dare_eeg.probing.probe.canonical_json", lambda _value: sys.exit(130))
+        assert ask(bcic2b, Path(), tmp_path, "baseline", "--permuted").status == 130
+    assert (tmp_path / "predictions.csv").read_bytes() != told
+    assert ask(bcic2b, Path(), tmp_path, "baseline").status == 0
+    assert (tmp_path / "predictions.csv").read_bytes() == told
 
 
 @pytest.mark.slow

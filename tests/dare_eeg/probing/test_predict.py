@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dare_eeg import open_shards
-from tests.commands import Answer, dare, preprocess
+from tests.commands import Answer, dare, preprocess, unusable
 from tests.judges import noise_uv, write_edf
 
 WAYS: dict[str, tuple[object, ...]] = {
@@ -180,12 +180,24 @@ def test_files_that_cannot_be_read_are_named_and_the_others_labelled(
     answer = predict(*asked)
     assert answer.status == 0
     assert f"not labelled: {page}: is an HTML page" in answer.err
-    assert f"not labelled: {tmp_path / 'nowhere.edf'}: cannot be opened: No such file" in answer.err
+    assert f"not labelled: {tmp_path / 'nowhere.edf'}: not found; name recordings" in answer.err
     assert {row["file"] for row in rows_of(tmp_path / "labels.csv")} == {str(elsewhere)}
     assert predict(*asked, "--strict").status == 1
     answer = predict(of_linear, tmp_path / "none.csv", page)
     assert (answer.status, (tmp_path / "none.csv").exists()) == (2, False)
     assert f"dare: {page}: is an HTML page" in answer.err
+
+
+@pytest.mark.slow
+def test_no_file_but_labels_is_written_over(of_linear: Path, elsewhere: Path, tmp_path: Path) -> None:
+    for theirs in (elsewhere, of_linear / "predictions.csv", of_linear / "results.json"):
+        before = theirs.read_bytes()
+        unusable(predict(of_linear, theirs, elsewhere), theirs, "holds no labels", "--out")
+        assert theirs.read_bytes() == before
+    answer = predict(of_linear, tmp_path / "of a folder.csv", of_linear)
+    assert (answer.status, "is a folder; name recordings" in answer.err) == (2, True)
+    for _ in range(2):
+        assert predict(of_linear, tmp_path / "labels.csv", elsewhere).status == 0
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,21 @@ def test_a_row_that_is_done_is_asked_by_the_fits_that_it_kept(
     told = (tmp_path / "later" / "robustness.json").read_bytes()
     assert told == (tmp_path / "at once" / "robustness.json").read_bytes()
     assert "levels" not in ask(apart, tmp_path / "later", *options, "--robustness").err
+
+
+@pytest.mark.slow
+def test_fits_of_another_question_are_not_asked_for_the_robustness_of_results_that_lie_there(
+    apart: Path, tmp_path: Path
+) -> None:
+    options = ("--encoder", "scratch", "--size", "nano", "--mode", "conv-linear", "--protocol", "official")
+    for out, epochs in (("at once", 1), ("other", 3)):
+        ask(apart, tmp_path / out, *options, "--epochs", epochs, "--robustness")
+    row = shutil.copytree(tmp_path / "at once", tmp_path / "row")
+    (row / "robustness.json").unlink()
+    shutil.copytree(tmp_path / "other" / "fits", row / "fits", dirs_exist_ok=True)  # as a probe leaves that was killed
+    ask(apart, row, *options, "--epochs", 1, "--robustness")
+    assert (row / "robustness.json").read_bytes() == (tmp_path / "at once" / "robustness.json").read_bytes()
+    assert measured(row) != measured(tmp_path / "other")
 
 
 @pytest.mark.slow
