@@ -359,15 +359,25 @@ def test_the_command_probes_it_and_tells_of_its_corpora(tuab: Path, saved: Any, 
 
 @pytest.mark.slow
 def test_drawn_weights_are_the_control_of_an_architecture(tuab: Path, saved: Any, tmp_path: Path) -> None:
-    named = f"braindecode:biot@{saved('biot')[1]},braindecode:biot@random"
-    answer = dare("probe", "tuab", "--shards", tuab, "--encoder", named, "--resamples", 5, "--out", tmp_path)
+    places = [f"braindecode:{name}@{saved(name)[1]}" for name in ("biot", "bendr")]
+    named = ",".join([*places, "braindecode:biot@random", "scratch"])
+    asked = ("--shards", tuab, "--encoder", named, "--size", "nano", "--resamples", 5, "--out", tmp_path)
+    answer = dare("probe", "tuab", *asked)
     assert answer.status == 0, answer.err
     rows = {row["name"]: row for row in json.loads((tmp_path / "ladder.json").read_text())["rows"]}
     assert {name: row["kind"] for name, row in rows.items()} == {
         "biot-biot-linear": "frozen encoder",
+        "bendr-bendr-linear": "frozen encoder",
         "biot-random-linear": "scratch",
+        "scratch-nano-linear": "scratch",
     }
-    assert [one["against"] for one in rows["biot-biot-linear"]["comparisons"]] == ["biot-random-linear"]
+    of_own = {("biot-biot-linear", "biot-random-linear"), ("bendr-bendr-linear", "scratch-nano-linear")}
+    encoders = {"biot-biot-linear", "bendr-bendr-linear"}
+    told = {(name, one["against"]) for name, row in rows.items() for one in row["comparisons"]}
+    assert {pair for pair in told if not encoders.issuperset(pair)} == of_own
+    pairs = json.loads(dare("compare", tmp_path, "--json").out)["pairs"]
+    together = {(pair["ours"], pair["theirs"]) for pair in pairs}
+    assert {pair for pair in together if not encoders.issuperset(pair)} == of_own
 
 
 def test_windows_that_lack_electrodes_are_counted(saved: Any, tmp_path: Path) -> None:
