@@ -132,3 +132,22 @@ def test_a_setting_goes_to_the_rows_that_have_the_choice_and_one_that_none_has_i
     }
     unusable(dare(*asked, "--set", "layer_decay=0.5"), "layer_decay", "no choice of linear")
     unusable(dare(*asked, "--epochs", 3), "--epochs 3", "no row trains a network")
+
+
+def test_a_set_that_is_not_there_is_one_line_with_what_may_be_meant(
+    tuab: Path, tuab_pretrain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "mine").symlink_to(tuab)
+    unusable(dare("probe", "tuba"), "shards/tuba/manifest.json: not found; did you mean tuab?")
+    unusable(dare("probe", "mien"), "did you mean mine?")
+    lying = f"dare preprocess tuev makes it, and finishes one that is not; there lie {Path('shards/mine')}"
+    unusable(dare("probe", "tuev"), lying)
+    unusable(dare("probe", "tuab", "--shards", "shards"), f"there lie {Path('shards/mine')}")
+    unusable(
+        dare("probe", "eegmat", "--shards", tuab), f"is a set of tuab, not of eegmat; dare probe tuab --shards {tuab}"
+    )
+    unusable(
+        dare("probe", "tuab", "--shards", tuab_pretrain), "has no labels; probe the set that dare preprocess makes"
+    )
