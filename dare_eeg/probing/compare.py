@@ -74,8 +74,8 @@ def compare(folders: Sequence[Path]) -> Compared:
     """Return how the rows in folders of rows or ladders compare.
 
     Each encoder is compared with its controls, baselines and the other encoders. Raises MissingError for a folder
-    without results, RefusedError where rows of one corpus do not answer the same question, one name stands for several rows, or
-    fewer than two rows can be compared.
+    without results, RefusedError where rows of one corpus do not answer the same question, one name stands for several
+    rows, or fewer than two rows can be compared.
     """
     corpora = rows_by_corpus(folders)
     names = set.intersection(*({name for name, row in rows.items() if _counts(row)} for rows in corpora.values()))

@@ -151,3 +151,11 @@ def test_a_set_that_is_not_there_is_one_line_with_what_may_be_meant(
     unusable(
         dare("probe", "tuab", "--shards", tuab_pretrain), "has no labels; probe the set that dare preprocess makes"
     )
+
+
+@pytest.mark.parametrize(("name", "meant"), [("scrach", "scratch"), ("cbramod", "braindecode:cbramod")])
+def test_an_encoder_that_is_misspelt_is_told_what_may_be_meant(
+    tuab: Path, tmp_path: Path, name: str, meant: str
+) -> None:
+    answer = dare(*ASKED, name, "--shards", tuab, "--out", tmp_path / "probe")
+    unusable(answer, f"{name}: not found; did you mean {meant}?")
