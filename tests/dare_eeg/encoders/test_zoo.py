@@ -259,7 +259,7 @@ def test_labram_reads_no_more_seconds_than_it_has_learnt(saved: Any) -> None:
     encoder = dare_eeg.load_encoder(f"braindecode:labram@{saved('labram')[1]}")
     with pytest.raises(RefusedError, match="windows of 5 s are longer than the 4 s"):
         features(encoder, recorded(200.0, 5.0), 200.0)
-    with pytest.raises(RefusedError, match="window_s=4$"):
+    with pytest.raises(RefusedError, match=r"window_s=4$"):
         features(encoder, recorded(200.0, 5.0), 200.0)
 
 

@@ -159,3 +159,13 @@ def test_an_encoder_that_is_misspelt_is_told_what_may_be_meant(
 ) -> None:
     answer = dare(*ASKED, name, "--shards", tuab, "--out", tmp_path / "probe")
     unusable(answer, f"{name}: not found; did you mean {meant}?")
+
+
+def test_two_encoders_of_one_name_are_refused_before_either_is_probed(
+    tuab: Path, nano_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / nano_run.name).symlink_to(nano_run)
+    both = f"{nano_run},{tmp_path / nano_run.name}"
+    answer = dare(*ASKED, both, "--shards", tuab, "--out", tmp_path / "probes")
+    unusable(answer, f"would be called nano-linear, as {nano_run} would", "--out of its own")
+    assert not (tmp_path / "probes").exists()
