@@ -1,7 +1,6 @@
 """Lora: small matrices beside the attention layers of a frozen encoder, adapter and head as finetune has them."""
 
 import re
-from functools import cache
 from typing import Any
 
 import torch
@@ -91,7 +90,6 @@ def _whole_attentions(encoder: nn.Module) -> list[str]:
     return [name for name, module in encoder.named_modules() if isinstance(module, nn.MultiheadAttention)]
 
 
-@cache
 def _with_matrices(kind: type) -> type:
     """Return peft's kind of linear layer with the matrices in its ``weight``, too.
 
