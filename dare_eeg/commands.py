@@ -172,6 +172,7 @@ def probe(
     from dare_eeg.probing import presets, report
     from dare_eeg.probing import robustness as spoiled
     from dare_eeg.probing.cache import FeatureCache
+    from dare_eeg.probing.fitting import labelled_set
     from dare_eeg.probing.probe import answered
     from dare_eeg.probing.request import ProbeRequest
     from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
@@ -182,8 +183,7 @@ def probe(
 
     again = "see what it said, then ask again"
     with last_words(num_processes()), report_once(again):
-        encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
-        if size and SCRATCH not in encoders:
+        if size and SCRATCH not in _names(encoder):
             reason = f"--size {size}: is of a scratch encoder alone; add --encoder scratch, or leave it out"
             raise click.UsageError(reason)
         preset = presets.applied(settings, protocol, repeats)
@@ -201,6 +201,8 @@ def probe(
             supervision=Supervision(shots=shots or 0, calibrate=calibrate or 0, permuted=permuted),
             cache=cache,
         )
+        labelled_set(common)
+        encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
         found = rows(encoders, _names(modes), _names(baselines or ""))
         fields = with_epochs(found, preset.settings, epochs)
         asked = requests(found, common, as_published, fields, out is not None)

@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dare_eeg.running.torch_file import read_torch
-from manifests.errors import DamagedError, MissingError
+from manifests.errors import DamagedError, MissingError, UsageError
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _CONFIG = "config.json"
 _REMEDY = f"give a folder with {_FILES[0]} or {_FILES[1]}"
+_WHOLE = f"give the folder of its {_FILES[0]} or {_FILES[1]} and its {_CONFIG}"
 _MOST = 4
 
 
@@ -32,9 +33,12 @@ class Foreign:
 def read(place: str, revision: str) -> Foreign:
     """Return the weights of a folder, a file, or a repository of the hub at a revision ("" for its newest).
 
-    Raises MissingError where there are none or the hub does not give them, DamagedError for what cannot be read.
+    Raises MissingError where there are none or the hub does not give them, DamagedError for what cannot be read,
+    UsageError for a revision of what is no repository.
     """
-    path, source = Path(place), place
+    path, source = Path(place).expanduser(), place
+    if revision and path.exists():
+        raise UsageError(f"has no revision {revision}, as it is none of the hub's", path=path, remedy="leave that out")
     if not path.exists():
         if place.startswith((".", "/", "~")) or place.count("/") != 1:
             raise MissingError("not found", path=path, remedy=f"{_REMEDY}, or OWNER/NAME of the hub")
@@ -46,10 +50,11 @@ def read(place: str, revision: str) -> Foreign:
     return Foreign(file, _tensors(file), _config(file.with_name(_CONFIG)), source)
 
 
-def require(foreign: Foreign, expected: dict[str, Tensor], beside: Iterable[str]) -> tuple[str, ...]:
+def require(foreign: Foreign, expected: dict[str, Tensor], blocks: str, beside: Iterable[str]) -> tuple[str, ...]:
     """Return a note on tensors that lie unused, if any; those whose names begin as ``beside`` says are no matter.
 
-    Raises DamagedError, with a list, where a tensor that is expected is missing or of another shape.
+    Raises DamagedError, with a list, where a tensor that is expected is missing or of another shape, or holds what is
+    no finite number, and where one of ``blocks`` lies unused: then the network has fewer than were trained.
     """
     found, left = foreign.tensors, tuple(beside)
     missing = [name for name in expected if name not in found]
@@ -59,10 +64,13 @@ def require(foreign: Foreign, expected: dict[str, Tensor], beside: Iterable[str]
         if name in found and found[name].shape != tensor.shape
     ]
     unused = [name for name in found if name not in expected and not name.startswith(left)]
-    if missing or misshapen:
+    if missing or misshapen or any(name.startswith(f"{blocks}.") for name in unused):
         told = {"missing": missing, "misshapen": misshapen, "unused": unused}
         reason = "; ".join(f"{kind}: {_some(names)}" for kind, names in told.items() if names)
-        raise DamagedError(f"not the weights of this encoder: {reason}", path=foreign.file, remedy=_REMEDY)
+        raise DamagedError(f"not the weights of this encoder: {reason}", path=foreign.file, remedy=_WHOLE)
+    if spoiled := [name for name in expected if not bool(found[name].isfinite().all())]:
+        reason = f"not finite: {_some(spoiled)}"
+        raise DamagedError(reason, path=foreign.file, remedy="download it again")
     return (f"left aside: {_some(unused)}: not part of the network",) if unused else ()
 
 

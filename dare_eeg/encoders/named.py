@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dare_eeg.encoders import ours
+from dare_eeg.encoders.architectures import ARCHITECTURES
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.ours import PretrainedEncoder, untrained_encoder
 from dare_eeg.encoders.own import own_encoder
@@ -10,6 +11,7 @@ from dare_eeg.encoders.weights import ENCODER_FILE
 from dare_eeg.encoders.zoo import PREFIX, RANDOM, ZooEncoder, zoo_encoder
 from dare_eeg.network.model import Size
 from manifests.errors import MissingError, UsageError
+from manifests.faults import near
 
 SCRATCH = "scratch"
 """The encoder that was not pretrained: the control of a probe."""
@@ -54,7 +56,13 @@ def encoder_named(name: str, size: str) -> EEGEncoder:
     """
     if name == SCRATCH:
         return untrained_encoder(size)
-    return own_encoder(name.removeprefix(_OWN)) if name.startswith(_OWN) else load_encoder(name)
+    if name.startswith(_OWN):
+        return own_encoder(name.removeprefix(_OWN))
+    if not name.startswith(PREFIX) and not Path(name).exists():
+        words = {SCRATCH: SCRATCH} | {one: PREFIX + one for one in ARCHITECTURES}
+        if meant := words.get(name) or words.get(near(name, words)):
+            raise MissingError("not found", path=name, remedy=f"did you mean {meant}?")
+    return load_encoder(name)
 
 
 def is_control(name: str) -> bool:

@@ -20,6 +20,7 @@ from dare_eeg.network.resample import resample
 from manifests.atomic_io import sha256_file
 from manifests.electrodes import canonical, is_site
 from manifests.errors import MissingError, RefusedError, UsageError
+from manifests.faults import did_you_mean
 
 PREFIX = "braindecode:"
 RANDOM = "random"
@@ -51,7 +52,7 @@ class ZooEncoder(EEGEncoder):
         self._identity = Identity(name, is_pretrained=False)
         if weights is not None:
             own = {key: tensor for key, tensor in self.network.state_dict().items() if not key.startswith(_BESIDE)}
-            notes = (f"weights of {weights.source}", *foreign.require(weights, own, _BESIDE))
+            notes = (f"weights of {weights.source}", *foreign.require(weights, own, self._architecture.blocks, _BESIDE))
             self.network.load_state_dict({key: weights.tensors[key] for key in own}, strict=False)
             corpora = self._architecture.corpora
             self._identity = Identity(name, sha256_file(weights.file), corpora=corpora, notes=notes)
@@ -176,7 +177,7 @@ class ZooEncoder(EEGEncoder):
         if count > rows.shape[1]:
             longest_s = (rows.shape[1] - 1) * wants.whole / wants.sfreq
             reason = f"windows of {samples / wants.sfreq:g} s are longer than the {longest_s:g} s that it has learnt"
-            raise RefusedError(reason, path=PREFIX + self.name, remedy="dare preprocess --set window_s=10")
+            raise RefusedError(reason, path=PREFIX + self.name, remedy=f"dare preprocess --set window_s={longest_s:g}")
         found: Tensor = rows[:, :count]
         return found
 
@@ -213,7 +214,7 @@ class ZooEncoder(EEGEncoder):
         return network
 
 
-_REMEDY = "the config.json beside its weights must be braindecode's"
+_REMEDY = "the config.json beside its weights must be that of its own class in braindecode"
 _REMEDIES = {
     "reve": "put positions.json of the hub's brain-bzh/reve-positions, as reve_positions.json, into a folder, and set "
     "REVE_POSITIONS_PATH to that"
@@ -231,7 +232,10 @@ def zoo_encoder(name: str) -> ZooEncoder:
     place, _, revision = rest.partition("@")
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise UsageError(f"no encoder {architecture!r}", path=f"--encoder {name}", remedy=f"name one of {known}")
+        remedy = did_you_mean(architecture, ARCHITECTURES) or f"name one of {known}"
+        raise UsageError(f"no encoder {architecture!r}", path=f"--encoder {name}", remedy=remedy)
+    if place == RANDOM and revision:
+        raise UsageError("drawn weights have no revision", path=f"--encoder {name}", remedy="leave it out")
     models()
     weights = None
     if place != RANDOM:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dare_eeg.encoders.named import short_name
 from dare_eeg.probing import statistics
-from dare_eeg.probing.ladder import METRIC, Kind, Ladder, kind_of, p_of, question_of, table
+from dare_eeg.probing.ladder import METRIC, Kind, Ladder, controls_of, kind_of, p_of, question_of, table
 from dare_eeg.probing.predictions import Contributions, contributions
 from dare_eeg.probing.results import Figure, Results
 from manifests import records
@@ -73,21 +73,27 @@ Rows = dict[str, tuple[Path, Results]]
 def compare(folders: Sequence[Path]) -> Compared:
     """Return how the rows in folders of rows or ladders compare.
 
-    Each encoder is compared with scratch, baselines and the other encoders. Raises MissingError for a folder without
-    results, RefusedError where rows of one corpus do not answer the same question, one name stands for several rows, or
-    fewer than two rows can be compared.
+    Each encoder is compared with its controls, baselines and the other encoders. Raises MissingError for a folder
+    without results, RefusedError where rows of one corpus do not answer the same question, one name stands for several
+    rows, or fewer than two rows can be compared.
     """
     corpora = rows_by_corpus(folders)
     names = set.intersection(*({name for name, row in rows.items() if _counts(row)} for rows in corpora.values()))
     standings = sorted((_standing(name, names, corpora) for name in names), key=lambda row: (row.mean_rank, row.name))
     encoders = [row.name for row in standings if row.kind in _ENCODERS]
-    others = [row.name for row in standings if row.kind in ("scratch", "baseline")]
-    pairs = [(name, other) for at, name in enumerate(encoders) for other in (*encoders[at + 1 :], *others)]
+    baselines = [row.name for row in standings if row.kind == "baseline"]
+    of_first = {row.name: next(iter(corpora.values()))[row.name][1] for row in standings}
+    pairs = [
+        (name, other)
+        for at, name in enumerate(encoders)
+        for other in (*encoders[at + 1 :], *controls_of(name, of_first), *baselines)
+    ]
     if not pairs:
         reason = f"{len(names)} rows are in all of {', '.join(sorted(corpora))}, and no encoder with a row beside it"
         remedy = "probe each corpus with the same encoders and baselines, and name the folders of their ladders"
         raise RefusedError(reason, path=folders[0], remedy=remedy)
-    told = {corpus: _told({name: rows[name] for name in {*encoders, *others}}) for corpus, rows in corpora.items()}
+    compared = {name for pair in pairs for name in pair}
+    told = {corpus: _told({name: rows[name] for name in compared}) for corpus, rows in corpora.items()}
     tests = [
         {corpus: statistics.sign_flips(of[ours].added, of[theirs].added) for corpus, of in told.items()}
         for ours, theirs in pairs

@@ -25,12 +25,15 @@ from dare_eeg.probing.splits import folds
 from dare_eeg.probing.summary import Round, facts_of
 from dare_eeg.probing.supervision import supervised
 from manifests import keyed, manifest
-from manifests.errors import DamagedError, RefusedError, UsageError
+from manifests.errors import DamagedError, MissingError, RefusedError, UsageError
+from manifests.faults import did_you_mean
 from manifests.manifest import SPLITS, Manifest
-from manifests.recipe import EvaluationProtocol
+from manifests.recipe import EvaluationProtocol, names
 
 _VERSION = 1
 """Of the code that fits: raised when it fits otherwise, so that no row is half of the one and half of the other."""
+
+_MOST_NAMED = 6
 
 
 class Fitting:
@@ -179,15 +182,28 @@ def encoder_of(request: ProbeRequest, seed: int = 0) -> EEGEncoder:
 
 
 def labelled_set(request: ProbeRequest) -> Manifest:
-    """Return the manifest of the set that is probed; RefusedError where it has no labels or is of another corpus."""
-    found = manifest.load_set(request.shards)
+    """Return the manifest of the set that is probed; DareError where it has no labels or is of another corpus."""
+    try:
+        found = manifest.load_set(request.shards)
+    except MissingError as problem:
+        raise MissingError(problem.reason, path=problem.path, remedy=_other_sets(request)) from problem
     if found.corpus != request.corpus:
         reason = f"is a set of {found.corpus}, not of {request.corpus}"
-        raise RefusedError(reason, path=request.shards, remedy="name that corpus")
+        raise RefusedError(reason, path=request.shards, remedy=f"dare probe {found.corpus} --shards {request.shards}")
     if not found.recipe.classes:
         remedy = "probe the set that dare preprocess makes without --for pretrain"
         raise RefusedError("has no labels", path=request.shards, remedy=remedy)
     return found
+
+
+def _other_sets(request: ProbeRequest) -> str:
+    """Return which set may be meant by one that is not there, of those in its folder, and beside it, and of corpora."""
+    folders = (request.shards, request.shards.parent)
+    there = [sorted(path.parent for path in folder.glob("*/manifest.json")) for folder in folders]
+    near = did_you_mean(request.shards.name, [*names(), *(one.name for one in there[1])])
+    lying = ", ".join(map(str, (there[0] or there[1])[:_MOST_NAMED]))
+    make = f"dare preprocess {request.corpus} makes it, and finishes one that is not"
+    return near or make + (f"; there lie {lying}" if lying else "")
 
 
 def _way(request: ProbeRequest, windows: Windows, seed: int) -> tuple[EEGEncoder | None, Fitter, Restorer]:

@@ -2,10 +2,11 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from dare_eeg.encoders.named import is_control
+from dare_eeg.encoders.named import SCRATCH, is_control
 from dare_eeg.probing import statistics
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.predictions import PREDICTIONS, contributions
@@ -73,7 +74,7 @@ class Ladder(Record):
 def write(folder: Path, question: Results) -> Ladder:
     """Write ladder.json, ladder.md and ladder.csv of the rows below a folder that answer the question of one of them.
 
-    Each encoder is compared with its control, scratch by the same mode, with the best baseline, and with the other
+    Each encoder is compared with its controls, with the best baseline, and with the other
     encoders. Raises DamagedError where the predictions of a row are not of the windows of the others.
     """
     found = {path.parent.name: records.load(Results, path, "remove it") for path in folder.glob("*/results.json")}
@@ -148,6 +149,23 @@ def kind_of(row: Results) -> Kind:
     return "frozen encoder" if row.mode in ON_FEATURES else "trained encoder"
 
 
+def controls_of(name: str, rows: Mapping[str, Results]) -> list[str]:
+    """Return the rows by the same mode that tell what an encoder's pretraining has bought.
+
+    They are drawn weights of its own architecture or, where there are none, our scratch; those with its own options
+    where there are such.
+    """
+    row = rows[name]
+    drawn = {
+        other: (one.encoder, one.practice)
+        for other, one in rows.items()
+        if one.encoder is not None and kind_of(one) == "scratch" and one.mode == row.mode
+    }
+    own = [one for one, (encoder, _) in drawn.items() if row.encoder is not None and encoder.size == row.encoder.size]
+    found = own or [one for one, (encoder, _) in drawn.items() if encoder.path == SCRATCH]
+    return [one for one in found if drawn[one][1] == row.practice] or found
+
+
 def _rung(name: str, row: Results, comparisons: tuple[Comparison, ...]) -> Rung:
     budgets = [fit.get("candidates", 1) for fold in row.folds for fit in fold.selected]
     return Rung(
@@ -170,7 +188,7 @@ def _comparisons(folder: Path, ranked: list[str], rows: dict[str, Results]) -> d
     encoders = [name for name in ranked if kinds[name] in ("frozen encoder", "trained encoder")]
     pairs = []
     for place, name in enumerate(encoders):
-        controls = [one for one in ranked if kinds[one] == "scratch" and rows[one].mode == rows[name].mode]
+        controls = controls_of(name, {one: rows[one] for one in ranked})
         pairs += [(name, other) for other in (*controls, *best_baseline, *encoders[place + 1 :])]
     told = {name: contributions(folder / name) for name in {one for pair in pairs for one in pair}}
     tests = []

@@ -57,7 +57,8 @@ def requests(
     """Return what is asked of each row, with those ``settings`` (KEY=VALUE) that it has a choice of.
 
     ``common`` is what all are asked; its ``out`` is the folder that holds theirs, or, with ``is_own_folder``, where
-    the results of a single row land. Raises UsageError for a setting or an option that is no choice of any row.
+    the results of a single row land. Raises UsageError for a setting or an option that is no choice of any row,
+    and for two rows of one name.
     """
     known = {row.way: fields_of(row.way) for row in found}
     for text in settings:
@@ -73,6 +74,11 @@ def requests(
         request = replace(common, encoder=row.encoder, mode=row.way, options=options)
         is_alone = is_own_folder and len(found) == 1
         asked.append(request if is_alone else replace(request, out=common.out / request.name))
+    for place, request in enumerate(asked):
+        if same := [one.encoder for one in asked[:place] if one.out == request.out]:
+            reason = f"would be called {request.name}, as {same[0]} would"
+            remedy = "ask each by a command with an --out of its own, or rename one of the two"
+            raise UsageError(reason, path=f"--encoder {request.encoder}", remedy=remedy)
     return asked
 
 

@@ -264,5 +264,5 @@ def _of_corpora(corpora: tuple[str, ...], windows: Windows) -> str:
     here, namespace = windows.manifest.corpus, windows.manifest.recipe.namespace
     ours = [name for name in corpora if name in recipes.names()]
     kin = [name for name in ours if name == here or recipes.load(name).namespace == namespace]
-    told = f"those tested may be among them, by {', '.join(kin)}" if kin else f"{here} is not among these"
+    told = f"those tested may be among them, by {', '.join(kin)}" if kin else f"{here} is not among those named"
     return f": its corpora were {', '.join(corpora)}; {told}"

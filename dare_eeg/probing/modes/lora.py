@@ -59,8 +59,13 @@ def network(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> 
     made = deep(encoder, windows, settled, is_frozen=True)
     matrices = LoraConfig(r=settled.lora_rank, lora_alpha=settled.lora_rank, target_modules=layers)
     inject_adapter_in_model(matrices, made.encoder)
-    for name in _whole_attentions(encoder):
-        _keep_weights(made.encoder.get_submodule(name))
+    whole = _whole_attentions(encoder)
+    for name in layers:
+        layer = made.encoder.get_submodule(name)
+        if name in whole:
+            _keep_weights(layer)
+        else:
+            layer.__class__ = _with_matrices(type(layer))
     return made
 
 
@@ -83,6 +88,21 @@ def attention_layers(encoder: nn.Module) -> list[str]:
 def _whole_attentions(encoder: nn.Module) -> list[str]:
     """Return the names of torch's own attention layers."""
     return [name for name, module in encoder.named_modules() if isinstance(module, nn.MultiheadAttention)]
+
+
+def _with_matrices(kind: type) -> type:
+    """Return peft's kind of linear layer with the matrices in its ``weight``, too.
+
+    LaBraM's attention reads that and does not call the layer, which would pass the matrices by.
+    """
+
+    def weight(layer: Any) -> Tensor:
+        found: Tensor = layer.get_base_layer().weight
+        for name in layer.active_adapters:
+            found = found + layer.get_delta_weight(name)
+        return found
+
+    return type(kind.__name__, (kind,), {"weight": property(weight)})
 
 
 def _keep_weights(attention: Any) -> None:

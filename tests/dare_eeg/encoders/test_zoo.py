@@ -179,6 +179,22 @@ def test_one_renamed_tensor_is_refused_with_the_list(name: str, saved: Any, tmp_
     assert "\n" not in str(refused.value)
 
 
+def test_more_blocks_than_the_config_tells_of_and_numbers_that_are_none_are_refused(saved: Any, tmp_path: Path) -> None:
+    shutil.copytree(saved("cbramod")[1], tmp_path, dirs_exist_ok=True)
+    file, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps(told | {"n_layer": 0}))
+    with pytest.raises(
+        DamagedError, match=r"unused: encoder.layers.0.*; give the folder of its .* and its config.json"
+    ):
+        dare_eeg.load_encoder(f"braindecode:cbramod@{tmp_path}")
+    config.write_text(json.dumps(told))
+    tensors = load_file(file)
+    save_file(tensors | {"proj_out.0.bias": tensors["proj_out.0.bias"] / 0}, file)
+    with pytest.raises(DamagedError, match=r"not finite: proj_out.0.bias; download it again"):
+        dare_eeg.load_encoder(f"braindecode:cbramod@{tmp_path}")
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_copy_is_the_same_and_trains_in_every_layer(name: str, saved: Any) -> None:
     encoder = dare_eeg.load_encoder(f"braindecode:{name}@{saved(name)[1]}")
@@ -243,6 +259,8 @@ def test_labram_reads_no_more_seconds_than_it_has_learnt(saved: Any) -> None:
     encoder = dare_eeg.load_encoder(f"braindecode:labram@{saved('labram')[1]}")
     with pytest.raises(RefusedError, match="windows of 5 s are longer than the 4 s"):
         features(encoder, recorded(200.0, 5.0), 200.0)
+    with pytest.raises(RefusedError, match=r"window_s=4$"):
+        features(encoder, recorded(200.0, 5.0), 200.0)
 
 
 def test_weights_come_from_a_file_of_torch_too_and_are_never_unpickled(saved: Any, tmp_path: Path) -> None:
@@ -273,6 +291,9 @@ def test_tensors_of_pretraining_alone_are_left_aside_with_a_note(saved: Any, tmp
         ("braindecode:nobody", UsageError, "no encoder 'nobody'; name one of cbramod, labram"),
         ("braindecode:cbramod@./nowhere", MissingError, "nowhere: not found"),
         ("braindecode:cbramod@{empty}", MissingError, "holds neither model.safetensors nor pytorch_model.bin"),
+        ("braindecode:CBraMod", UsageError, "no encoder 'CBraMod'; did you mean cbramod[?]"),
+        ("braindecode:cbramod@{empty}@main", UsageError, "has no revision main, as it is none of the hub's"),
+        ("braindecode:cbramod@random@main", UsageError, "drawn weights have no revision; leave it out"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(name: str, kind: type[DareError], said: str, tmp_path: Path) -> None:
@@ -352,22 +373,32 @@ def test_the_command_probes_it_and_tells_of_its_corpora(tuab: Path, saved: Any, 
         assert "EKG" not in dare_eeg.open_shards(tuab).electrodes or "EKG" in results["electrodes_left_out"]
     assert told["cbramod"].endswith("its corpora were tueg; those tested may be among them, by tueg")
     assert told["biot"].endswith("by tuab, tuev")
-    assert told["sjepa"].endswith("its corpora were Lee2019; tuab is not among these")
+    assert told["sjepa"].endswith("its corpora were Lee2019; tuab is not among those named")
     assert len(list((tmp_path / "features").glob("*.npy"))) == 3
     assert "kept" in dare("probe", "tuab", *asked).err
 
 
 @pytest.mark.slow
 def test_drawn_weights_are_the_control_of_an_architecture(tuab: Path, saved: Any, tmp_path: Path) -> None:
-    named = f"braindecode:biot@{saved('biot')[1]},braindecode:biot@random"
-    answer = dare("probe", "tuab", "--shards", tuab, "--encoder", named, "--resamples", 5, "--out", tmp_path)
+    places = [f"braindecode:{name}@{saved(name)[1]}" for name in ("biot", "bendr")]
+    named = ",".join([*places, "braindecode:biot@random", "scratch"])
+    asked = ("--shards", tuab, "--encoder", named, "--size", "nano", "--resamples", 5, "--out", tmp_path)
+    answer = dare("probe", "tuab", *asked)
     assert answer.status == 0, answer.err
     rows = {row["name"]: row for row in json.loads((tmp_path / "ladder.json").read_text())["rows"]}
     assert {name: row["kind"] for name, row in rows.items()} == {
         "biot-biot-linear": "frozen encoder",
+        "bendr-bendr-linear": "frozen encoder",
         "biot-random-linear": "scratch",
+        "scratch-nano-linear": "scratch",
     }
-    assert [one["against"] for one in rows["biot-biot-linear"]["comparisons"]] == ["biot-random-linear"]
+    of_own = {("biot-biot-linear", "biot-random-linear"), ("bendr-bendr-linear", "scratch-nano-linear")}
+    encoders = {"biot-biot-linear", "bendr-bendr-linear"}
+    told = {(name, one["against"]) for name, row in rows.items() for one in row["comparisons"]}
+    assert {pair for pair in told if not encoders.issuperset(pair)} == of_own
+    pairs = json.loads(dare("compare", tmp_path, "--json").out)["pairs"]
+    together = {(pair["ours"], pair["theirs"]) for pair in pairs}
+    assert {pair for pair in together if not encoders.issuperset(pair)} == of_own
 
 
 def test_windows_that_lack_electrodes_are_counted(saved: Any, tmp_path: Path) -> None:

@@ -132,3 +132,40 @@ def test_a_setting_goes_to_the_rows_that_have_the_choice_and_one_that_none_has_i
     }
     unusable(dare(*asked, "--set", "layer_decay=0.5"), "layer_decay", "no choice of linear")
     unusable(dare(*asked, "--epochs", 3), "--epochs 3", "no row trains a network")
+
+
+def test_a_set_that_is_not_there_is_one_line_with_what_may_be_meant(
+    tuab: Path, tuab_pretrain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "mine").symlink_to(tuab)
+    unusable(dare("probe", "tuba"), "shards/tuba/manifest.json: not found; did you mean tuab?")
+    unusable(dare("probe", "mien"), "did you mean mine?")
+    lying = f"dare preprocess tuev makes it, and finishes one that is not; there lie {Path('shards/mine')}"
+    unusable(dare("probe", "tuev"), lying)
+    unusable(dare("probe", "tuab", "--shards", "shards"), f"there lie {Path('shards/mine')}")
+    unusable(
+        dare("probe", "eegmat", "--shards", tuab), f"is a set of tuab, not of eegmat; dare probe tuab --shards {tuab}"
+    )
+    unusable(
+        dare("probe", "tuab", "--shards", tuab_pretrain), "has no labels; probe the set that dare preprocess makes"
+    )
+
+
+@pytest.mark.parametrize(("name", "meant"), [("scrach", "scratch"), ("cbramod", "braindecode:cbramod")])
+def test_an_encoder_that_is_misspelt_is_told_what_may_be_meant(
+    tuab: Path, tmp_path: Path, name: str, meant: str
+) -> None:
+    answer = dare(*ASKED, name, "--shards", tuab, "--out", tmp_path / "probe")
+    unusable(answer, f"{name}: not found; did you mean {meant}?")
+
+
+def test_two_encoders_of_one_name_are_refused_before_either_is_probed(
+    tuab: Path, nano_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / nano_run.name).symlink_to(nano_run)
+    both = f"{nano_run},{tmp_path / nano_run.name}"
+    answer = dare(*ASKED, both, "--shards", tuab, "--out", tmp_path / "probes")
+    unusable(answer, f"would be called nano-linear, as {nano_run} would", "--out of its own")
+    assert not (tmp_path / "probes").exists()

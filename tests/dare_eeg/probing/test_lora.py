@@ -58,6 +58,22 @@ class SelfAttention(nn.Module):
         return self.told(self.asked(x).softmax(dim=-1) * x)
 
 
+class Reading(OwnEncoder):
+    """One whose attention reads the weights of its layers and calls none, as LaBraM's does with its queries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = ReadingAttention()
+
+    def encode(self, prepared: Any) -> Tensor:
+        return self.mix(super().encode(prepared))
+
+
+class ReadingAttention(SelfAttention):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x @ self.asked.weight.T).softmax(dim=-1) * x @ self.told.weight.T
+
+
 def fitted(encoder: EEGEncoder, folder: Path) -> tuple[FittedNetwork, float]:
     """Return what is fitted on a small set, and by how much its features of it are moved by the matrices alone."""
     windows = open_shards(patients(folder), SPLITS)
@@ -81,6 +97,7 @@ def fitted(encoder: EEGEncoder, folder: Path) -> tuple[FittedNetwork, float]:
                 "encoder.blocks.1.attn.qkv", "encoder.blocks.1.attn.proj"]),
         (Attentive, ["block.self_attn"]),
         (Spelled, ["mix.asked", "mix.told"]),
+        (Reading, ["mix.asked", "mix.told"]),
     ],
 )  # fmt: skip
 def test_matrices_of_rank_4_stand_beside_attention_and_nothing_else_of_the_encoder_moves(
