@@ -24,7 +24,7 @@ from tests.dare_eeg.encoders.own_encoder import OwnEncoder
 
 class Refusing(OwnEncoder):
     def encode(self, prepared):
-        return torch.fft.rfft(self.bottom(prepared.x.unfold(-1, 50, 50))).abs()
+        return torch.from_numpy(super().encode(prepared).numpy())
 """
 
 
