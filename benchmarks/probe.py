@@ -90,7 +90,7 @@ def main() -> None:
             features_s, before_s = before(windows, size)
             for classifier, precision in product(given.classifier.split(","), given.precision.split(",")):
                 with tempfile.TemporaryDirectory() as out:
-                    first_s, again_s = (now(shards, size, classifier, precision, Path(out)) for _ in range(2))
+                    first_s, again_s = (now(shards, size, classifier, precision, Path(out) / run) for run in ("1", "2"))
                 print(
                     f"| {size}, {classifier}, {precision} | {before_s:.1f} | {features_s:.1f} | {first_s:.1f} | "
                     f"{before_s / first_s:.1f} | {again_s:.1f} | {before_s / again_s:.1f} |",
@@ -109,9 +109,9 @@ def made(folder: Path, windows: int) -> Path:
 
 
 def now(shards: Path, size: str, classifier: str, precision: str, out: Path) -> float:
-    """Return the processor seconds of a probe, features kept in a folder."""
+    """Return the processor seconds of a probe, features kept beside its folder; its fits are new in each."""
     options = options_of("linear", settings=(f"classifier={classifier}", f"precision={precision}"))
-    cache = FeatureCache(out / "features", print)
+    cache = FeatureCache(out.parent / "features", print)
     began_s = time.process_time()
     asked = ProbeRequest("eegmat", shards, "kfold", REPEATS, 1, out, "scratch", "linear", size, options, cache=cache)
     probe(asked, lambda _done, _total: None)
