@@ -1,12 +1,13 @@
 """What a linear probe of five repeats costs, against the same question asked as it was before, in one run.
 
-    python benchmarks/probe.py [--windows N] [--sizes nano,base] [--classifier ridge] [--folder DIR]
+    python benchmarks/probe.py [--windows N] [--sizes nano,base] [--classifier ridge] [--precision bf16]
 
 Makes a synthetic eegmat of 36 subjects, 19 electrodes, windows of 4 s, and asks `dare probe` five repeats of five
 folds of subjects, from shards to results, of an untrained encoder of each size: once with nothing kept, then again with
 its frozen features on disk. Before, each repeat was a command of its own: it computed the features again, and chose one
 of six penalties on one valid part; that is done here on the same folds, without the intervals and pictures that the
-command has on top. Times are of the processor, so that other work on the machine counts little.
+command has on top, once for all that is asked now. Times are of the processor, so that other work on the machine
+counts little.
 
 With ``--memory`` instead: the most that a fit on 300,000 windows of 1,024 features holds in memory. With ``--steps N``
 instead: N steps of conv-linear of 8 windows, the frozen encoder's weights with gradients, as published, and without.
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -63,7 +65,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--windows", type=int, default=10_000, help="windows of 4 s, about (default 10000)")
     arguments.add_argument("--sizes", default="nano,base", help="sizes of encoder (default nano,base)")
-    arguments.add_argument("--classifier", choices=FAMILIES, default="logistic", help="default logistic")
+    arguments.add_argument("--classifier", default="logistic", help="logistic (the default), ridge, or both by comma")
+    arguments.add_argument("--precision", default="fp32", help="fp32 (the default), bf16, or both by comma")
     arguments.add_argument("--folder", type=Path, help="where to make the set and keep it; a temporary one otherwise")
     arguments.add_argument("--memory", action="store_true", help="what a fit on a large table holds in memory")
     arguments.add_argument("--steps", type=int, default=0, help="steps of conv-linear, with gradients and without")
@@ -73,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         if given.memory:
-            memory(folder, given.classifier)
+            memory(folder, given.classifier.split(",")[0])
             return
         shards = made(folder, given.windows)
         windows = open_shards(shards, SPLITS)
@@ -81,17 +84,18 @@ def main() -> None:
             conv_linear(windows, given.sizes.split(","), given.steps)
             return
         print(f"{len(windows)} windows of {windows.shape[0]} electrodes x 4 s, {SUBJECTS} subjects; processor seconds")
-        print("| size, classifier | before | of that features | now | times | now, features kept | times |")
+        print("| size, classifier, precision | before | of that features | now | times | now, features kept | times |")
         print("|---|---|---|---|---|---|---|")
         for size in given.sizes.split(","):
             features_s, before_s = before(windows, size)
-            with tempfile.TemporaryDirectory() as out:
-                first_s, again_s = (now(shards, size, given.classifier, Path(out)) for _ in range(2))
-            print(
-                f"| {size}, {given.classifier} | {before_s:.1f} | {features_s:.1f} | {first_s:.1f} | "
-                f"{before_s / first_s:.1f} | {again_s:.1f} | {before_s / again_s:.1f} |",
-                flush=True,
-            )
+            for classifier, precision in product(given.classifier.split(","), given.precision.split(",")):
+                with tempfile.TemporaryDirectory() as out:
+                    first_s, again_s = (now(shards, size, classifier, precision, Path(out) / run) for run in ("1", "2"))
+                print(
+                    f"| {size}, {classifier}, {precision} | {before_s:.1f} | {features_s:.1f} | {first_s:.1f} | "
+                    f"{before_s / first_s:.1f} | {again_s:.1f} | {before_s / again_s:.1f} |",
+                    flush=True,
+                )
 
 
 def made(folder: Path, windows: int) -> Path:
@@ -104,10 +108,10 @@ def made(folder: Path, windows: int) -> Path:
     return shards / "eegmat"
 
 
-def now(shards: Path, size: str, classifier: Classifier, out: Path) -> float:
-    """Return the processor seconds of a probe, features kept in a folder."""
-    options = options_of("linear", settings=(f"classifier={classifier}",))
-    cache = FeatureCache(out / "features", print)
+def now(shards: Path, size: str, classifier: str, precision: str, out: Path) -> float:
+    """Return the processor seconds of a probe, features kept beside its folder; its fits are new in each."""
+    options = options_of("linear", settings=(f"classifier={classifier}", f"precision={precision}"))
+    cache = FeatureCache(out.parent / "features", print)
     began_s = time.process_time()
     asked = ProbeRequest("eegmat", shards, "kfold", REPEATS, 1, out, "scratch", "linear", size, options, cache=cache)
     probe(asked, lambda _done, _total: None)

@@ -1,6 +1,7 @@
 """Frozen: the features that classifiers without a network are fitted on, computed once for all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,17 @@ from torch import Tensor
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.as_published import AsPublished
-from dare_eeg.encoders.base import EEGEncoder, sha256_of_weights
+from dare_eeg.encoders.base import EEGEncoder, Prepared, sha256_of_weights
 from dare_eeg.encoders.ours import PretrainedEncoder
 from dare_eeg.encoders.own import OwnEncoder
 from dare_eeg.encoders.zoo import ZooEncoder
 from dare_eeg.probing.cache import FeatureCache
 from dare_eeg.probing.fit import Progress, device
-from dare_eeg.probing.options import Pool
+from dare_eeg.probing.options import Pool, Precision
 from dare_eeg.probing.projection import MOST, projection
 from manifests import manifest
 from manifests.atomic_io import canonical_json, sha256_bytes
-from manifests.errors import UsageError
+from manifests.errors import DareError, RefusedError, UsageError
 
 _BATCH = 32
 
@@ -30,14 +31,19 @@ _VERSION = 1
 
 
 def features(
-    encoder: EEGEncoder, windows: AnyWindows, pool: Pool, progress: Progress, cache: FeatureCache | None = None
+    encoder: EEGEncoder,
+    windows: AnyWindows,
+    pool: Pool,
+    progress: Progress,
+    cache: FeatureCache | None = None,
+    precision: Precision = "fp32",
 ) -> NDArray[np.float32]:
     """Return frozen features of all windows, a row each, pooled over their moments.
 
     By ``mean`` a row has S × D numbers, by ``mean+std`` twice as many, by ``flatten`` all, N × S × D; more than 5,000
     are projected to so many. They are computed on a GPU where there is one and, of the windows of a set, taken from
-    the cache where it has them of this encoder, set and pool. Electrodes that the encoder cannot read are left out.
-    Raises UsageError where it can read none.
+    the cache where it has them of this encoder, set, pool and precision. Electrodes that the encoder cannot read are
+    left out. Raises UsageError where it can read none, RefusedError where it cannot compute in the precision.
     """
     encoder = encoder.to(device()).eval()
     known = encoder.known(windows.electrodes)
@@ -45,10 +51,11 @@ def features(
         raise UsageError(
             "none of its electrodes is the network's", path=windows.folder, remedy="probe it with --mode conv-linear"
         )
-    rows = _rows(encoder, windows, known, pool, progress)
+    encode = encoder.encode if precision == "fp32" else partial(_encoded_in_bf16, encoder)
+    rows = _rows(encoder, encode, windows, known, pool, progress)
     facts = None if cache is None else _facts(encoder)
     if cache is not None and facts is not None and isinstance(windows, Windows):
-        key = sha256_bytes(canonical_json(facts | _asked(windows, pool)))[:32]
+        key = sha256_bytes(canonical_json(facts | _asked(windows, pool, precision)))[:32]
         return cache.table(key, len(windows), rows)
     table: NDArray[np.float32] | None = None
     done = 0
@@ -61,7 +68,12 @@ def features(
 
 
 def _rows(
-    encoder: EEGEncoder, windows: AnyWindows, known: list[int], pool: Pool, progress: Progress
+    encoder: EEGEncoder,
+    encode: Callable[[Prepared], Tensor],
+    windows: AnyWindows,
+    known: list[int],
+    pool: Pool,
+    progress: Progress,
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the rows of some windows after the others."""
     electrodes = [windows.electrodes[row] for row in known]
@@ -72,12 +84,23 @@ def _rows(
         with torch.no_grad():
             # Not called, as that warns of what `dare preprocess` was asked to leave in.
             prepared = encoder.prepare(windows.take(numbers)[:, known], electrodes, windows.sfreq, present)
-            rows = _pooled(encoder.encode(prepared), pool).float().cpu().numpy()
+            rows = _pooled(encode(prepared), pool).float().cpu().numpy()
         progress(start / len(windows))
         if rows.shape[1] > MOST:
             project = projection(rows.shape[1]) if project is None else project
             rows = rows @ project
         yield rows
+
+
+def _encoded_in_bf16(encoder: EEGEncoder, prepared: Prepared) -> Tensor:
+    """Return features (B, N, S, D), float32, of an encoder whose products are taken in bfloat16."""
+    try:
+        with torch.autocast(device().type, torch.bfloat16):
+            return encoder.encode(prepared).float()
+    except (RuntimeError, TypeError, DareError) as problem:  # what torch and numpy say of a type they do not compute in
+        reason = " ".join(f"cannot compute in bf16: {problem}".split())
+        remedy = "leave out --set precision=bf16"
+        raise RefusedError(reason, path=encoder.identity.name, remedy=remedy) from problem
 
 
 def _pooled(features: Tensor, pool: Pool) -> Tensor:
@@ -88,12 +111,13 @@ def _pooled(features: Tensor, pool: Pool) -> Tensor:
     return rows if pool == "mean" else torch.cat([rows, features.std(dim=1, correction=0).flatten(1)], dim=1)
 
 
-def _asked(windows: Windows, pool: Pool) -> dict[str, Any]:
+def _asked(windows: Windows, pool: Pool, precision: Precision) -> dict[str, Any]:
     """Return what features depend on besides the encoder."""
     return {
         "version": _VERSION,
         "device": device().type,
         "pool": pool,
+        "precision": precision,
         "set": manifest.sha256(windows.folder),
         "shards": [entry.path for entry in windows.entries],
         "subjects": sorted(windows.subject_names),

@@ -57,6 +57,10 @@ Classifier = Literal["logistic", "ridge"]
 """What is fitted on frozen features."""
 
 
+Precision = Literal["fp32", "bf16"]
+"""What a frozen encoder computes in; what is made of windows before it and of features behind it is in float32."""
+
+
 Schedule = Literal["one-cycle", "cosine"]
 """How the rate goes: up by a cosine from a 25th and Adam's beta1 against it, or straight up from 0; then a cosine."""
 
@@ -72,7 +76,7 @@ _ONE_CYCLE_FALLS = 25e4
 _COSINE_ENDS = 1e-6
 
 
-_OF_FEATURES = frozenset({"pool", "clip", "penalty", "penalty_by", "centre", "classifier"})
+_OF_FEATURES = frozenset({"pool", "precision", "clip", "penalty", "penalty_by", "centre", "classifier"})
 """Fields that modes on features ask; they ask no others."""
 
 _OF_BASELINES = frozenset({"centre"})
@@ -95,11 +99,11 @@ class ProbeOptions(Part):
 
     ``electrode_ids`` ``positions`` numbers the adapter's outputs from 0, whatever electrodes they stand for.
     ``unit_scale`` is network input per µV (per whitened unit behind an ``alignment``), None the encoder's own.
-    On frozen features, ``pool`` says what becomes of their moments, and ``penalty_by`` what chooses the penalty: folds
-    of the training subjects, with valid among them, or valid alone; ``centre`` whether what each subject's windows have
-    in common is taken away first, without labels, as it is of what baselines see. ``classifier`` is what is fitted on
-    them, each column clipped at its ``clip`` quantiles from below and above; ``penalty`` (C of logistic regression, the
-    penalty of ridge) is chosen where it is None.
+    On frozen features, computed in ``precision``, ``pool`` says what becomes of their moments, and ``penalty_by`` what
+    chooses the penalty: folds of the training subjects, with valid among them, or valid alone; ``centre`` whether what
+    each subject's windows have in common is taken away first, without labels, as it is of what baselines see.
+    ``classifier`` is what is fitted on them, each column clipped at its ``clip`` quantiles from below and above;
+    ``penalty`` (C of logistic regression, the penalty of ridge) is chosen where it is None.
 
     A network is trained for ``epochs`` on steps of ``batch`` windows, cut into micro-batches of ``micro_batch``. The
     rate rises to ``lr`` in ``warm_up_epochs`` and falls to ``min_lr``; ``layer_decay`` is the factor from one block's
@@ -113,6 +117,7 @@ class ProbeOptions(Part):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
     choose_on: Literal["valid", "test"] = "valid"
     pool: Pool = added("mean", absent="mean")
+    precision: Precision = added("fp32", absent="fp32")
     penalty_by: Literal["inner folds", "valid"] = added("inner folds", absent="valid")
     centre: Literal["none", "subject"] = added("none", absent="none")
     classifier: Classifier = added("logistic", absent="logistic")
@@ -177,6 +182,7 @@ class ProbeOptions(Part):
         """What tells a row's name from that of the same encoder or baseline by default options."""
         told = {
             self.pool: self.pool != "mean",
+            self.precision: self.precision != "fp32",
             self.classifier: self.classifier != "logistic",
             "centred": self.centre == "subject",
             f"clipped-{self.clip:g}": self.clip > 0,

@@ -1,4 +1,4 @@
-"""Ridge: classes told apart by least squares with a penalty, in closed form from sums over windows."""
+"""Ridge: classes told apart by least squares with a penalty, in closed form from products over windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ class Ridge:
 
         penalised = sums.gram + self.penalty * sums.windows * np.eye(len(sums.gram))
         slopes = solve(penalised, sums.moments, assume_a="pos", overwrite_a=True)
+        slopes = slopes if sums.by_window is None else sums.by_window.T @ slopes
         return RidgeFit(sums.classes, slopes, sums.mean_target - sums.mean @ slopes)
 
 
@@ -51,7 +52,11 @@ class RidgeFit:
 
 @dataclass(frozen=True)
 class _Sums:
-    """What the normal equations ask of weighed windows: the Gram matrix about the mean, and products with targets."""
+    """What the normal equations ask of weighed windows: the Gram matrix about the mean, and products with targets.
+
+    Where there are fewer windows than numbers the equations are those of windows, ``by_window`` (windows, numbers):
+    their products with each other, and their targets; the same slopes come of fewer equations.
+    """
 
     classes: NDArray[np.int64]
     windows: int
@@ -59,6 +64,7 @@ class _Sums:
     mean_target: NDArray[np.float64]
     gram: NDArray[np.float64]
     moments: NDArray[np.float64]
+    by_window: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, rows: NDArray[np.floating], labels: NDArray[np.int64]) -> "_Sums":
@@ -68,6 +74,11 @@ class _Sums:
         targets = np.where(of_class[:, None] == np.arange(len(classes)), 1.0, -1.0)
         mean_target = np.asarray(np.average(targets, axis=0, weights=weights))
         columns = rows.shape[1]
+        if len(rows) < columns:
+            root, mean = np.sqrt(weights)[:, None], np.asarray(np.average(rows, axis=0, weights=weights))
+            by_window = (rows - mean) * root
+            gram, moments = by_window @ by_window.T, (targets - mean_target) * root
+            return cls(classes, len(labels), mean, mean_target, gram, moments, by_window)
         gram, moments, total = np.zeros((columns, columns)), np.zeros((columns, len(classes))), np.zeros(columns)
         for start in range(0, len(rows), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)

@@ -42,7 +42,7 @@ def restorer(encoder: EEGEncoder, windows: AnyWindows, options: ProbeOptions) ->
 
 def _classifying(encoder: EEGEncoder, options: ProbeOptions, cache: FeatureCache | None) -> Classifying:
     def see(windows: AnyWindows, progress: Progress) -> NDArray[np.float32]:
-        return features(encoder, windows, options.pool, progress, cache)
+        return features(encoder, windows, options.pool, progress, cache, options.precision)
 
     return Classifying(partial(family_of, options), Seen(see, options.centre == "subject"), options.penalty_by)
 

@@ -1,6 +1,7 @@
 """Fits are kept: a row that was killed goes on by fit, and none of another question is taken."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -42,6 +43,21 @@ def fits_of(out: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(out / "fits").items() if name.endswith(".safetensors")}
 
 
+@pytest.fixture(scope="module")
+def of_linear(bcic2b: Path, nano_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
+    """A row of three fits, and what was said of it."""
+    out = tmp_path_factory.mktemp("rows") / "linear"
+    answer = ask(bcic2b, nano_run, out, "linear")
+    assert answer.status == 0, answer.err
+    return out, answer
+
+
+@pytest.fixture
+def row(of_linear: tuple[Path, Answer], tmp_path: Path) -> Path:
+    """A copy of it to do harm to."""
+    return Path(shutil.copytree(of_linear[0], tmp_path / "row"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_row_that_was_killed_goes_on_by_fit_with_equal_predictions(
@@ -62,35 +78,33 @@ def test_a_row_that_was_killed_goes_on_by_fit_with_equal_predictions(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", ["flip", "cut", "text"])
-def test_a_damaged_fit_is_told_and_made_again(bcic2b: Path, nano_run: Path, tmp_path: Path, harm: str) -> None:
-    assert ask(bcic2b, nano_run, tmp_path, "linear").status == 0
-    told = (tmp_path / "predictions.csv").read_bytes()
-    path = tmp_path / "fits" / Place(0, 0, 1).file
+def test_a_damaged_fit_is_told_and_made_again(bcic2b: Path, nano_run: Path, row: Path, harm: str) -> None:
+    told = (row / "predictions.csv").read_bytes()
+    path = row / "fits" / Place(0, 0, 1).file
     if harm == "flip":
         flip_byte(path, path.stat().st_size - 9)
     elif harm == "cut":
         truncate(path, 300)
     else:
         path.write_bytes(b"no fit")
-    (tmp_path / "results.json").unlink()
-    answer = ask(bcic2b, nano_run, tmp_path, "linear")
+    (row / "results.json").unlink()
+    answer = ask(bcic2b, nano_run, row, "linear")
     assert answer.status == 0
     assert re.search("damaged", answer.err)
-    assert (tmp_path / "predictions.csv").read_bytes() == told
+    assert (row / "predictions.csv").read_bytes() == told
 
 
 @pytest.mark.slow
 def test_fits_of_another_question_go_and_more_repeats_keep_those_there_are(
-    bcic2b: Path, nano_run: Path, tmp_path: Path
+    bcic2b: Path, nano_run: Path, row: Path
 ) -> None:
-    assert ask(bcic2b, nano_run, tmp_path, "linear").status == 0
-    first = fits_of(tmp_path)
-    answer = ask(bcic2b, nano_run, tmp_path, "linear", "--repeats", 2)
+    first = fits_of(row)
+    answer = ask(bcic2b, nano_run, row, "linear", "--repeats", 2)
     assert "removed" not in answer.err
-    assert fits_of(tmp_path).items() >= first.items()
-    answer = ask(bcic2b, nano_run, tmp_path, "linear", "--set", "classifier=ridge")
-    assert f"{tmp_path / 'fits'}: 6 fits of another question, or damaged, are removed" in answer.err
-    assert len(fits_of(tmp_path)) == 3
+    assert fits_of(row).items() >= first.items()
+    answer = ask(bcic2b, nano_run, row, "linear", "--set", "classifier=ridge")
+    assert f"{row / 'fits'}: 6 fits of another question, or damaged, are removed" in answer.err
+    assert len(fits_of(row)) == 3
 
 
 @pytest.mark.slow
@@ -118,7 +132,7 @@ def test_results_never_lie_beside_predictions_of_other_ones(bcic2b: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_where_the_time_went_is_told_and_is_not_in_the_results(bcic2b: Path, nano_run: Path, tmp_path: Path) -> None:
-    answer = ask(bcic2b, nano_run, tmp_path, "linear")
+def test_where_the_time_went_is_told_and_is_not_in_the_results(of_linear: tuple[Path, Answer]) -> None:
+    out, answer = of_linear
     assert re.search(r"time: features \d+\.\d s, fits \d+\.\d s, statistics \d+\.\d s", answer.err)
-    assert "time" not in (tmp_path / "results.json").read_text()
+    assert "time" not in (out / "results.json").read_text()

@@ -108,6 +108,7 @@ def test_results_hold_the_options(bcic2b: Path, nano_run: Path, tmp_path: Path) 
         "layer_decay": 0.9,
         "choose_on": "test",
         "pool": "mean",
+        "precision": "fp32",
         "penalty_by": "inner folds",
         "centre": "none",
         "classifier": "logistic",

@@ -17,13 +17,15 @@ from tests.dare_eeg.probing.test_probe import probed
 from tests.dare_eeg.probing.test_search import People, windows
 
 
+@pytest.mark.parametrize("columns", [30, 300])  # fewer than there are windows, and more
 @pytest.mark.parametrize("num_classes", [2, 3])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_it_is_scikit_learn_s_with_balanced_classes(num_classes: int, dtype: str) -> None:
+def test_it_is_scikit_learn_s_with_balanced_classes(columns: int, num_classes: int, dtype: str) -> None:
     people = People()
     people.classes = tuple("abc"[:num_classes])
     people.labels = np.minimum(np.random.default_rng(1).integers(0, 5, len(people.labels)), num_classes - 1)
-    table = (people.table * 7 + 100 * np.arange(30)).astype(dtype)
+    further = np.random.default_rng(2).normal(0, 1, (len(people.table), columns - 30))
+    table = (np.hstack([people.table, further]) * 7 + 100 * np.arange(columns)).astype(dtype)
     fold = folds(windows(people), "kfold")[0]
     rows = np.sort(np.concatenate([fold.train, fold.valid]))
     for candidate in ridge().candidates:

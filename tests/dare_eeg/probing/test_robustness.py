@@ -47,7 +47,9 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(shards: Path, out: Path, *options: object) -> Answer:
-    answer = dare("probe", "tuab", "--shards", shards, "--protocol", "kfold", "--out", out, "--resamples", 5, *options)
+    answer = dare(
+        "probe", "tuab", "--shards", shards, "--protocol", "official", "--out", out, "--resamples", 5, *options
+    )
     assert answer.status == 0, answer.err
     return answer
 
@@ -163,8 +165,8 @@ def test_rows_are_asked_of_the_same_spoiled_windows_and_less_is_left_of_what_is_
     "options",
     [
         ("--encoder", "scratch", "--size", "nano", "--seeds", 2, "--set", "centre=subject"),
-        ("--encoder", "scratch", "--size", "nano", "--mode", "conv-linear", "--epochs", 1, "--protocol", "official"),
-        ("--baselines", "band-power-forest", "--protocol", "official"),
+        ("--encoder", "scratch", "--size", "nano", "--mode", "conv-linear", "--epochs", 1),
+        ("--baselines", "band-power-forest"),
     ],
 )
 def test_a_row_that_is_done_is_asked_by_the_fits_that_it_kept(
@@ -200,7 +202,7 @@ def test_fits_of_another_question_are_not_asked_for_the_robustness_of_results_th
 
 @pytest.mark.slow
 def test_robustness_of_other_results_is_measured_anew(apart: Path, tmp_path: Path) -> None:
-    options = ("--baselines", "band-power-logistic", "--robustness")
+    options = ("--baselines", "band-power-logistic", "--protocol", "kfold", "--robustness")
     ask(apart, tmp_path, *options)
     clean, points = measured(tmp_path)
     ask(apart, tmp_path, *options, "--repeats", 2)
