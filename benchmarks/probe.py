@@ -40,14 +40,14 @@ from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.ours import untrained_encoder
 from dare_eeg.network.heads import Adapter, ProbeHead
-from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.metrics import scores
+from dare_eeg.probing.classifiers.cache import FeatureCache
+from dare_eeg.probing.classifiers.search import Family, fit_best
+from dare_eeg.probing.figures.metrics import scores
 from dare_eeg.probing.modes.linear import logistic, ridge
-from dare_eeg.probing.network import ProbeNetwork
+from dare_eeg.probing.networks.network import ProbeNetwork
 from dare_eeg.probing.options import Classifier, options_of
 from dare_eeg.probing.probe import probe
 from dare_eeg.probing.request import ProbeRequest
-from dare_eeg.probing.search import Family, fit_best
 from dare_eeg.probing.splits import Fold, folds
 from manifests.manifest import SPLITS
 from pipelines import synth

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
-from dare_eeg.probing import metrics
+from dare_eeg.probing.classifiers.search import fit_best
+from dare_eeg.probing.figures import metrics
 from dare_eeg.probing.modes.linear import logistic
-from dare_eeg.probing.search import fit_best
 from dare_eeg.probing.splits import folds
 from manifests import manifest
 from manifests.manifest import SPLITS

@@ -170,13 +170,13 @@ def probe(
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch shows its own stack where a process is lost
     from dare_eeg.encoders.named import SCRATCH, newest_run
     from dare_eeg.probing import presets, report
-    from dare_eeg.probing import robustness as spoiled
-    from dare_eeg.probing.cache import FeatureCache
+    from dare_eeg.probing.classifiers.cache import FeatureCache
     from dare_eeg.probing.fitting import labelled_set
     from dare_eeg.probing.probe import answered
     from dare_eeg.probing.request import ProbeRequest
     from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
     from dare_eeg.probing.supervision import Supervision
+    from dare_eeg.probing.tables import robustness as spoiled
     from dare_eeg.running.job import has_joined, num_processes, report_once, watch_peers
     from dare_eeg.running.ranks import ALONE, Ranks
     from dare_eeg.running.stop import last_words
@@ -230,8 +230,8 @@ def probe(
 
 def _answer_as_a_whole(root: Path, first: Path, done: list["Results"], robustness: bool, as_json: bool) -> None:
     """Write the ladder of rows that lie side by side in ``root``, and print what is to be said of all of them."""
-    from dare_eeg.probing import ladder
-    from dare_eeg.probing import robustness as spoiled
+    from dare_eeg.probing.tables import ladder
+    from dare_eeg.probing.tables import robustness as spoiled
 
     is_ladder = first.parent == root and len(list(root.glob("*/results.json"))) > 1
     whole = ladder.write(root, done[0]) if is_ladder else None
@@ -302,7 +302,7 @@ def predict(
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def compare(probes: tuple[Path, ...], with_published: bool, out: Path | None, as_json: bool) -> None:
     """Put the rows in the folders of ladders or rows side by side, of one corpus or many."""
-    from dare_eeg.probing import compare, published
+    from dare_eeg.probing.tables import compare, published
     from manifests.atomic_io import canonical_json, write_bytes
     from manifests.records import Record
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.probing import trained_baselines
+from dare_eeg.probing.classifiers.representations import Seen, band_power, covariances, in_every_window
+from dare_eeg.probing.classifiers.search import Candidate, Classifying, Family, Numbers
 from dare_eeg.probing.fit import Fitter, Progress, Restorer
 from dare_eeg.probing.modes.linear import Standardised, logistic
 from dare_eeg.probing.options import Baseline, ClassicalBaseline, ProbeOptions, is_trained_baseline
-from dare_eeg.probing.representations import Seen, band_power, covariances, in_every_window
-from dare_eeg.probing.search import Candidate, Classifying, Family, Numbers
 from dare_eeg.running.ranks import ALONE, Ranks
 from manifests.errors import MissingError, RefusedError
 

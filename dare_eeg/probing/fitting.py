@@ -14,16 +14,16 @@ from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.named import SCRATCH, encoder_named, is_control
 from dare_eeg.encoders.ours import PretrainedEncoder
 from dare_eeg.probing import baselines, modes
-from dare_eeg.probing.alignment import AlignedWindows
+from dare_eeg.probing.classifiers.search import ClassifierFitter
 from dare_eeg.probing.fit import Fitter, FoldFit, Model, Progress, Restorer
 from dare_eeg.probing.fits import FOLDER, KeptFits, Place
 from dare_eeg.probing.options import ON_FEATURES, is_baseline, is_trained_baseline
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import EncoderFacts
-from dare_eeg.probing.search import ClassifierFitter
 from dare_eeg.probing.splits import folds
 from dare_eeg.probing.summary import Round, facts_of
 from dare_eeg.probing.supervision import supervised
+from dare_eeg.probing.views.alignment import AlignedWindows
 from manifests import keyed, manifest
 from manifests.errors import DamagedError, MissingError, RefusedError, UsageError
 from manifests.faults import did_you_mean

@@ -15,17 +15,17 @@ from dare_eeg.data.windows import AnyWindows, CutWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.named import is_control
 from dare_eeg.probing import baselines, kept_set, modes
-from dare_eeg.probing.alignment import AlignedView
 from dare_eeg.probing.fit import Model, Restorer
 from dare_eeg.probing.fits import FOLDER, KeptFits, Place
 from dare_eeg.probing.fitting import encoder_of, question_of
-from dare_eeg.probing.interpolation import InterpolatedView
 from dare_eeg.probing.kept_set import KnownRecording
 from dare_eeg.probing.options import ON_FEATURES, is_baseline, is_trained_baseline
 from dare_eeg.probing.raw_windows import RawFiles, pieces
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import RESULTS, FoldFacts, Results
 from dare_eeg.probing.summary import facts_of
+from dare_eeg.probing.views.alignment import AlignedView
+from dare_eeg.probing.views.interpolation import InterpolatedView
 from manifests import records
 from manifests.electrodes import VOCABULARY
 from manifests.errors import MissingError, RefusedError, UsageError

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.shards import Windows
-from dare_eeg.probing import statistics
+from dare_eeg.probing.figures import statistics
 from dare_eeg.probing.summary import Round
 from manifests.errors import MissingError
 

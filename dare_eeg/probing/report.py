@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dare_eeg.probing.metrics import LEVELS, NAMES
+from dare_eeg.probing.figures.metrics import LEVELS, NAMES
 from dare_eeg.probing.results import Figure, Results
 from manifests.atomic_io import write_bytes
 from manifests.notes import one_line

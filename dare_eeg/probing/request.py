@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dare_eeg.encoders.named import short_name
-from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.metrics import NUM_RESAMPLES
+from dare_eeg.probing.classifiers.cache import FeatureCache
+from dare_eeg.probing.figures.metrics import NUM_RESAMPLES
 from dare_eeg.probing.options import Baseline, Mode, ProbeOptions, is_baseline
 from dare_eeg.probing.supervision import Supervision
 from dare_eeg.running.ranks import ALONE, Ranks

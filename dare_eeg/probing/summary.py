@@ -11,9 +11,10 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.base import EEGEncoder, sha256_of_weights
 from dare_eeg.encoders.own import OwnEncoder
 from dare_eeg.encoders.zoo import ZooEncoder
-from dare_eeg.probing import baselines, control, metrics
+from dare_eeg.probing import baselines, control
+from dare_eeg.probing.figures import metrics
+from dare_eeg.probing.figures.metrics import Scored
 from dare_eeg.probing.fit import FoldFit
-from dare_eeg.probing.metrics import Scored
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import Confusion, Contamination, EncoderFacts, Figure, FoldFacts, Results

@@ -12,7 +12,8 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.zoo import models
 from dare_eeg.network.resample import resample
-from dare_eeg.probing.fit import FittedNetwork, Fitter, FoldFit, Progress, Restorer, Training, fit_network
+from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Restorer
+from dare_eeg.probing.networks.training import FittedNetwork, Training, fit_network
 from dare_eeg.probing.options import ProbeOptions, TrainedBaseline
 from dare_eeg.probing.splits import Fold
 from dare_eeg.running.ranks import Ranks

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
-from dare_eeg.probing.cache import FeatureCache
+from dare_eeg.probing.classifiers.cache import FeatureCache
 from dare_eeg.probing.fit import Fitter, Restorer
 from dare_eeg.probing.options import Mode, ProbeOptions
 from dare_eeg.running.ranks import Ranks

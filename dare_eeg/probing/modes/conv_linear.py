@@ -6,9 +6,10 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.network.heads import Adapter, ProbeHead
-from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import FittedNetwork, Fitter, FoldFit, Progress, Restorer, Training, fit_network
-from dare_eeg.probing.network import ProbeNetwork
+from dare_eeg.probing.classifiers.cache import FeatureCache
+from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Restorer
+from dare_eeg.probing.networks.network import ProbeNetwork
+from dare_eeg.probing.networks.training import FittedNetwork, Training, fit_network
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import Fold
 from dare_eeg.running.ranks import Ranks

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
-from dare_eeg.probing.cache import FeatureCache
+from dare_eeg.probing.classifiers.cache import FeatureCache
+from dare_eeg.probing.classifiers.frozen import features
+from dare_eeg.probing.classifiers.representations import Seen
+from dare_eeg.probing.classifiers.ridge import Ridge, RidgeFit, fit_together
+from dare_eeg.probing.classifiers.search import Candidate, ClassifierFitter, Classifying, Family, Numbers, Transformer
 from dare_eeg.probing.fit import Progress, Restorer
-from dare_eeg.probing.frozen import features
 from dare_eeg.probing.options import Classifier, ProbeOptions
-from dare_eeg.probing.representations import Seen
-from dare_eeg.probing.ridge import Ridge, RidgeFit, fit_together
-from dare_eeg.probing.search import Candidate, ClassifierFitter, Classifying, Family, Numbers, Transformer
 from dare_eeg.running.ranks import Ranks
 
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)

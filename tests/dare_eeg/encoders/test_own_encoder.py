@@ -10,9 +10,9 @@ import torch
 
 from dare_eeg import open_shards
 from dare_eeg.network.heads import Adapter, FinetuneHead, ProbeHead
-from dare_eeg.probing.fit import Training, fit_network
-from dare_eeg.probing.frozen import features
-from dare_eeg.probing.network import ProbeNetwork
+from dare_eeg.probing.classifiers.frozen import features
+from dare_eeg.probing.networks.network import ProbeNetwork
+from dare_eeg.probing.networks.training import Training, fit_network
 from dare_eeg.probing.options import MODES, ON_FEATURES, ProbeOptions
 from dare_eeg.probing.splits import folds
 from dare_eeg.running.ranks import ALONE

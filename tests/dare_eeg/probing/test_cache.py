@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from dare_eeg import Identity, Prepared, open_shards
 from dare_eeg.encoders.ours import load_encoder, untrained_encoder
 from dare_eeg.encoders.own import own_encoder
-from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.frozen import features
-from dare_eeg.probing.projection import MOST
+from dare_eeg.probing.classifiers.cache import FeatureCache
+from dare_eeg.probing.classifiers.frozen import features
+from dare_eeg.probing.classifiers.projection import MOST
 from tests.commands import Answer, dare
 from tests.dare_eeg.encoders.own_encoder import OwnEncoder
 from tests.dare_eeg.sets import flip_byte, truncate

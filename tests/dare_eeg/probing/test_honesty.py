@@ -12,13 +12,13 @@ from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.ours import load_encoder
 from dare_eeg.probing import baselines, modes
-from dare_eeg.probing.alignment import AlignedWindows
+from dare_eeg.probing.classifiers.search import Family, fit_best
+from dare_eeg.probing.figures.statistics import PairedTest, contributions, p_of_folds, sign_flips
 from dare_eeg.probing.fit import Fitter, FoldFit
 from dare_eeg.probing.modes.linear import logistic
 from dare_eeg.probing.options import BASELINES, Baseline, Mode, ProbeOptions
-from dare_eeg.probing.search import Family, fit_best
 from dare_eeg.probing.splits import Fold, folds
-from dare_eeg.probing.statistics import PairedTest, contributions, p_of_folds, sign_flips
+from dare_eeg.probing.views.alignment import AlignedWindows
 from dare_eeg.running.ranks import ALONE
 from manifests.manifest import SPLITS
 

@@ -13,10 +13,10 @@ from sklearn.metrics import balanced_accuracy_score
 
 from dare_eeg import open_shards
 from dare_eeg.probing.baselines import fitter
+from dare_eeg.probing.classifiers.representations import BANDS_HZ, band_power, centred, covariances, in_every_window
+from dare_eeg.probing.figures.statistics import sign_flips
 from dare_eeg.probing.options import BASELINES, ProbeOptions
-from dare_eeg.probing.representations import BANDS_HZ, band_power, centred, covariances, in_every_window
 from dare_eeg.probing.splits import folds
-from dare_eeg.probing.statistics import sign_flips
 from manifests.manifest import SPLITS
 from pipelines import synth
 from tests.commands import dare, preprocess, unusable

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from dare_eeg import open_shards
 from dare_eeg.encoders.base import EEGEncoder
 from dare_eeg.encoders.ours import untrained_encoder
-from dare_eeg.probing.fit import FittedNetwork
 from dare_eeg.probing.modes.lora import attention_layers, fitter
+from dare_eeg.probing.networks.training import FittedNetwork
 from dare_eeg.probing.options import ProbeOptions
 from dare_eeg.probing.splits import folds
 from dare_eeg.running.ranks import ALONE

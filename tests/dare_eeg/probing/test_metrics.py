@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dare_eeg.probing.metrics import Scored, by_recording, interval, scores
-from dare_eeg.probing.resampling import resampled_scores
+from dare_eeg.probing.figures.metrics import Scored, by_recording, interval, scores
+from dare_eeg.probing.figures.resampling import resampled_scores
 
 FEW = 100
 """Resamples enough to tell what an interval is made of."""

@@ -14,9 +14,9 @@ from dare_eeg.encoders.as_published import AsPublished
 from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder
 from dare_eeg.encoders.weights import Provenance
 from dare_eeg.network.heads import Adapter, FinetuneHead
-from dare_eeg.probing.alignment import AlignedWindows
-from dare_eeg.probing.network import ProbeNetwork
+from dare_eeg.probing.networks.network import ProbeNetwork
 from dare_eeg.probing.options import options_of
+from dare_eeg.probing.views.alignment import AlignedWindows
 from manifests import manifest
 from manifests.electrodes import PRETRAIN_58
 from manifests.manifest import SPLITS

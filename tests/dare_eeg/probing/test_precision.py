@@ -10,8 +10,8 @@ import torch
 
 from dare_eeg import open_shards
 from dare_eeg.encoders.ours import untrained_encoder
-from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.frozen import features
+from dare_eeg.probing.classifiers.cache import FeatureCache
+from dare_eeg.probing.classifiers.frozen import features
 from dare_eeg.probing.options import options_of
 from tests.commands import dare
 from tests.dare_eeg.sets import recorded, write_set

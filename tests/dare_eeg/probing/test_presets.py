@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dare_eeg import open_shards
 from dare_eeg.encoders.ours import load_encoder
-from dare_eeg.probing.frozen import features
+from dare_eeg.probing.classifiers.frozen import features
 from manifests.manifest import SPLITS
 from pipelines import synth
 from tests.commands import dare, preprocess, unusable

@@ -10,8 +10,8 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from dare_eeg.probing.classifiers.search import Family, fit_best
 from dare_eeg.probing.modes.linear import logistic, ridge
-from dare_eeg.probing.search import Family, fit_best
 from dare_eeg.probing.splits import folds
 from tests.dare_eeg.probing.test_probe import probed
 from tests.dare_eeg.probing.test_search import People, windows

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
-from dare_eeg.probing.interpolation import interpolated
-from dare_eeg.probing.search import ClassifierFitter
-from dare_eeg.probing.spoiling import SPOILINGS, Kind, SpoiledView, Spoiling
+from dare_eeg.probing.classifiers.search import ClassifierFitter
+from dare_eeg.probing.views.interpolation import interpolated
+from dare_eeg.probing.views.spoiling import SPOILINGS, Kind, SpoiledView, Spoiling
 from tests.commands import Answer, dare
 from tests.dare_eeg.sets import Window, write_set
 

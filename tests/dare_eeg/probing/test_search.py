@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dare_eeg.data.shards import Windows
+from dare_eeg.probing.classifiers.search import Family, fit_best
 from dare_eeg.probing.modes.linear import logistic
-from dare_eeg.probing.search import Family, fit_best
 from dare_eeg.probing.splits import Fold, folds
 
 SUBJECTS = 12

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import combine_pvalues, norm, permutation_test
 from sklearn.metrics import balanced_accuracy_score
 
-from dare_eeg.probing.statistics import PairedTest, contributions, holm, p_of_folds, sign_flips, stouffer
+from dare_eeg.probing.figures.statistics import PairedTest, contributions, holm, p_of_folds, sign_flips, stouffer
 
 
 @given(st.integers(2, 5), st.integers(10, 60), st.integers(0, 10_000))

@@ -13,11 +13,11 @@ from torch import nn
 
 from dare_eeg import open_shards
 from dare_eeg.encoders.ours import untrained_encoder
-from dare_eeg.probing.micro_batches import cut, gradients
 from dare_eeg.probing.modes.finetune import deep
+from dare_eeg.probing.networks.micro_batches import cut, gradients
+from dare_eeg.probing.networks.schedule import Rates
 from dare_eeg.probing.options import ProbeOptions, options_of
 from dare_eeg.probing.results import Results
-from dare_eeg.probing.schedule import Rates
 from dare_eeg.running.ranks import ALONE
 from manifests import records
 from manifests.recipe import load

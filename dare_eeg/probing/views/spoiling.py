@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dare_eeg.data.windows import AnyWindows, View
-from dare_eeg.probing.interpolation import interpolated
+from dare_eeg.probing.views.interpolation import interpolated
 from manifests import keyed
 
 Kind = Literal["electrodes dropped", "time masked", "white noise", "1/f noise"]

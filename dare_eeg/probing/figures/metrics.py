@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from dare_eeg.probing.resampling import resampled_scores
+from dare_eeg.probing.figures.resampling import resampled_scores
 from manifests import keyed
 
 NUM_RESAMPLES = 500

@@ -16,10 +16,11 @@ from dare_eeg.encoders.base import EEGEncoder, Prepared, sha256_of_weights
 from dare_eeg.encoders.ours import PretrainedEncoder
 from dare_eeg.encoders.own import OwnEncoder
 from dare_eeg.encoders.zoo import ZooEncoder
-from dare_eeg.probing.cache import FeatureCache
-from dare_eeg.probing.fit import Progress, device
+from dare_eeg.probing.classifiers.cache import FeatureCache
+from dare_eeg.probing.classifiers.projection import MOST, projection
+from dare_eeg.probing.fit import Progress
+from dare_eeg.probing.networks.training import device
 from dare_eeg.probing.options import Pool, Precision
-from dare_eeg.probing.projection import MOST, projection
 from manifests import manifest
 from manifests.atomic_io import canonical_json, sha256_bytes
 from manifests.errors import DareError, RefusedError, UsageError

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dare_eeg.probing.compare import Rows, rows_by_corpus
-from dare_eeg.probing.ladder import METRIC, kind_of, table
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.results import Figure, Results
+from dare_eeg.probing.tables.compare import Rows, rows_by_corpus
+from dare_eeg.probing.tables.ladder import METRIC, kind_of, table
 from manifests import published
 from manifests.manifest import SPLITS
 from manifests.published import PublishedRow, Reported, Study

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dare_eeg.encoders.named import short_name
-from dare_eeg.probing import statistics
-from dare_eeg.probing.ladder import METRIC, Kind, Ladder, controls_of, kind_of, p_of, question_of, table
+from dare_eeg.probing.figures import statistics
 from dare_eeg.probing.predictions import Contributions, contributions
 from dare_eeg.probing.results import Figure, Results
+from dare_eeg.probing.tables.ladder import METRIC, Kind, Ladder, controls_of, kind_of, p_of, question_of, table
 from manifests import records
 from manifests.errors import MissingError, RefusedError
 from manifests.records import Part, Record

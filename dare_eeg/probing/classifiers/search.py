@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
+from dare_eeg.probing.classifiers.representations import Seen
+from dare_eeg.probing.figures.metrics import balanced_accuracy
 from dare_eeg.probing.fit import FoldFit, Progress
-from dare_eeg.probing.metrics import balanced_accuracy
-from dare_eeg.probing.representations import Seen
 from dare_eeg.probing.splits import Fold
 
 _MOST_INNER_FOLDS = 5

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dare_eeg.probing.search import Candidate
+from dare_eeg.probing.classifiers.search import Candidate
 
 _AT_ONCE = 4096
 """Rows whose products are taken together; they are added up in float64."""

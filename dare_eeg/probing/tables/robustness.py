@@ -10,17 +10,17 @@ import numpy as np
 
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
-from dare_eeg.probing.alignment import AlignedView
 from dare_eeg.probing.fit import FoldFit
 from dare_eeg.probing.fits import Place
 from dare_eeg.probing.fitting import Fitting
-from dare_eeg.probing.ladder import METRIC, kind_of, question_of, table
 from dare_eeg.probing.options import ON_FEATURES
 from dare_eeg.probing.report import png
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import RESULTS, Figure, Results
-from dare_eeg.probing.spoiling import SPOILINGS, Kind, SpoiledView, Spoiling
 from dare_eeg.probing.summary import Round, window_figures
+from dare_eeg.probing.tables.ladder import METRIC, kind_of, question_of, table
+from dare_eeg.probing.views.alignment import AlignedView
+from dare_eeg.probing.views.spoiling import SPOILINGS, Kind, SpoiledView, Spoiling
 from manifests import records
 from manifests.atomic_io import canonical_json, sha256_file, write_bytes
 from manifests.manifest import SPLITS

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dare_eeg.encoders.named import SCRATCH, is_control
-from dare_eeg.probing import statistics
+from dare_eeg.probing.figures import statistics
 from dare_eeg.probing.options import ON_FEATURES, is_baseline
 from dare_eeg.probing.predictions import PREDICTIONS, contributions
 from dare_eeg.probing.results import Figure, Results

@@ -1,0 +1,1 @@
+"""Figures: metrics, their intervals over subjects, and whether two rows differ."""

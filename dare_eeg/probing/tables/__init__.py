@@ -1,0 +1,1 @@
+"""Tables: rows side by side: a ladder, several corpora, published figures, spoiled windows."""
