@@ -176,6 +176,7 @@ def probe(
     from dare_eeg.probing.request import ProbeRequest
     from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
     from dare_eeg.probing.supervision import Supervision
+    from dare_eeg.probing.tables import ladder
     from dare_eeg.probing.tables import robustness as spoiled
     from dare_eeg.running.job import has_joined, num_processes, report_once, watch_peers
     from dare_eeg.running.ranks import ALONE, Ranks
@@ -224,6 +225,8 @@ def probe(
                 done.append(results)
                 if not as_json:
                     answer(report.text(request.out, results))
+                if _is_ladder(root, request.out):
+                    ladder.write(root, results)
             if ranks.is_first:
                 _answer_as_a_whole(root, asked[0].out, done, robustness, as_json)
 
@@ -233,8 +236,7 @@ def _answer_as_a_whole(root: Path, first: Path, done: list["Results"], robustnes
     from dare_eeg.probing.tables import ladder
     from dare_eeg.probing.tables import robustness as spoiled
 
-    is_ladder = first.parent == root and len(list(root.glob("*/results.json"))) > 1
-    whole = ladder.write(root, done[0]) if is_ladder else None
+    whole = ladder.write(root, done[0]) if _is_ladder(root, first) else None
     rows = spoiled.written(root, first, done[0]) if robustness else {}
     if as_json:
         told = [results.model_dump(mode="json") for results in done]
@@ -244,6 +246,11 @@ def _answer_as_a_whole(root: Path, first: Path, done: list["Results"], robustnes
         answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
     if rows:
         answer(f"robustness (balanced accuracy):\n{spoiled.markdown(rows)}")
+
+
+def _is_ladder(root: Path, row: Path) -> bool:
+    """Return whether a row lies in a folder with others."""
+    return row.parent == root and len(list(root.glob("*/results.json"))) > 1
 
 
 def _nothing(_line: str) -> None:
@@ -286,6 +293,7 @@ def predict(
     if not labelled:
         raise problems[-1]
     classes = kept.results.classes
+    click.echo(predicting.worth(kept.results), err=True)
     write_bytes(out, predicting.as_csv(labelled, classes))
     if as_json:
         answer(json.dumps([predicting.as_json(one, classes) for one in labelled]))

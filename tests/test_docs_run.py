@@ -150,6 +150,8 @@ def test_a_page_runs_from_top_to_bottom(
         elif block.kind == "python":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # the pages tell of what our own code warns of
+                for kind in (FutureWarning, DeprecationWarning):  # of what braindecode will have to change
+                    warnings.simplefilter("ignore", kind)
                 exec(compile("\n" * block.above + block.text, page, "exec"), program)
         else:
             assert block.kind == "console", f"{page}:{block.above}: a block of {block.kind}; say what it needs"

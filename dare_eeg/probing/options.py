@@ -223,8 +223,8 @@ def options_of(
     try:
         return ProbeOptions(**{**published, **given})
     except ValidationError as problem:
-        fault = records.fault(problem)
-        raise UsageError(f"--set {fault}", remedy="docs/probing.md tells of every field") from None
+        remedy = f"{mode} has {', '.join(sorted(fields_of(mode)))}"
+        raise UsageError(f"--set {records.fault(problem)}", remedy=remedy) from None
 
 
 def fields_of(mode: Mode | Baseline) -> Set[str]:

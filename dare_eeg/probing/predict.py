@@ -237,6 +237,14 @@ def text(one: Labelled, classes: Sequence[str]) -> str:
     return one_line(f"{one.path}: {classes[best]} {one.whole[best]:.3f}, {len(one.start_s)} windows{notes}")
 
 
+def worth(results: Results) -> str:
+    """Return in a line what a row's labels are worth, by its own test."""
+    figure = results.metrics["window"]["balanced_accuracy"]
+    bounds = "" if figure.ci95 is None else ", 95 % {:.3f} to {:.3f}".format(*figure.ci95)
+    chance = 1 / len(results.classes)
+    return f"by its own test: balanced accuracy {figure.mean:.3f}{bounds}; chance is {chance:.3g}"
+
+
 def _fitted_on(fold: FoldFacts) -> set[str]:
     return {*fold.subjects["train"], *fold.subjects["valid"]}
 

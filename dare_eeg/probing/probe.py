@@ -15,6 +15,7 @@ from dare_eeg.probing.options import ON_FEATURES, is_baseline, is_trained_baseli
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import RESULTS, Results
 from dare_eeg.probing.summary import facts_of, summarise
+from dare_eeg.running.one_run import only_run_in
 from dare_eeg.running.ranks import ALONE
 from manifests import manifest, records
 from manifests.atomic_io import canonical_json, write_bytes
@@ -27,10 +28,17 @@ def probe(
     """Fit and test every fold of every repeat with every seed; write results.json, predictions.csv and pictures.
 
     Fits that are kept of the same question are not made again; ``tell`` is told of those that go, and where the time
-    went. Returns the results. Raises DareError for a set without labels, an encoder that cannot be loaded, and a
-    protocol the set is not made for.
+    went. Returns the results. Raises DareError for a set without labels, an encoder that cannot be loaded, a protocol
+    the set is not made for, and a folder in which another probe is at work.
     """
     fitting = Fitting(request, tell)
+    with only_run_in(request.out, request.ranks):
+        return _written(request, fitting, progress, tell)
+
+
+def _written(
+    request: ProbeRequest, fitting: Fitting, progress: Callable[[float, int], None], tell: Callable[[str], None]
+) -> Results:
     if request.ranks.is_first:
         _require_writable(request.out)
         fitting.kept.remove_others()

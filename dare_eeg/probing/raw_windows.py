@@ -90,7 +90,11 @@ def pieces(
             problem = refused
         if num_windows:
             return
-    raise type(problem)(problem.reason, path=path, remedy="label recordings that are like those probed")
+    raise type(problem)(
+        problem.reason,
+        path=path,
+        remedy="label recordings that are like those probed, or make the set anew so, and probe it",
+    )
 
 
 def _ways(recipe: Recipe, others: Sequence[str]) -> Iterator[_Way]:

@@ -160,7 +160,7 @@ def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
     if not is_control and (stuck := sum(_stayed_at_chance(fit, len(windows.classes)) for fit in fits)):
         found.append(
             f"in {stuck} of {len(fits)} fits no epoch did better than chance where it was chosen: train longer "
-            "(--epochs), or trust these figures as little"
+            "(--epochs), or take these figures for guesses"
         )
     if absent := [name for number, name in enumerate(windows.classes) if number not in trained]:
         found.append(f"no window of {', '.join(absent)} is there to train on")

@@ -10,10 +10,10 @@ from dare_eeg.encoders.named import short_name
 from dare_eeg.probing.figures import statistics
 from dare_eeg.probing.predictions import Contributions, contributions
 from dare_eeg.probing.results import Figure, Results
-from dare_eeg.probing.tables.ladder import METRIC, Kind, Ladder, controls_of, kind_of, p_of, question_of, table
+from dare_eeg.probing.tables.ladder import METRIC, Kind, controls_of, kind_of, p_of, question_of, table
 from manifests import records
 from manifests.errors import MissingError, RefusedError
-from manifests.records import Part, Record
+from manifests.records import Part, Record, added
 
 _ENCODERS: tuple[Kind, ...] = ("frozen encoder", "trained encoder")
 
@@ -30,10 +30,14 @@ class Standing(Part):
 
 
 class Difference(Part):
-    """By how much a row is above another on a corpus, p by flipping the signs of its subjects' differences."""
+    """By how much a row is above another on a corpus, p by flipping the signs of its subjects' differences.
+
+    ``p_folds`` is that as it is by the corpus's protocol (`ladder.p_of`).
+    """
 
     difference: float
     p: float
+    p_folds: float = added(1.0, absent=1.0)
     effect: float
     subjects: int
 
@@ -110,7 +114,10 @@ def compare(folders: Sequence[Path]) -> Compared:
             Pair(
                 ours=ours,
                 theirs=theirs,
-                corpora={corpus: Difference(**vars(test)) for corpus, test in sorted(of.items())},
+                corpora={
+                    corpus: Difference(**vars(test), p_folds=p_of(test, protocols[corpus]))
+                    for corpus, test in sorted(of.items())
+                },
                 difference=sum(test.difference for test in of.values()) / len(of),
                 p=p,
                 p_holm=p_holm,
@@ -139,7 +146,10 @@ def markdown(found: Compared) -> str:
         [
             pair.ours,
             pair.theirs,
-            *(f"{of.difference:+.3f} ({of.p:.3g}, {of.subjects})" for of in (pair.corpora[one] for one in corpora)),
+            *(
+                f"{of.difference:+.3f} ({of.p_folds:.3g}, {of.subjects})"
+                for of in (pair.corpora[one] for one in corpora)
+            ),
             f"{pair.difference:+.3f} ({pair.p:.3g}; {pair.p_holm:.3g})",
         ]
         for pair in found.pairs
@@ -148,6 +158,10 @@ def markdown(found: Compared) -> str:
     standings = table(["row", "kind", *(f"{one}: balanced accuracy (rank)" for one in corpora), "mean rank"], rows)
     heads = ["row", "against", *(f"{one} (p, subjects)" for one in corpora), "mean (p by Stouffer; by Holm)"]
     return f"{standings}\n{table(heads, pairs)}{left}"
+
+
+def _told_difference(of: Difference) -> str:
+    return f"{of.difference:+.3f} ({of.p_folds:.3g}, {of.subjects})"
 
 
 def as_csv(found: Compared) -> bytes:
@@ -184,13 +198,20 @@ def rows_by_corpus(folders: Sequence[Path]) -> dict[str, Rows]:
 
 
 def _rows_below(folder: Path) -> list[Path]:
-    """Return the folders of the rows of a ladder, or the folder itself of a row."""
-    if (ladder := folder / "ladder.json").is_file():
-        return [folder / row.name for row in records.load(Ladder, ladder, "probe again, or leave it out").rows]
+    """Return the folders of the rows of a ladder, or the folder itself of a row.
+
+    Of a folder whose rows answer several questions they are those of the question that most of them answer.
+    """
     if (folder / "results.json").is_file():
         return [folder]
-    remedy = "name the folder of a row or of a ladder, as probes/CORPUS"
-    raise MissingError("holds neither results.json nor ladder.json", path=folder, remedy=remedy)
+    questions: dict[tuple[object, ...], list[Path]] = {}
+    for path in sorted(folder.glob("*/results.json")):
+        row = records.load(Results, path, "probe again, or leave it out")
+        questions.setdefault(question_of(row), []).append(path.parent)
+    if not questions:
+        remedy = "name the folder of a row or of a ladder, as probes/CORPUS"
+        raise MissingError("holds no results of a probe", path=folder, remedy=remedy)
+    return max(questions.values(), key=len)
 
 
 def name_of(row: Results) -> str:

@@ -74,8 +74,8 @@ class Ladder(Record):
 def write(folder: Path, question: Results) -> Ladder:
     """Write ladder.json, ladder.md and ladder.csv of the rows below a folder that answer the question of one of them.
 
-    Each encoder is compared with its controls, with the best baseline, and with the other
-    encoders. Raises DamagedError where the predictions of a row are not of the windows of the others.
+    Each encoder is compared with its controls, with the best baseline, and with the other encoders. Raises DamagedError
+    where the predictions of a row are not of the windows of the others.
     """
     found = {path.parent.name: records.load(Results, path, "remove it") for path in folder.glob("*/results.json")}
     rows = {name: row for name, row in found.items() if question_of(row) == question_of(question)}
@@ -98,7 +98,8 @@ def write(folder: Path, question: Results) -> Ladder:
 
 
 def markdown(ladder: Ladder) -> str:
-    """Return a ladder as a table in Markdown, which reads well on a terminal, too."""
+    """Return a ladder as a table in Markdown, which reads well on a terminal, too; of comparisons those of most use."""
+    kinds = {row.name: row.kind for row in ladder.rows}
     heads = [
         "row",
         "balanced accuracy",
@@ -114,12 +115,31 @@ def markdown(ladder: Ladder) -> str:
     for row in ladder.rows:
         figure = row.metrics[METRIC]
         bounds = "" if figure.ci95 is None else "{:.3f} to {:.3f}".format(*figure.ci95)
-        against = "; ".join(f"{one.against} {one.difference:+.3f} ({one.p_holm:.3g})" for one in row.comparisons)
+        first = [one for one in row.comparisons if kinds[one.against] in ("scratch", "baseline")]
+        told = [f"{one.against} {one.difference:+.3f} ({one.p_holm:.3g})" for one in first]
+        more = len(row.comparisons) - len(first)
+        against = "; ".join([*told, *([f"{more} more in ladder.json"] if more else [])])
         spread = f"{figure.sd_repeats:.3f}" if figure.sd_repeats else ""
         kind = f"{row.kind}, transductive" if row.transductive else row.kind
         sizes = [_told_number(number) for number in (row.encoder_parameters, row.trained_parameters)]
         body.append([row.name, f"{figure.mean:.3f}", spread, bounds, str(row.candidates), *sizes, kind, against])
-    return table(heads, body)
+    return table(heads, body) + _legend(ladder)
+
+
+def _legend(ladder: Ladder) -> str:
+    """Return what a reader must know of the columns, and which rows stand elsewhere."""
+    count = sum(len(row.comparisons) for row in ladder.rows)
+    lines = [
+        "budget: what was chosen among, candidates or epochs; encoder, trained: parameters; ± over other folds of the "
+        f"same subjects; p is corrected for all {count} comparisons, so it grows as rows join"
+    ]
+    if ladder.others:
+        lines.append(
+            f"{len(ladder.others)} rows beside these answer another question (protocol, repeats, shots ...), and stand "
+            f"in the ladder again once one of them is asked: {', '.join(ladder.others[:3])}"
+            f"{' ...' if len(ladder.others) > 3 else ''}"
+        )
+    return "\n".join(["", *lines, ""])
 
 
 def table(heads: list[str], body: list[list[str]]) -> str:

@@ -110,7 +110,7 @@ def write(folder: Path, question: Results) -> dict[str, Robustness]:
         told = {name: one.as_json() for name, one in shown.items()}
         write_bytes(folder / _FILE, canonical_json(told))
         write_bytes(folder / "robustness.csv", _csv(shown))
-        write_bytes(folder / "robustness.png", _drawn(shown))
+        write_bytes(folder / "robustness.png", _drawn(shown, 1 / len(question.classes)))
     return shown
 
 
@@ -149,8 +149,8 @@ def _csv(rows: Mapping[str, Robustness]) -> bytes:
     return stream.getvalue().encode(errors="surrogateescape")
 
 
-def _drawn(rows: Mapping[str, Robustness]) -> bytes:
-    """Return a picture with a panel for each way of spoiling, worse to the right, and a line a row."""
+def _drawn(rows: Mapping[str, Robustness], chance: float) -> bytes:
+    """Return a picture with a panel for each way of spoiling, worse to the right, a line a row, and one of chance."""
     from matplotlib.figure import Figure as Canvas
 
     kinds = list(dict.fromkeys(spoiling.kind for spoiling in SPOILINGS))
@@ -165,6 +165,7 @@ def _drawn(rows: Mapping[str, Robustness]) -> bytes:
             bounds = [figure.ci95 or (figure.mean, figure.mean) for figure in figures]
             lows, highs = zip(*bounds, strict=True)
             axes.fill_between(range(len(ticks)), lows, highs, color=line.get_color(), alpha=0.12, lw=0)
+        axes.axhline(chance, color="gray", ls="--", lw=0.8)
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_title(kind, fontsize=10)
         axes.set_xlabel("dB of signal to noise" if is_noise else "share")

@@ -135,7 +135,7 @@ def test_rows_of_other_windows_of_one_name_or_of_none_are_refused(probes: dict[s
     unusable(dare("compare", probes["tuab"], copy), copy, "is majority on tuab, as", "leave out one of them")
     (copy / "predictions.csv").unlink()
     unusable(dare("compare", encoder, copy), "predictions.csv", "is not there")
-    unusable(dare("compare", tmp_path), tmp_path, "holds neither results.json nor ladder.json")
+    unusable(dare("compare", tmp_path / "nowhere"), "nowhere", "holds no results of a probe")
     unusable(dare("compare", encoder), "1 rows are in all of tuab, and no encoder with a row beside it")
     results = json.loads((probes["bcic2b"] / "nano-linear" / "results.json").read_text())
     results["encoder"]["sha256"] = "0" * 64
@@ -143,3 +143,19 @@ def test_rows_of_other_windows_of_one_name_or_of_none_are_refused(probes: dict[s
     shutil.copytree(probes["bcic2b"] / "nano-linear", other)
     (other / "results.json").write_text(json.dumps(results))
     unusable(dare("compare", encoder, other), "is called nano-linear, as", "other weights or options")
+
+
+def test_a_folder_with_rows_of_several_questions_is_compared_by_the_one_that_most_answer(
+    tuab: Path, nano_run: Path, tmp_path: Path
+) -> None:
+    asked = ("probe", "tuab", "--shards", tuab, "--protocol", "kfold", "--resamples", 2, "--out", tmp_path)
+    assert dare(*asked, "--encoder", nano_run, "--baselines", "majority,band-power-logistic").status == 0
+    few = dare(*asked, "--baselines", "majority,band-power-logistic", "--shots", 2)
+    assert "3 rows beside these answer another question" in few.out
+    compared = dare("compare", tmp_path, "--json")
+    assert {row["name"] for row in json.loads(compared.out)["rows"]} == {
+        f"{nano_run.name}-linear", "majority", "band-power-logistic",
+    }  # fmt: skip
+    again = dare(*asked, "--encoder", nano_run, "--baselines", "majority")
+    assert "2 rows beside these answer another question" in again.out
+    assert "band-power-logistic " in (tmp_path / "ladder.md").read_text()

@@ -9,7 +9,9 @@ import pytest
 
 from dare_eeg.probing.fit import FoldFit
 from dare_eeg.probing.fits import KeptFits, Place
-from tests.commands import Answer, contents, dare
+from dare_eeg.running.one_run import only_run_in
+from dare_eeg.running.ranks import ALONE
+from tests.commands import Answer, contents, dare, unusable
 from tests.dare_eeg.sets import flip_byte, truncate
 
 WAYS = {
@@ -136,3 +138,9 @@ def test_where_the_time_went_is_told_and_is_not_in_the_results(of_linear: tuple[
     out, answer = of_linear
     assert re.search(r"time: features \d+\.\d s, fits \d+\.\d s, statistics \d+\.\d s", answer.err)
     assert "time" not in (out / "results.json").read_text()
+
+
+def test_two_probes_at_once_in_one_folder_are_refused(bcic2b: Path, tmp_path: Path) -> None:
+    with only_run_in(tmp_path, ALONE):
+        unusable(ask(bcic2b, Path(), tmp_path, "baseline"), tmp_path, "another run is at work in it")
+    assert ask(bcic2b, Path(), tmp_path, "baseline").status == 0
