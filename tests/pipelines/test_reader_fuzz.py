@@ -41,7 +41,7 @@ from tests.pipelines.test_packed import zipped
 
 pytestmark = pytest.mark.slow
 
-NUM_CASES = 400
+NUM_CASES = 1000
 MEMORY_BYTES = 1 << 30
 CPU_S, WALL_S = 5, 60
 """Generous bounds of one case, which takes milliseconds: whoever meets one hangs."""
