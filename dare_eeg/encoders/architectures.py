@@ -32,9 +32,9 @@ class Architecture:
     network are those that it can read, None where it reads any of the scalp. ``arguments`` of (electrodes, samples) are
     what its class is made with, ``features`` of (network, x, electrodes) are (B, N, S, D). ``blocks`` is the list of
     its blocks, ``above`` begins the names of what lies above them. ``corpora`` are what it was pretrained on, ours by
-    our names.
-    Where ``is_made_by_shape`` its network is one for electrodes and a length; ``rows`` is the parameter that has a row
-    for each ``whole`` samples of the longest window, and one more, if any.
+    our names. Where ``is_in_pairs`` its rows are `BIOT_PAIRS`; where ``is_made_by_shape`` its network is one for
+    electrodes and a length; ``rows`` is the parameter that has a row for each ``whole`` samples of the longest window,
+    and one more, if any.
     """
 
     class_name: str
@@ -50,6 +50,7 @@ class Architecture:
     blocks: str
     above: tuple[str, ...]
     corpora: tuple[str, ...]
+    is_in_pairs: bool = False
     is_made_by_shape: bool = False
     rows: str = ""
 
@@ -197,6 +198,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         "BIOT", "braindecode/biot-pretrained-six-datasets-18chs", 200, 1, 200, _by_percentile, BIOT_PAIRS[:16], _any,
         lambda _electrodes, samples: {"n_chans": len(BIOT_PAIRS), "n_times": samples}, _biot_features,
         "encoder.transformer.layers.layers", (), ("tuab", "tuev", "chbmit", "SHHS", "IIIC Seizure", "MGH"),
+        is_in_pairs=True,
     ),
     # Wang et al. 2024, github.com/BINE022/EEGPT: mV, patches of 64 samples, pretrained on 4 s. Patches of a window do
     # not see each other, so any number will do. braindecode puts a map that it draws in front; here there is none.

@@ -83,7 +83,7 @@ class ZooEncoder(EEGEncoder):
     def known(self, electrodes: Sequence[str]) -> list[int]:
         """Return the places of those electrodes that it has a name or a position for; of BIOT, that make up a pair."""
         names = [canonical(name) for name in electrodes]
-        if self.name == "biot":
+        if self._architecture.is_in_pairs:
             pairs = [pair for pair in BIOT_PAIRS if set(pair.split("-")) <= set(names)]
             ends = {end for pair in pairs for end in pair.split("-")}
             return [place for place, name in enumerate(names) if name in ends or name in BIOT_PAIRS]
@@ -113,7 +113,7 @@ class ZooEncoder(EEGEncoder):
             absent_BC = ~torch.as_tensor(present, dtype=torch.bool, device=at)
             x_BCT = x_BCT.masked_fill(absent_BC[..., None], 0)
         x_BCT = resample(x_BCT, sfreq, wants.sfreq)
-        if self.name == "biot":
+        if wants.is_in_pairs:
             return self._prepared_in_pairs(x_BCT, names, absent_BC)
         x_BCT = wants.scale(x_BCT)
         return Prepared(x_BCT if absent_BC is None else x_BCT.masked_fill(absent_BC[..., None], 0), names)
@@ -201,9 +201,8 @@ class ZooEncoder(EEGEncoder):
         config = {name: value for name, value in self._config.items() if name in signature(made).parameters}
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # of names that are given with each call, and of names for MNE's montages
+                # It warns of names that are given with each call, and of names for MNE's montages.
+                warnings.simplefilter("ignore")
                 arguments = config | {"n_outputs": 1, "sfreq": wants.sfreq} | wants.arguments(electrodes, samples)
                 network = made(**arguments)
         except (RuntimeError, TypeError, ValueError, AssertionError) as problem:
