@@ -225,8 +225,8 @@ def _comparisons(folder: Path, ranked: list[str], rows: dict[str, Results]) -> d
 
 
 def p_of(test: statistics.PairedTest, protocol: EvaluationProtocol) -> float:
-    """Return a p by flipping signs, as it is by a protocol."""
-    return test.p if protocol in ("official", "fixed") else statistics.p_of_folds(test.p)
+    """Return a p by flipping signs, as it is by a protocol: by folds of subjects these train each other."""
+    return statistics.p_of_folds(test.p) if protocol in ("kfold", "loso", "stratified") else test.p
 
 
 def _told_number(number: int) -> str:
