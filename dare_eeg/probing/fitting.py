@@ -17,7 +17,7 @@ from dare_eeg.probing import baselines, modes
 from dare_eeg.probing.classifiers.search import ClassifierFitter
 from dare_eeg.probing.fit import Fitter, FoldFit, Model, Progress, Restorer
 from dare_eeg.probing.fits import FOLDER, KeptFits, Place
-from dare_eeg.probing.options import ON_FEATURES, is_baseline, is_trained_baseline
+from dare_eeg.probing.options import is_baseline, trains_a_network
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import EncoderFacts
 from dare_eeg.probing.splits import folds
@@ -142,9 +142,7 @@ def num_seeds(request: ProbeRequest) -> int:
 
     One draws the weights of scratch, or what a mode that trains a network draws.
     """
-    if is_baseline(request.mode):
-        return request.seeds if is_trained_baseline(request.mode) else 1
-    return request.seeds if is_control(request.encoder) or request.mode not in ON_FEATURES else 1
+    return request.seeds if trains_a_network(request.mode) or is_control(request.encoder) else 1
 
 
 def question_of(

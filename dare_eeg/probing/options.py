@@ -45,6 +45,11 @@ def is_trained_baseline(mode: Mode | Baseline) -> TypeIs[TrainedBaseline]:
     return mode in TRAINED_BASELINES
 
 
+def trains_a_network(mode: Mode | Baseline) -> bool:
+    """Return whether this goes by epochs, and draws what it begins with."""
+    return mode in OWN
+
+
 ON_FEATURES: frozenset[Mode | Baseline] = frozenset({"linear"})
 """Modes that fit on frozen features, of the electrodes that the encoder can read; the others train an adapter."""
 
@@ -142,7 +147,7 @@ class ProbeOptions(Part):
 
         Raises UsageError for numbers that contradict each other.
         """
-        if mode not in OWN:
+        if not trains_a_network(mode):
             return self
         own = dict(OWN[mode]) | {name: value for name, value in self if value is not None}
         epochs, batch, lr = own["epochs"], own["batch"], own["lr"]

@@ -11,7 +11,7 @@ from time import monotonic
 
 from dare_eeg.probing import kept_set, predictions, report
 from dare_eeg.probing.fitting import Fitting, encoder_of, labelled_set, num_seeds
-from dare_eeg.probing.options import ON_FEATURES, is_baseline, is_trained_baseline
+from dare_eeg.probing.options import is_baseline, trains_a_network
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.results import RESULTS, Results
 from dare_eeg.probing.summary import facts_of, summarise
@@ -69,7 +69,7 @@ def answered(
     if not request.ranks.any(found is None):
         tell(f"{request.out}: done before by the same encoder, set and options; kept")
         return found
-    if is_trained_baseline(request.mode) or not (is_baseline(request.mode) or request.mode in ON_FEATURES):
+    if trains_a_network(request.mode):
         made: Results | None = probe(request, progress if request.ranks.is_first else _silent, tell)
     else:
         alone = replace(request, ranks=ALONE)
@@ -107,7 +107,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         request.supervision,
         encoder,
     )
-    answered = (
+    told = (
         found.manifest_sha256,
         found.protocol,
         found.seeds,
@@ -117,7 +117,7 @@ def found_done(request: ProbeRequest) -> Results | None:
         found.supervision,
         found.encoder,
     )
-    return found if asked == answered and (request.out / predictions.PREDICTIONS).exists() else None
+    return found if asked == told and (request.out / predictions.PREDICTIONS).exists() else None
 
 
 def _place(encoder: str) -> Path:

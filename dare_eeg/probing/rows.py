@@ -7,13 +7,11 @@ from typing import TypeVar
 from dare_eeg.probing.options import (
     BASELINES,
     MODES,
-    ON_FEATURES,
     Baseline,
     Mode,
     fields_of,
-    is_baseline,
-    is_trained_baseline,
     options_of,
+    trains_a_network,
 )
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.scripts import PUBLISHED, script_of
@@ -31,11 +29,6 @@ class Row:
 
     encoder: str
     way: Mode | Baseline
-
-    @property
-    def trains_a_network(self) -> bool:
-        """Whether it goes by epochs."""
-        return is_trained_baseline(self.way) or not (is_baseline(self.way) or self.way in ON_FEATURES)
 
 
 def rows(encoders: Sequence[str], modes: Sequence[str], baselines: Sequence[str]) -> list[Row]:
@@ -62,14 +55,13 @@ def requests(
     """
     known = {row.way: fields_of(row.way) for row in found}
     for text in settings:
-        field = text.partition("=")[0]
-        if not any(field in fields for fields in known.values()):
+        if not any(_field(text) in fields for fields in known.values()):
             options_of(found[0].way, False, (text,))  # says what is wrong with it
     if as_published and not any(row.way in PUBLISHED for row in found):
         options_of(found[0].way, True)
     asked = []
     for row in found:
-        its = tuple(text for text in settings if text.partition("=")[0] in known[row.way])
+        its = tuple(text for text in settings if _field(text) in known[row.way])
         options = options_of(row.way, as_published and row.way in PUBLISHED, its, common.corpus)
         request = replace(common, encoder=row.encoder, mode=row.way, options=options)
         is_alone = is_own_folder and len(found) == 1
@@ -90,10 +82,10 @@ def with_epochs(found: Sequence[Row], settings: Sequence[str], epochs: int | Non
     if epochs is None:
         return tuple(settings)
     path = f"--epochs {epochs}"
-    if not any(row.trains_a_network for row in found):
+    if not any(trains_a_network(row.way) for row in found):
         remedy = "it goes with conv-linear, lora, finetune and trained baselines"
         raise UsageError("no row trains a network", path=path, remedy=remedy)
-    if any(text.partition("=")[0].strip() == "epochs" for text in settings):
+    if any(_field(text) == "epochs" for text in settings):
         raise UsageError("is --set epochs, too", path=path, remedy="say it once")
     return (*settings, f"epochs={epochs}")
 
@@ -106,6 +98,11 @@ def told_of_scripts(found: Sequence[Row], corpus: str) -> list[str]:
         for way, script in of.items()
         if script != corpus
     ]
+
+
+def _field(text: str) -> str:
+    """Return the field that KEY=VALUE names."""
+    return text.partition("=")[0].strip()
 
 
 def _chosen(option: str, given: Sequence[str], choices: tuple[T, ...]) -> list[T]:

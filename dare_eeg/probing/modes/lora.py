@@ -6,46 +6,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.encoders.base import EEGEncoder
-from dare_eeg.probing.classifiers.cache import FeatureCache
-from dare_eeg.probing.fit import Fitter, FoldFit, Progress, Restorer
 from dare_eeg.probing.modes.finetune import deep
+from dare_eeg.probing.modes.trained import fitter_of, restorer_of
 from dare_eeg.probing.networks.network import ProbeNetwork
-from dare_eeg.probing.networks.training import FittedNetwork, Training, fit_network
 from dare_eeg.probing.options import ProbeOptions
-from dare_eeg.probing.splits import Fold
-from dare_eeg.running.ranks import Ranks
 from manifests.errors import MissingError, RefusedError
 
 _ATTENTION = re.compile("attn|attention", re.IGNORECASE)
 
 
-def fitter(
-    encoder: EEGEncoder, windows: Windows, options: ProbeOptions, _cache: FeatureCache | None, ranks: Ranks
-) -> Fitter:
-    """Return what fits adapter, head, and matrices beside the encoder's attention (Hu et al. 2022, "LoRA").
+def network(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> ProbeNetwork:
+    """Return the network of a probe, not fitted, with matrices beside attention (Hu et al. 2022, "LoRA").
 
     Raises MissingError without peft, RefusedError for an encoder in which no attention is found.
     """
-    options = options.settled("lora", len(windows.classes))
-    training = Training.of(options, ranks)
-    network(encoder, windows, options)  # what cannot be had is said before anything is fitted
-
-    def fit(fold: Fold, seed: int, progress: Progress) -> FoldFit:
-        return fit_network(network(encoder, windows, options), [], windows, fold, training, seed, progress)
-
-    return fit
-
-
-def restorer(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> Restorer:
-    """Return what makes again the network that a fit left, of windows like these."""
-    return lambda tensors: FittedNetwork.of(network(encoder, windows, settled), tensors, settled.passes)
-
-
-def network(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> ProbeNetwork:
-    """Return the network of a probe, not fitted; raises as `fitter` does."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
@@ -68,6 +44,9 @@ def network(encoder: EEGEncoder, windows: AnyWindows, settled: ProbeOptions) -> 
         else:
             layer.__class__ = _with_matrices(type(layer))
     return made
+
+
+fitter, restorer = fitter_of("lora", network), restorer_of(network)
 
 
 def attention_layers(encoder: nn.Module) -> list[str]:

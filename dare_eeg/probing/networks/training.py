@@ -39,15 +39,15 @@ class Training:
     weight_decay: float
     label_smoothing: float
     class_weights: ClassWeights
-    layer_decay: float = 1.0
-    choose_on: Literal["valid", "test"] = "valid"
-    ranks: Ranks = ALONE
+    layer_decay: float
+    choose_on: Literal["valid", "test"]
+    ranks: Ranks
 
     @classmethod
-    def of(cls, settled: ProbeOptions, ranks: Ranks, layer_decay: float = 1.0) -> "Training":
+    def of(cls, settled: ProbeOptions, ranks: Ranks) -> "Training":
         """Return what settled options ask for."""
-        own: dict[str, Any] = {"layer_decay": layer_decay, "ranks": ranks}
-        return cls(**own, **{one.name: getattr(settled, one.name) for one in fields(cls) if one.name not in own})
+        asked = {one.name: getattr(settled, one.name) for one in fields(cls) if one.name != "ranks"}
+        return cls(**asked, ranks=ranks)
 
 
 def device() -> torch.device:

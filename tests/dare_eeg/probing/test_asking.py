@@ -130,6 +130,8 @@ def test_a_setting_goes_to_the_rows_that_have_the_choice_and_one_that_none_has_i
         f"{nano_run.name}-linear-mean+std": "mean+std",
         "majority": "mean",
     }
+    spaced = dare(*asked, "--set", "pool = flatten")
+    assert (spaced.status, (tmp_path / f"{nano_run.name}-linear-flatten").is_dir()) == (0, True)
     unusable(dare(*asked, "--set", "layer_decay=0.5"), "layer_decay", "no choice of linear")
     unusable(dare(*asked, "--epochs", 3), "--epochs 3", "no row trains a network")
 

@@ -177,7 +177,7 @@ def test_a_row_that_is_done_is_asked_by_the_fits_that_it_kept(
     ask(apart, tmp_path / "later", *options)
     if "band-power-forest" not in options:
         monkeypatch.setattr(ClassifierFitter, "__call__", None)
-        monkeypatch.setattr("dare_eeg.probing.modes.conv_linear.fit_network", None)
+        monkeypatch.setattr("dare_eeg.probing.modes.trained.fit_network", None)
     answer = ask(apart, tmp_path / "later", *options, "--robustness")
     assert "done before by the same encoder, set and options; kept" in answer.err
     told = (tmp_path / "later" / "robustness.json").read_bytes()
