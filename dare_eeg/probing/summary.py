@@ -162,6 +162,11 @@ def _cautions(windows: Windows, rounds: list[Round]) -> list[str]:
             f"in {stuck} of {len(fits)} fits no epoch did better than chance where it was chosen: train longer "
             "(--epochs), or take these figures for guesses"
         )
+    if unconverged := sum("unconverged" in fit.selected for fit in fits):
+        found.append(
+            f"in {unconverged} of {len(fits)} fits the classifier had not converged when it was stopped: features that "
+            "differ by orders of magnitude do that"
+        )
     if absent := [name for number, name in enumerate(windows.classes) if number not in trained]:
         found.append(f"no window of {', '.join(absent)} is there to train on")
     return found

@@ -35,16 +35,8 @@ class Candidate:
 
 
 def fit_each(candidates: Sequence[Candidate], rows: NDArray[Any], labels: NDArray[np.int64]) -> list[Any]:
-    """Return candidates fitted one after another.
-
-    scikit-learn's warning that one did not converge is kept back: weak penalties on few windows seldom do, and what
-    they are worth is judged on windows held out.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return [candidate.make().fit(rows, labels) for candidate in candidates]
+    """Return candidates fitted one after another."""
+    return [candidate.make().fit(rows, labels) for candidate in candidates]
 
 
 Numbers = dict[str, NDArray[Any]]
@@ -161,12 +153,15 @@ def fit_best(
     """Return what the best candidate by balanced accuracy says of the tested windows; rows of ``table`` are windows.
 
     By ``inner folds`` it is fitted on all of train and valid in the end, by ``valid`` on train alone. Of equals the
-    first is taken, as where too few windows are there to judge by. Labels of tested windows are not looked at.
+    first is taken, as where too few windows are there to judge by; where there are no inner folds valid judges. Labels
+    of tested windows are not looked at. What is selected says of a classifier that did not converge ``unconverged``.
     """
     labels, num_classes = fold.labels(windows), len(windows.classes)
     candidates, best, chosen = family.candidates, 0, {}
     rows = fold.train if judge == "valid" else np.sort(np.concatenate([fold.train, fold.valid]))
-    parts = [(fold.train, fold.valid)] if judge == "valid" else _inner_folds(rows, labels, windows)
+    parts = _inner_folds(rows, labels, windows) if judge == "inner folds" else []
+    if not parts and (judge == "valid" or _is_enough(labels[fold.train])):
+        judge, parts = "valid", [(fold.train, fold.valid)]
     if len(candidates) > 1 and parts:
         told = [_told(family, candidates, table, labels, part, num_classes) for part in parts]
         judged_on = labels[np.concatenate([held_out for _, held_out in parts])]
@@ -174,9 +169,10 @@ def fit_best(
         figures = [balanced_accuracy(judged_on, probabilities) for probabilities in of_candidates]
         best = int(np.argmax(figures))
         chosen = {f"{judge.replace(' ', '_')}_balanced_accuracy": figures[best]}
-    transformer, (classifier,) = _fitted(family, [candidates[best]], table[rows], labels[rows])
+    transformer, (classifier,), is_converged = _fitted(family, [candidates[best]], table[rows], labels[rows])
     model = FittedClassifier(transformer, classifier, num_classes, family.kept, seen)
     selected = candidates[best].figures | chosen | {"candidates": len(candidates)}
+    selected |= {} if is_converged else {"unconverged": 1}
     return FoldFit(model.told(table[fold.test]), selected, model=model)
 
 
@@ -196,11 +192,12 @@ def _inner_folds(
     if num_folds < 2:
         return []
     parts = StratifiedGroupKFold(num_folds).split(rows, labels[rows], groups)
-    return [
-        (rows[fitted], rows[held_out])
-        for fitted, held_out in parts
-        if 1 < len(set(labels[rows[fitted]].tolist())) < len(fitted)
-    ]
+    return [(rows[fitted], rows[held_out]) for fitted, held_out in parts if _is_enough(labels[rows[fitted]])]
+
+
+def _is_enough(labels: NDArray[np.int64]) -> bool:
+    """Return whether windows of these classes can be fitted on: of two at least, and not of one window each."""
+    return 1 < len(set(labels.tolist())) < len(labels)
 
 
 def _told(
@@ -216,17 +213,29 @@ def _told(
     ``part`` is (the windows to fit on, the windows to ask of).
     """
     fitted_on, asked = part
-    transformer, models = _fitted(family, candidates, table[fitted_on], labels[fitted_on])
+    transformer, models, _ = _fitted(family, candidates, table[fitted_on], labels[fitted_on])
     rows = transformer.transform(table[asked])
     return [_probabilities(model, rows, num_classes) for model in models]
 
 
 def _fitted(
     family: Family, candidates: Sequence[Candidate], rows: NDArray[Any], labels: NDArray[np.int64]
-) -> tuple[Transformer, list[Any]]:
-    """Return the transformer and, by candidate, the classifier, both fitted on rows that nobody else has."""
+) -> tuple[Transformer, list[Any], bool]:
+    """Return the transformer and, by candidate, the classifier, both fitted on rows that nobody else has.
+
+    And whether all have converged, of which scikit-learn warns otherwise.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
     transformer = family.transformer()
-    return transformer, family.fit(candidates, transformer.fit_transform(rows, labels), labels)
+    ready = transformer.fit_transform(rows, labels)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        models = family.fit(candidates, ready, labels)
+    others = [one for one in caught if not issubclass(one.category, ConvergenceWarning)]
+    for one in others:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return transformer, models, len(others) == len(caught)
 
 
 def _probabilities(classifier: Any, rows: NDArray[Any], num_classes: int) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """What chooses among classifiers: training subjects held out, and nothing of the tested ones."""
 
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.probing.classifiers.search import Family, fit_best
 from dare_eeg.probing.modes.linear import logistic
 from dare_eeg.probing.splits import Fold, folds
+from tests.commands import dare
 
 SUBJECTS = 12
 
@@ -108,3 +110,41 @@ def test_a_single_candidate_is_fitted_without_a_search(people: People) -> None:
     alone = Family(family.transformer, family.candidates[:1])
     found = fit_best(alone, people.table, windows(people), fold)
     assert found.selected == {"C": 1e-4, "candidates": 1}
+
+
+def test_where_each_recording_has_one_class_valid_judges_and_all_are_fitted_on() -> None:
+    alone = People()
+    mine = np.flatnonzero(alone.subjects == "s00")
+    alone.labels[mine] = [0, 1] * 10
+    alone.recordings = np.array([f"recording {label}" for label in alone.labels])
+    train, valid, test = mine[:10], mine[10:16], mine[16:]
+    found = fit_best(logistic(), alone.table, windows(alone), Fold(train, valid, test))
+    scores = [
+        balanced_accuracy_score(
+            alone.labels[valid],
+            make_pipeline(StandardScaler(), LogisticRegression(C=penalty, class_weight="balanced", max_iter=1000))
+            .fit(alone.table[train], alone.labels[train])
+            .predict(alone.table[valid]),
+        )
+        for penalty in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    ]
+    assert found.selected["valid_balanced_accuracy"] == pytest.approx(max(scores))
+    both = np.concatenate([train, valid])
+    again = make_pipeline(
+        StandardScaler(), LogisticRegression(C=found.selected["C"], class_weight="balanced", max_iter=1000)
+    ).fit(alone.table[both], alone.labels[both])
+    np.testing.assert_allclose(found.probabilities, again.predict_proba(alone.table[test]), atol=1e-9)
+
+
+def test_a_classifier_that_was_stopped_before_it_converged_is_told(
+    tuab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("probe", "tuab", "--shards", tuab, "--baselines", "band-power-logistic", "--resamples", 2, "--out")
+    said = "in 1 of 1 fits the classifier had not converged when it was stopped"
+    assert said not in dare(*asked, tmp_path / "whole").out
+    monkeypatch.setattr(
+        "dare_eeg.probing.modes.linear._regression", lambda penalty: LogisticRegression(C=penalty, max_iter=1)
+    )
+    stopped = dare(*asked, tmp_path / "stopped")
+    assert (stopped.status, stopped.out.count(said)) == (0, 1), stopped.err
+    assert "ConvergenceWarning" not in stopped.err
