@@ -6,12 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
-
-if TYPE_CHECKING:
-    from dare_eeg.probing.results import Results
 
 from manifests.errors import DareError
 from manifests.terminal import FILE, FOLDER, INTERRUPTED, OK, SOME_FAILED, Command, answer, progress
@@ -209,7 +206,7 @@ def probe(
         asked = requests(found, common, as_published, fields, out is not None)
         leave, ranks = not has_joined(), Ranks.joined()
         tell = partial(click.echo, err=True) if ranks.is_first else _nothing
-        done = []
+        done, whole = [], None
         with watch_peers(leave, again):
             if clear_cache and ranks.is_first:
                 tell(f"{cache.folder}: {cache.clear() / 1e6:.1f} MB of features removed")
@@ -225,32 +222,19 @@ def probe(
                 done.append(results)
                 if not as_json:
                     answer(report.text(request.out, results))
-                if _is_ladder(root, request.out):
-                    ladder.write(root, results)
-            if ranks.is_first:
-                _answer_as_a_whole(root, asked[0].out, done, robustness, as_json)
-
-
-def _answer_as_a_whole(root: Path, first: Path, done: list["Results"], robustness: bool, as_json: bool) -> None:
-    """Write the ladder of rows that lie side by side in ``root``, and print what is to be said of all of them."""
-    from dare_eeg.probing.tables import ladder
-    from dare_eeg.probing.tables import robustness as spoiled
-
-    whole = ladder.write(root, done[0]) if _is_ladder(root, first) else None
-    rows = spoiled.written(root, first, done[0]) if robustness else {}
-    if as_json:
-        told = [results.model_dump(mode="json") for results in done]
-        answer(json.dumps(told if len(told) > 1 else told[0]))
-        return
-    if whole is not None:
-        answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
-    if rows:
-        answer(f"robustness (balanced accuracy):\n{spoiled.markdown(rows)}")
-
-
-def _is_ladder(root: Path, row: Path) -> bool:
-    """Return whether a row lies in a folder with others."""
-    return row.parent == root and len(list(root.glob("*/results.json"))) > 1
+                if request.out.parent == root and len(list(root.glob("*/results.json"))) > 1:
+                    whole = ladder.write(root, results)
+            if not ranks.is_first:
+                return
+            spoilt = spoiled.written(root, asked[0].out, done[0]) if robustness else {}
+            if as_json:
+                told = [results.model_dump(mode="json") for results in done]
+                answer(json.dumps(told if len(told) > 1 else told[0]))
+                return
+            if whole is not None:
+                answer(f"{root / 'ladder.md'}:\n{ladder.markdown(whole)}")
+            if spoilt:
+                answer(f"robustness (balanced accuracy):\n{spoiled.markdown(spoilt)}")
 
 
 def _nothing(_line: str) -> None:

@@ -12,10 +12,13 @@ from manifests.errors import UsageError
 
 
 class BraindecodeModel(nn.Module):
-    """Logits (B, n_outputs) of windows (B, n_chans, n_times) in µV: an encoder, and ``final_layer`` on its features.
+    """An encoder with a head as a module that braindecode's EEGClassifier and its like train, fed µV.
 
-    An encoder whose parameters take no gradient stays in eval mode, so that the head alone is trained; after
-    ``encoder.requires_grad_(True)`` all of it is. ``chs_info`` are MNE's ``info["chs"]``, of which names are read.
+    It says logits (B, n_outputs) of windows (B, n_chans, n_times); its attributes are those of a model of theirs, its
+    head is ``final_layer``. The encoder is trained where its parameters take gradients, which those of `load_encoder`
+    do only after ``requires_grad_(True)``, and stays in eval mode where they take none. ``chs_info`` are MNE's
+    ``info["chs"]``, of which names are read. braindecode's windows are in V unless its preprocessing multiplies them by
+    1e6. Raises UsageError for channels that the encoder cannot read and for a ``chs_info`` of others.
     """
 
     def __init__(
@@ -41,7 +44,7 @@ class BraindecodeModel(nn.Module):
             reason = f"the encoder can read none of {', '.join(names)}"
             raise UsageError(reason, path="braindecode_model", remedy="name electrodes as the 10-10 system does")
         if left := [name for place, name in enumerate(names) if place not in self._places]:
-            warnings.warn(f"electrodes the encoder cannot read are left out: {', '.join(left)}", stacklevel=3)
+            warnings.warn(f"electrodes the encoder cannot read are left out: {', '.join(left)}", stacklevel=2)
         with torch.no_grad():
             nothing = torch.zeros(1, len(self._places), n_times)
             features_BNSD = encoder.encode(encoder.prepare(nothing, self._names, sfreq))
@@ -61,19 +64,5 @@ class BraindecodeModel(nn.Module):
         return self
 
 
-def braindecode_model(
-    encoder: EEGEncoder,
-    n_chans: int,
-    n_times: int,
-    n_outputs: int,
-    sfreq: float,
-    chs_info: Sequence[Mapping[str, Any]],
-) -> BraindecodeModel:
-    """Return an encoder with a head as a module that braindecode's EEGClassifier and its like train, fed µV.
-
-    Its attributes are those of a model of theirs, its head is ``final_layer``. The encoder is trained where its
-    parameters take gradients, which those of `load_encoder` do only after ``requires_grad_(True)``. braindecode's
-    windows are in V unless its preprocessing multiplies them by 1e6. Raises UsageError for channels that the encoder
-    cannot read and for a ``chs_info`` of others.
-    """
-    return BraindecodeModel(encoder, n_chans, n_times, n_outputs, sfreq, chs_info)
+braindecode_model = BraindecodeModel
+"""The name that it goes by outside, where it is called as a function is."""
