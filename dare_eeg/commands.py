@@ -129,6 +129,10 @@ def export(encoder: Path, to: Literal["official", "safetensors"], out: Path) -> 
 @click.option("--permuted", is_flag=True, help="A control: fit on labels permuted within each subject.")
 @click.option("--epochs", type=click.IntRange(1), help="Short for --set epochs=N, of what trains a network."
               "  [default: its own]")  # fmt: skip
+@click.option("--pool", type=click.Choice(["mean", "mean+std", "flatten"]), help="Short for --set pool=..., of linear:"
+              " what becomes of a window's moments.  [default: mean]")  # fmt: skip
+@click.option("--centre", type=click.Choice(["none", "subject"]), help="Short for --set centre=...: take away what each"
+              " subject's windows have in common, without labels.  [default: none]")  # fmt: skip
 @click.option("--resamples", type=click.IntRange(1), default=500, show_default=True, help="Draws of subjects behind"
               " each interval.")  # fmt: skip
 @click.option(
@@ -155,6 +159,8 @@ def probe(
     calibrate: int | None,
     permuted: bool,
     epochs: int | None,
+    pool: str | None,
+    centre: str | None,
     resamples: int,
     as_published: bool,
     settings: tuple[str, ...],
@@ -171,7 +177,7 @@ def probe(
     from dare_eeg.probing.fitting import labelled_set
     from dare_eeg.probing.probe import answered
     from dare_eeg.probing.request import ProbeRequest
-    from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_epochs
+    from dare_eeg.probing.rows import requests, rows, told_of_scripts, with_short_forms
     from dare_eeg.probing.supervision import Supervision
     from dare_eeg.probing.tables import ladder
     from dare_eeg.probing.tables import robustness as spoiled
@@ -202,7 +208,8 @@ def probe(
         labelled_set(common)
         encoders = _names(encoder) or ([] if baselines is not None else [newest_run(Path("runs"))])
         found = rows(encoders, _names(modes), _names(baselines or ""))
-        fields = with_epochs(found, preset.settings, epochs)
+        short = {"epochs": epochs, "pool": pool, "centre": centre}
+        fields = with_short_forms(found, preset.settings, short)
         asked = requests(found, common, as_published, fields, out is not None)
         leave, ranks = not has_joined(), Ranks.joined()
         tell = partial(click.echo, err=True) if ranks.is_first else _nothing

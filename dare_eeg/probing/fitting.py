@@ -224,7 +224,7 @@ def _refuse_subjects_of_one_class(windows: Windows) -> None:
     of_one = sum(len(labels) == 1 for labels in classes.values())
     if of_one > len(classes) / 2:
         reason = f"{of_one} of {len(classes)} subjects have one class, which centring on the subject takes away"
-        raise RefusedError(reason, path=windows.folder, remedy="leave out --set centre=subject")
+        raise RefusedError(reason, path=windows.folder, remedy="leave out --centre subject")
 
 
 def _within(progress: Callable[[float, int], None], done: int, total: int, share: float) -> None:

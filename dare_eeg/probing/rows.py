@@ -1,8 +1,8 @@
 """Rows: the probes that one command asks for, each an encoder by a mode or a baseline, and where their results land."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dare_eeg.probing.options import (
     BASELINES,
@@ -11,7 +11,6 @@ from dare_eeg.probing.options import (
     Mode,
     fields_of,
     options_of,
-    trains_a_network,
 )
 from dare_eeg.probing.request import ProbeRequest
 from dare_eeg.probing.scripts import PUBLISHED, script_of
@@ -74,20 +73,20 @@ def requests(
     return asked
 
 
-def with_epochs(found: Sequence[Row], settings: Sequence[str], epochs: int | None) -> tuple[str, ...]:
-    """Return settings (KEY=VALUE) with ``epochs`` among them, which is a short form of one.
+def with_short_forms(found: Sequence[Row], settings: Sequence[str], given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return settings (KEY=VALUE) with those fields among them that were given by an option of their own.
 
-    Raises UsageError where both forms are there, or no row trains a network.
+    None is not given. Raises UsageError where both forms are there, or no row has the choice.
     """
-    if epochs is None:
-        return tuple(settings)
-    path = f"--epochs {epochs}"
-    if not any(trains_a_network(row.way) for row in found):
-        remedy = "it goes with conv-linear, lora, finetune and trained baselines"
-        raise UsageError("no row trains a network", path=path, remedy=remedy)
-    if any(_field(text) == "epochs" for text in settings):
-        raise UsageError("is --set epochs, too", path=path, remedy="say it once")
-    return (*settings, f"epochs={epochs}")
+    short = {field: value for field, value in given.items() if value is not None}
+    for field, value in short.items():
+        path = f"--{field} {value}"
+        if not any(field in fields_of(row.way) for row in found):
+            having = ", ".join(way for way in (*MODES, *BASELINES) if field in fields_of(way))
+            raise UsageError("no row has the choice", path=path, remedy=f"it goes with {having}")
+        if any(_field(text) == field for text in settings):
+            raise UsageError(f"is --set {field}, too", path=path, remedy="say it once")
+    return (*settings, *(f"{field}={value}" for field, value in short.items()))
 
 
 def told_of_scripts(found: Sequence[Row], corpus: str) -> list[str]:

@@ -83,8 +83,8 @@ def test_progress_within_a_fit_is_told(tuab: Path, nano_run: Path, tmp_path: Pat
         (("--encoder", "scratch", "--mode", ","), "nothing to probe"),
         (("--baselines", ""), "nothing to probe"),
         (("--baselines", "majority", "--size", "nano"), "--size nano: is of a scratch encoder alone"),
-        (("--baselines", "majority", "--epochs", 3), "--epochs 3: no row trains a network"),
-        (("--encoder", "scratch", "--epochs", 3), "--epochs 3: no row trains a network"),
+        (("--baselines", "majority", "--epochs", 3), "--epochs 3: no row has the choice"),
+        (("--encoder", "scratch", "--epochs", 3), "--epochs 3: no row has the choice"),
     ],
 )
 def test_what_nobody_would_be_asked_is_refused(
@@ -130,10 +130,13 @@ def test_a_setting_goes_to_the_rows_that_have_the_choice_and_one_that_none_has_i
         f"{nano_run.name}-linear-mean+std": "mean+std",
         "majority": "mean",
     }
+    assert "done before" in dare(*asked, "--pool", "mean+std").err
+    unusable(dare(*asked, "--centre", "subject"), "subjects have one class", "leave out --centre subject")
+    unusable(dare(*asked, "--pool", "flatten", "--set", "pool=mean"), "--pool flatten: is --set pool, too")
     spaced = dare(*asked, "--set", "pool = flatten")
     assert (spaced.status, (tmp_path / f"{nano_run.name}-linear-flatten").is_dir()) == (0, True)
     unusable(dare(*asked, "--set", "layer_decay=0.5"), "layer_decay", "no choice of linear")
-    unusable(dare(*asked, "--epochs", 3), "--epochs 3", "no row trains a network")
+    unusable(dare(*asked, "--epochs", 3), "--epochs 3", "no row has the choice; it goes with conv-linear")
 
 
 def test_a_set_that_is_not_there_is_one_line_with_what_may_be_meant(
