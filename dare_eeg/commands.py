@@ -267,9 +267,10 @@ def predict(
 ) -> int:
     """Label raw recordings, whatever their montage, by what the fits of PROBE, the folder of a row, learnt."""
     from dare_eeg.probing import predict as predicting
-    from manifests.atomic_io import write_bytes
+    from manifests.atomic_io import require_writable, write_bytes
 
     predicting.refuse_other_than_labels(out)
+    require_writable(out.parent)
     kept, raw = predicting.KeptProbe(row, encoder), raw_files()
     labelled, problems = [], []
     report = progress("predict", "recordings")

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from manifests.errors import DamagedError, DareError, LostError, MissingError, UsageError
@@ -126,6 +127,16 @@ def create(path: Path, content: bytes) -> None:
         sync(path.parent)
     except OSError as problem:
         raise unwritable(path, problem) from problem
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder; DareError, before long work, where nothing could be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
 
 
 def _refuse_other_than_file(path: Path) -> None:

@@ -6,7 +6,6 @@ Unless the options say otherwise, models are selected on valid only, and test is
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from time import monotonic
 
 from dare_eeg.probing import kept_set, predictions, report
@@ -18,7 +17,7 @@ from dare_eeg.probing.summary import facts_of, summarise
 from dare_eeg.running.one_run import only_run_in
 from dare_eeg.running.ranks import ALONE
 from manifests import manifest, records
-from manifests.atomic_io import canonical_json, write_bytes
+from manifests.atomic_io import canonical_json, require_writable, write_bytes
 from manifests.errors import RefusedError
 
 
@@ -40,7 +39,7 @@ def _written(
     request: ProbeRequest, fitting: Fitting, progress: Callable[[float, int], None], tell: Callable[[str], None]
 ) -> Results:
     if request.ranks.is_first:
-        _require_writable(request.out)
+        require_writable(request.out)
         fitting.kept.remove_others()
         kept_set.write(request.out, request.shards, fitting.windows.manifest)
     rounds = fitting.rounds(progress)
@@ -122,10 +121,3 @@ def found_done(request: ProbeRequest) -> Results | None:
 
 def _place(encoder: str) -> Path:
     return Path(encoder.removeprefix("py:")).resolve()
-
-
-def _require_writable(folder: Path) -> None:
-    """Raise OSError, before hours of fitting, where the results could not be written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=folder):
-        pass

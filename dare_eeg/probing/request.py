@@ -39,5 +39,10 @@ class ProbeRequest:
     @property
     def name(self) -> str:
         """What its row of a ladder is called."""
-        of = self.mode if is_baseline(self.mode) else f"{short_name(self.encoder, self.size)}-{self.mode}"
-        return f"{of}{self.options.suffix}{self.supervision.suffix}"
+        return row_name(self.encoder, self.size, self.mode, self.options, self.supervision)
+
+
+def row_name(encoder: str, size: str, mode: Mode | Baseline, options: ProbeOptions, supervision: Supervision) -> str:
+    """Return what a row is called: its encoder, by name and of a size, its mode or baseline, and what is not usual."""
+    of = mode if is_baseline(mode) else f"{short_name(encoder, size)}-{mode}"
+    return f"{of}{options.suffix}{supervision.suffix}"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dare_eeg.encoders.named import short_name
 from dare_eeg.probing.figures import statistics
 from dare_eeg.probing.predictions import Contributions, contributions
+from dare_eeg.probing.request import row_name
 from dare_eeg.probing.results import Figure, Results
 from dare_eeg.probing.tables.ladder import METRIC, Kind, controls_of, kind_of, p_of, question_of, table
 from manifests import records
@@ -146,10 +146,7 @@ def markdown(found: Compared) -> str:
         [
             pair.ours,
             pair.theirs,
-            *(
-                f"{of.difference:+.3f} ({of.p_folds:.3g}, {of.subjects})"
-                for of in (pair.corpora[one] for one in corpora)
-            ),
+            *(_told_difference(pair.corpora[one]) for one in corpora),
             f"{pair.difference:+.3f} ({pair.p:.3g}; {pair.p_holm:.3g})",
         ]
         for pair in found.pairs
@@ -216,8 +213,8 @@ def _rows_below(folder: Path) -> list[Path]:
 
 def name_of(row: Results) -> str:
     """Return what `dare probe` calls a row."""
-    whole = row.mode if row.encoder is None else f"{short_name(row.encoder.path, row.encoder.size)}-{row.mode}"
-    return f"{whole}{row.practice.suffix}{row.supervision.suffix}"
+    encoder, size = ("", "") if row.encoder is None else (row.encoder.path, row.encoder.size)
+    return row_name(encoder, size, row.mode, row.practice, row.supervision)
 
 
 def _counts(row: tuple[Path, Results]) -> bool:

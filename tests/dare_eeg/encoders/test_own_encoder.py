@@ -63,7 +63,7 @@ def test_layer_decay_asks_for_layers(tuab: Path) -> None:
         torch.manual_seed(0)
         encoder = OwnEncoder()
         network = ProbeNetwork(encoder, windows, adapter, FinetuneHead, is_frozen=False)
-        training = Training.of(NUMBERS.settled("finetune", 2), ALONE, decay)
+        training = Training.of(NUMBERS.model_copy(update={"layer_decay": decay}).settled("finetune", 2), ALONE)
         fit_network(
             network,
             network.encoder.layers(),
