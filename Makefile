@@ -4,9 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DARE := $(BIN)/dare
-# Three workers on two cores: many tests wait for processes that they have started.
+# Two workers: a third makes the others slower by more than it does, as they fight for the same two cores.
 # Compiled modules are kept wherever Python is told otherwise: the tests start hundreds of processes.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick full lint types clean
 

@@ -33,7 +33,7 @@ def alone(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return out, dare(*question(shards, out))
 
 
-@pytest.mark.parametrize(("launcher", "processes"), [("torchrun", 4), ("deepspeed", 2)])
+@pytest.mark.parametrize(("launcher", "processes"), [("elastic", 4), ("deepspeed", 2)])
 def test_several_processes_predict_what_one_does_and_the_first_alone_speaks(
     launcher: str, processes: int, shards: Path, alone: tuple[Path, Answer], tmp_path: Path
 ) -> None:

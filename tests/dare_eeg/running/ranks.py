@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,16 +33,24 @@ MINUTE = 60.0
 KILL_WAIT = 5.0
 """Seconds from SIGTERM to SIGKILL; SLURM and torchrun give 30."""
 
+TAKE_SECONDS = {
+    "pretrain": ("torch._dynamo", "deepspeed", "dare_eeg.training.pretrain"),
+    "probe": ("torch._dynamo", "peft", "dare_eeg.probing.probe"),
+}
+"""What commands import."""
+
 
 @contextmanager
 def job(launcher: str, *words: object, processes: int = 2) -> Iterator[subprocess.Popen[str]]:
     """Start a script and its arguments as several processes; whatever is left of them at the end is killed.
 
+    ``elastic`` is what torchrun starts them by, with forks of one process that has imported what takes them seconds.
     MLflow is hidden from them: DeepSpeed would import it, which takes every process a second.
     """
     port = free_port()
     command: list[object] = {
         "torchrun": [BIN / "torchrun", "--standalone", "--nproc-per-node", processes],
+        "elastic": [sys.executable, __file__, "as-torchrun-does", processes],
         "deepspeed": [BIN / "deepspeed", "--num_gpus", 2, "--master_port", port],
         "srun": [sys.executable, __file__, "as-srun-does", port],
     }[launcher]
@@ -116,15 +125,23 @@ def _rank(file: Path) -> None:
     jobs.stop()
 
 
+def _as_torchrun_does(processes: str, script: str, file: str) -> int:
+    """Run the commands of a file in so many forks of this process, by the agent that torchrun is the command of."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _import_what_takes_seconds(script, file)
+    plan = LaunchConfig(1, 1, int(processes), rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
+    elastic_launch(plan, _rank)(Path(file))
+    return 0
+
+
 def _as_srun_does(port: str, *words: str) -> int:
     """Start two tasks with the variables that ``srun`` gives them; where one fails, end both and as it did.
 
     That is ``srun --kill-on-bad-exit=1``. The tasks are forks of this process, which has imported for both what takes
     seconds.
     """
-    import deepspeed  # noqa: F401
-    import torch._dynamo  # noqa: F401
-
+    _import_what_takes_seconds(*words[:2])
     running, ended = [psutil.Process(_forked(port, task, words)) for task in range(2)], []
     while running and not any(task.returncode for task in ended):
         gone, running = psutil.wait_procs(running, 0.05)
@@ -138,6 +155,13 @@ def _as_srun_does(port: str, *words: str) -> int:
     return status
 
 
+def _import_what_takes_seconds(script: str, first: str) -> None:
+    """Import what a command takes, or, where this is the script, those of the file that it is given."""
+    commands = {first} if Path(script) == BIN / "dare" else {name for name, *_ in json.loads(Path(first).read_text())}
+    for name in (one for command in sorted(commands) for one in TAKE_SECONDS[command]):
+        import_module(name)
+
+
 def _forked(port: str, task: int, words: tuple[str, ...]) -> int:
     if child := os.fork():
         return child
@@ -149,6 +173,6 @@ def _forked(port: str, task: int, words: tuple[str, ...]) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "as-srun-does":
-        sys.exit(_as_srun_does(*sys.argv[2:]))
+    if (start := {"as-srun-does": _as_srun_does, "as-torchrun-does": _as_torchrun_does}.get(sys.argv[1])) is not None:
+        sys.exit(start(*sys.argv[2:]))
     _rank(Path(sys.argv[-1]))

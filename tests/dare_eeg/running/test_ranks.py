@@ -74,7 +74,7 @@ def answered(four_electrodes: Path, folder: Path) -> list[list[list[Answer]]]:
     shared = ("--size", "nano", "--global-batch", 8, "--steps", STEPS)
     whole.append(("pretrain", "--shards", four_electrodes, "--out", folder / "shared", *shared))
     whole.append(gathering(four_electrodes, folder / "gathered", 4))
-    first = ranks.together("torchrun", folder / "torchrun", *whole, *parts("--stop-after", 1))
+    first = ranks.together("elastic", folder / "elastic", *whole, *parts("--stop-after", 1))
     for stage, precision in MATRIX:
         shutil.copytree(folder / f"parts-{stage}-{precision}", folder / f"halved-{stage}-{precision}")
     return [

@@ -22,7 +22,9 @@ FAR = ("--steps", 100_000, "--checkpoint-every", 2)
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 from pathlib import Path
-import deepspeed, torch
+sys.modules["mlflow"] = None  # DeepSpeed would import it, which takes a second
+import deepspeed, torch, torch._dynamo
+import dare_eeg.training.pretrain
 from tests.commands import dare
 
 true_save, true_replace = torch.save, Path.replace
