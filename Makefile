@@ -5,7 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DARE := $(BIN)/dare
 # Two workers: a third makes the others slower by more than it does, as they fight for the same two cores.
-# Compiled modules are kept wherever Python is told otherwise: the tests start hundreds of processes.
+# Modules are compiled as they are first imported, and kept wherever Python is told otherwise: tests start hundreds of
+# processes, and most of what is installed is never imported.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick full lint types clean
@@ -14,7 +15,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 
 # absent, so beside a torch that they do not load with they are moved away; beside one for CUDA they stay.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]' --constraint constraints.txt
 	$(BIN)/python -c 'import torchaudio' 2> /dev/null || \
 		find .venv -path '*/torchaudio/lib/*.so' -exec mv {} {}.needs-cuda \;
 	touch $@

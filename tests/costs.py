@@ -35,8 +35,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note in its report what a phase of a test used; a report comes home from the workers of xdist too."""
     report = yield
-    report.core_s = _used() - item.stash[_before]
-    item.stash[_before] += report.core_s
+    core_s = _used() - item.stash[_before]
+    vars(report)["core_s"] = core_s
+    item.stash[_before] += core_s
     return report
 
 

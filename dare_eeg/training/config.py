@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
@@ -67,17 +67,17 @@ class Planned(Part):
     """
 
     size: Literal["nano", "light", "small", "base", "deep"] = "base"
-    steps: int = Field(0, ge=0)
-    global_batch: int = Field(64, ge=1)
+    steps: Annotated[int, Field(ge=0)] = 0
+    global_batch: Annotated[int, Field(ge=1)] = 64
     micro_batch: int = Field(default_factory=lambda known: share(known["global_batch"]), ge=1)
     lr: float = Field(default_factory=lambda known: PEAK_LR.get(known["size"], PUBLISHED_LR), gt=0)
-    weight_decay: float = Field(1e-6, ge=0)
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-6
     cycle_beta1: bool = True
-    gradient_clipping: float = Field(1.0, ge=0)
-    unit_scale: float = Field(0.01, gt=0)
+    gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
+    unit_scale: Annotated[float, Field(gt=0)] = 0.01
     resampling: Literal["band_limited", "nearest"] = "band_limited"
     init: Literal["fan_in", "published"] = "fan_in"
-    case: int = Field(5, ge=1, le=5)
+    case: Annotated[int, Field(ge=1, le=5)] = 5
     train_head: bool = True
     targets: tuple[PositiveInt, NonNegativeInt] | tuple[()] = (36, 12)
     masking: Literal["published", "window", "fixed"] = "published"
@@ -85,10 +85,10 @@ class Planned(Part):
     second_view: Literal["own_patch", "row_number"] = "own_patch"
     gather_negatives: bool = False
     augment: bool = False
-    electrode_drop: float = Field(0.1, ge=0, le=1)
-    time_drop: float = Field(0.1, ge=0, le=1)
-    noise: float = Field(0.2, ge=0)
-    gain: float = Field(0.2, ge=0)
+    electrode_drop: Annotated[float, Field(ge=0, le=1)] = 0.1
+    time_drop: Annotated[float, Field(ge=0, le=1)] = 0.1
+    noise: Annotated[float, Field(ge=0)] = 0.2
+    gain: Annotated[float, Field(ge=0)] = 0.2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 2025
 
@@ -103,11 +103,11 @@ class PretrainConfig(Planned, Record):
 
     shards: str
     out: str
-    epochs: int = Field(200, ge=1)
+    epochs: Annotated[int, Field(ge=1)] = 200
     start_from: str = ""
     valid_draws: Literal["fixed", "new"] = "fixed"
     on_resume: Literal["continue", "restart"] = "continue"
-    checkpoint_every: int = Field(0, ge=0)
+    checkpoint_every: Annotated[int, Field(ge=0)] = 0
     exclude: tuple[str, ...] = ()
     deepspeed: str = ""
     log: tuple[Literal["wandb", "mlflow"], ...] = ()

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from manifests import recipe as recipes
 from manifests import records
@@ -29,14 +30,15 @@ def test_fields_are_listed_for_a_name_that_is_none_and_not_for_a_wrong_value(tmp
 WRONG = ("x", "", 1.5, -1, 0, True, [], ["x"], [1, 2, 3], {}, {"foo": 1}, {"a": {"b": 1}}, [{"foo": 1}], 10**10)
 
 
+TABLES: dict[str, type[BaseModel]] = {
+    "": recipes.Recipe,
+    "layout.": Layout,
+    "layout.events.": Events,
+    "layout.arrays.": ArrayLayout,
+}
 NAMES = [
     f"{table}{name}"
-    for table, part in {
-        "": recipes.Recipe,
-        "layout.": Layout,
-        "layout.events.": Events,
-        "layout.arrays.": ArrayLayout,
-    }.items()
+    for table, part in TABLES.items()
     for name in part.model_fields
     if name not in ("corpus", "purpose")
 ]

@@ -13,7 +13,7 @@ from manifests.layout import Layout
 from pipelines.path_pattern import files_pattern
 from pipelines.synth.edf_writer import Annotation, Channel, write_edf_plus
 from tests.commands import dare, manifest, recordings, unusable
-from tests.pipelines.own_trees import of_its_own
+from tests.judges import of_its_own
 
 pytest_plugins = ["tests.corpora_fixtures"]
 

@@ -113,9 +113,8 @@ def test_samples_of_a_table_are_counted_in_the_file_and_gaps_are_not(first_sampl
     read = np.zeros((3, 2560 - first_sample), np.float32)
     recording = Recording(ELECTRODES, read, 128.0, (), segments, (), first_sample)
     content = table(",", "onset,label", [(700, "loud"), (1279, "soft"), (1280, "loud"), (1408, "soft")]).encode()
-    stated = Recipe(
-        corpus="mine", purpose="probe", electrodes=["C3"], notch_hz=0, classes=["soft", "loud"], layout=layout
-    )
+    facts = {"corpus": "mine", "purpose": "probe", "electrodes": ["C3"], "notch_hz": 0, "classes": ["soft", "loud"]}
+    stated = Recipe.model_validate(facts | {"layout": layout})
     cues, notes = corpora.of(stated).cues(
         RawRecording(path="S1.edf", subject="mine:S1", session="", label_file="all.csv"), recording, content, stated
     )

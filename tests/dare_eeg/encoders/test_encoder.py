@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from dare_eeg.encoders.ours import PretrainedEncoder, load_encoder
 from dare_eeg.encoders.weights import Provenance, save_encoder
+from dare_eeg.network.blocks import initialise
 from dare_eeg.network.heads import Adapter, FinetuneHead, MaxNormLinear, ProbeHead
-from dare_eeg.network.model import SIZES, Encoder, Size, initialise
+from dare_eeg.network.model import SIZES, Encoder, Size
 from dare_eeg.network.resample import resample
 from manifests.electrodes import PRETRAIN_58, VOCABULARY
 from manifests.errors import DareError

@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from dare_eeg.encoders.weights import ENCODER_FILE, Provenance, read_weights, save_encoder
-from dare_eeg.network.model import SIZES, Encoder, Network, Size, initialise
+from dare_eeg.network.blocks import initialise
+from dare_eeg.network.model import SIZES, Encoder, Network, Size
 from manifests.electrodes import PRETRAIN_58
 from manifests.errors import DareError
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pretrain import fixed_masks, plain_forward
-from dare_eeg.network.blocks import Linear, RotaryTime, attend, linear, rotate
-from dare_eeg.network.model import SIZES, Encoder, Network, initialise
+from dare_eeg.network.blocks import Linear, RotaryTime, attend, initialise, linear, rotate
+from dare_eeg.network.model import SIZES, Encoder, Network
 from manifests.electrodes import PRETRAIN_58, ids
 from tests.conftest import relative_error
 

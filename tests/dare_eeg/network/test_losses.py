@@ -109,7 +109,7 @@ def test_target_variance_is_zero_at_collapse_and_ignores_means():
 def _contrast_of_a_rank(rank: int, store: str, views: torch.Tensor, results: str) -> None:
     torch.distributed.init_process_group("gloo", store=torch.distributed.FileStore(store, 2), rank=rank, world_size=2)
     mine = views[:, rank::2].clone().requires_grad_()
-    loss = contrast(*mine, TEMPERATURE, across_ranks=True)
+    loss = contrast(mine[0], mine[1], TEMPERATURE, across_ranks=True)
     loss.backward()
     torch.save((loss.detach(), mine.grad), f"{results}{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -119,7 +119,7 @@ def _contrast_of_a_rank(rank: int, store: str, views: torch.Tensor, results: str
 def test_two_processes_contrast_all_windows_as_one_does(tmp_path):
     views = torch.randn(2, 10, 32, generator=torch.Generator().manual_seed(0))
     whole = views.clone().requires_grad_()
-    loss = contrast(*whole, TEMPERATURE)
+    loss = contrast(whole[0], whole[1], TEMPERATURE)
     loss.backward()
     given = (str(tmp_path / "store"), views, str(tmp_path / "rank"))
     torch.multiprocessing.spawn(_contrast_of_a_rank, given, nprocs=2)
@@ -128,5 +128,5 @@ def test_two_processes_contrast_all_windows_as_one_does(tmp_path):
     for rank, (_, gradient) in enumerate(ranks):
         # An optimizer step takes the mean over ranks.
         torch.testing.assert_close(gradient / 2, whole.grad[:, rank::2], rtol=1e-5, atol=1e-7)
-    alone = contrast(*views[:, ::2], TEMPERATURE)
+    alone = contrast(views[0, ::2], views[1, ::2], TEMPERATURE)
     assert alone.item() < loss.item() - 0.1

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dare_eeg
-from dare_eeg.network.blocks import rotate
+from dare_eeg.network.blocks import initialise, rotate
 from dare_eeg.network.losses import measure, total
 from dare_eeg.network.masks import Masks, Rules, draw
-from dare_eeg.network.model import SIZES, Encoder, Network, Outputs, Size, cut_patches, infer_size, initialise
+from dare_eeg.network.model import SIZES, Encoder, Network, Outputs, Size, cut_patches, infer_size
 from manifests.electrodes import PRETRAIN_58, ids
 from tests.conftest import relative_error
 

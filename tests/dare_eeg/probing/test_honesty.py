@@ -16,7 +16,7 @@ from dare_eeg.probing.classifiers.search import Family, fit_best
 from dare_eeg.probing.figures.statistics import PairedTest, contributions, p_of_folds, sign_flips
 from dare_eeg.probing.fit import Fitter, FoldFit
 from dare_eeg.probing.modes.linear import logistic
-from dare_eeg.probing.options import BASELINES, Baseline, Mode, ProbeOptions
+from dare_eeg.probing.options import BASELINES, Baseline, Mode, ProbeOptions, is_baseline
 from dare_eeg.probing.splits import Fold, folds
 from dare_eeg.probing.views.alignment import AlignedWindows
 from dare_eeg.running.ranks import ALONE
@@ -96,9 +96,9 @@ def louder(kind: type[Windows], folder: Path, numbers: NDArray[np.int64]) -> Win
 
 def fitter_of(way: Mode | Baseline, windows: Windows, options: ProbeOptions, run: Path) -> Fitter:
     """Return what fits a fold by a mode or a baseline."""
-    if way in BASELINES:
-        return baselines.fitter(cast(Baseline, way), windows, options, ALONE)
-    return modes.fitter(cast(Mode, way))(load_encoder(run), windows, options, None, ALONE)
+    if is_baseline(way):
+        return baselines.fitter(way, windows, options, ALONE)
+    return modes.fitter(way)(load_encoder(run), windows, options, None, ALONE)
 
 
 def fitted(way: Mode | Baseline, windows: Windows, fold: Fold, options: ProbeOptions, run: Path) -> FoldFit:
