@@ -62,6 +62,7 @@ READY = (
 
 NEEDS = {
     "README.md": ["raw"],
+    "docs/encoders.md": ["shards", "runs"],
     "docs/format.md": ["shards"],
     "docs/own_corpus.md": ["bids", "mat", "csv", "npz"],
     "docs/pretraining.md": ["shards"],

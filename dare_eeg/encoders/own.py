@@ -109,7 +109,7 @@ class OwnEncoder(EEGEncoder):
         return found
 
     def _refused(self, reason: str) -> RefusedError:
-        return RefusedError(" ".join(reason.split()), path=self._path, remedy="docs/probing.md shows one; -v where")
+        return RefusedError(" ".join(reason.split()), path=self._path, remedy="docs/encoders.md shows one; -v where")
 
 
 def own_encoder(name: str) -> OwnEncoder:
@@ -132,7 +132,7 @@ def own_encoder(name: str) -> OwnEncoder:
             raise RefusedError(" ".join(reason.split()), path=path, remedy="-v shows where") from problem
         if not isinstance(encoder, EEGEncoder):
             reason = f"{function} returns {_form(encoder)}, no dare_eeg.EEGEncoder"
-            raise RefusedError(reason, path=path, remedy="docs/probing.md shows one")
+            raise RefusedError(reason, path=path, remedy="docs/encoders.md shows one")
         return OwnEncoder(encoder, f"--encoder py:{name}", sha256_file(path))
 
 
