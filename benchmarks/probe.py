@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,7 +189,7 @@ def memory(folder: Path, classifier: Classifier) -> None:
     fold = Fold(numbers[~tested & ~valid], numbers[valid], numbers[tested])
     before_gb, began_s = held_gb(), time.process_time()
     if classifier == "logistic":  # one candidate holds what six do
-        family = Family(family.transformer, family.candidates[2:3], family.fit)
+        family = replace(family, candidates=family.candidates[2:3])
     fit_best(family, table, cast(Windows, facts), fold)
     took_s = time.process_time() - began_s
     print(f"{ROWS} x {COLUMNS}, {classifier}, {len(family.candidates)} candidates: {table.nbytes / 1e9:.2f} GB on disk")

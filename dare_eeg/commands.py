@@ -233,7 +233,9 @@ def probe(
                     whole = ladder.write(root, results)
             if not ranks.is_first:
                 return
-            spoilt = spoiled.written(root, asked[0].out, done[0]) if robustness else {}
+            spoilt = {}
+            if robustness:
+                spoilt = spoiled.written(root, asked[0], done[0], progress("spoil the best baseline", "levels"), tell)
             if as_json:
                 told = [results.model_dump(mode="json") for results in done]
                 answer(json.dumps(told if len(told) > 1 else told[0]))

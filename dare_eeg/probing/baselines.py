@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.probing import trained_baselines
+from dare_eeg.probing.classifiers.forest import Forest
 from dare_eeg.probing.classifiers.representations import Seen, band_power, covariances, in_every_window
 from dare_eeg.probing.classifiers.search import Candidate, Classifying, Family, Numbers
 from dare_eeg.probing.fit import Fitter, Progress, Restorer
@@ -22,7 +23,6 @@ from manifests.errors import MissingError, RefusedError
 _WHOLE_HZ = ((1.0, 45.0),)
 _FILTER_BANK_HZ = ((4.0, 8.0), (8.0, 13.0), (13.0, 30.0))
 _MOTOR_HZ = ((8.0, 30.0),)
-_TREES = 100
 _LEAVES = (1, 2, 4, 8, 16, 32)
 _COMPONENTS = (1, 2, 3, 4, 6, 8)
 
@@ -212,22 +212,20 @@ class _FirstColumns:
 
 
 def _majority() -> Family:
-    return Family(_AsTheyAre, [Candidate({}, _Prior)], kept=("classes_", "shares"), restore=_with(_Prior))
+    return Family(_AsTheyAre, [Candidate({}, _Prior)], ("classes_", "shares"), _with(_Prior))
 
 
 def _forest() -> Family:
-    from sklearn.ensemble import RandomForestClassifier
-
-    forests = partial(RandomForestClassifier, _TREES, class_weight="balanced", random_state=0, n_jobs=-1)
-    candidates = [Candidate({"min_samples_leaf": leaf}, partial(forests, min_samples_leaf=leaf)) for leaf in _LEAVES]
-    return Family(partial(_Imputed, False), candidates)
+    candidates = [Candidate({"min_samples_leaf": leaf}, partial(Forest, leaf)) for leaf in _LEAVES]
+    kept = ("classes_", "roots", "left", "right", "feature", "threshold", "shares")
+    return Family(partial(_Imputed, False), candidates, kept, _with(Forest))
 
 
 def _csp() -> Family:
     _tangent_space()
     candidates = [Candidate({"components": count}, partial(_FirstColumns, count)) for count in _COMPONENTS]
     kept = ("classes_", "coef_", "intercept_")
-    return Family(_CommonSpatialPatterns, candidates, kept=kept, restore=_FirstColumns.of)
+    return Family(_CommonSpatialPatterns, candidates, kept, _FirstColumns.of)
 
 
 def _with(make: Callable[[], Any]) -> Callable[[Numbers], Any]:

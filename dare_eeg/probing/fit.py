@@ -24,7 +24,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class FoldFit:
-    """What a classifier says of the test windows, (n, classes), how it got there, and itself, where it can be kept.
+    """What a classifier says of the test windows, (n, classes), how it got there, and itself, before it is kept.
 
     ``trained`` is how many numbers of a network were fitted, 0 where there was none.
     """
@@ -42,5 +42,5 @@ Progress = Callable[[float], None]
 Fitter = Callable[[Fold, int, Progress], FoldFit]
 """What fits a fold with a seed."""
 
-Restorer = Callable[[dict[str, Tensor]], Model | None]
-"""What makes of the tensors that a model left the model again, None where they are not all that it consists of."""
+Restorer = Callable[[dict[str, Tensor]], Model]
+"""What makes of the tensors that a model left the model again; ValueError or KeyError where they are others."""

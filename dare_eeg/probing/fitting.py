@@ -62,7 +62,6 @@ class Fitting:
         self.seeds = range(num_seeds(request))
         self.seconds = {"features": 0.0, "fits": 0.0}
         self._request = request
-        self._models: dict[Place, Model] = {}
         self.encoder = self._turned_to(0)
         facts = None if self.encoder is None else facts_of(request.encoder, self.encoder)
         self.kept = KeptFits(
@@ -98,20 +97,13 @@ class Fitting:
 
     def model(self, place: Place) -> Model:
         """Return what a fit left, to be asked of other windows; it is fitted again where that is not kept whole."""
-        if place in self._models:
-            return self._models[place]
         self._turned_to(place.seed)
         try:
-            restored = self._restorer(self.kept.tensors(place))
+            return self._restorer(self.kept.tensors(place))
         except (DamagedError, ValueError, KeyError):
-            restored = None
-        if restored is not None:
-            return restored
-        fit = self._fitted(place, lambda _share: None)
+            fit = self._fitted(place, lambda _share: None)
         self.kept.keep(place, fit)
         assert fit.model is not None
-        if not fit.model.tensors():
-            self._models[place] = fit.model
         return fit.model
 
     def _fitted(self, place: Place, progress: Progress) -> FoldFit:

@@ -21,7 +21,7 @@ from dare_eeg.probing.fitting import encoder_of, question_of
 from dare_eeg.probing.kept_set import KnownRecording
 from dare_eeg.probing.options import ON_FEATURES, is_baseline, is_trained_baseline
 from dare_eeg.probing.raw_windows import RawFiles, pieces
-from dare_eeg.probing.request import ProbeRequest
+from dare_eeg.probing.request import request_of
 from dare_eeg.probing.results import RESULTS, FoldFacts, Results
 from dare_eeg.probing.summary import facts_of
 from dare_eeg.probing.views.alignment import AlignedView
@@ -33,6 +33,8 @@ from manifests.notes import one_line
 
 _MOST_MODELS = 8
 """Models that are held at once: of a few folds, as each may be a whole encoder."""
+
+_AGAIN = "remove its results.json and run the same dare probe again"
 
 _HEAD = b"level,file,start_s,predicted"
 """What files of labels begin with."""
@@ -66,14 +68,16 @@ class KeptProbe:
             raise MissingError("holds no results of a probe", path=row, remedy=remedy)
         self.results = records.load(Results, row / RESULTS, "probe again")
         self._set = kept_set.load(row)
-        self._request = _request(self.results, row, encoder)
+        self._request = request_of(self.results, row, Path(), encoder)
         question = question_of(self._request, self.results.manifest_sha256, self.results.protocol, self.results.encoder)
         self._fits = KeptFits(row / FOLDER, question, lambda _line: None)
         self._folds = _by_place(self.results)
         self._models: OrderedDict[tuple[Place, tuple[str, ...]], Model] = OrderedDict()
         self._restorers: dict[tuple[int, tuple[str, ...]], Restorer] = {}
         self._encoder, self._seed = self._encoder_of(0), 0
-        self._refuse_what_is_not_kept()
+        if lost := [place for place in self._folds if self._fits.load(place) is None]:
+            reason = f"{lost[0].file} is missing, damaged, or of another question than results.json"
+            raise RefusedError(reason, path=self._fits.folder, remedy=_AGAIN)
 
     def label(self, path: Path, raw: RawFiles) -> Labelled:
         """Return what is said of a recording; DareError where it cannot be read or gives no window."""
@@ -93,17 +97,6 @@ class KeptProbe:
             told.append(np.mean(of_fits, axis=0))
             starts_s.append(windows.start_s)
         return Labelled(path, np.concatenate(starts_s), np.concatenate(told), tuple(filter(None, notes)))
-
-    def _refuse_what_is_not_kept(self) -> None:
-        again = "remove its results.json and run the same dare probe again"
-        if lost := [place for place in self._folds if self._fits.load(place) is None]:
-            reason = f"{lost[0].file} is missing, damaged, or of another question than results.json"
-            raise RefusedError(reason, path=self._fits.folder, remedy=again)
-        if not self._fits.tensors(next(iter(self._folds))):
-            remedy = "label by another row, such as band-power-logistic"
-            raise RefusedError(
-                f"{self.results.mode} is trees, which are not kept", path=self._fits.folder, remedy=remedy
-            )
 
     def _others(self) -> tuple[str, ...]:
         """Return the electrodes that may stand in for the recipe's: features are of whatever the encoder knows."""
@@ -159,10 +152,8 @@ class KeptProbe:
         try:
             model = self._restorer(place.seed, windows)(self._fits.tensors(place))
         except (ValueError, KeyError) as problem:
-            remedy = "remove its results.json and run the same dare probe again"
-            raise RefusedError(f"{place.file} does not fit the encoder ({problem})", path=self._fits.folder,
-                               remedy=remedy) from problem  # fmt: skip
-        assert model is not None
+            reason = f"{place.file} is no fit of this row ({problem})"
+            raise RefusedError(reason, path=self._fits.folder, remedy=_AGAIN) from problem
         self._models[key] = model
         if len(self._models) > _MOST_MODELS:
             self._models.popitem(last=False)
@@ -260,24 +251,6 @@ def _by_place(results: Results) -> dict[Place, FoldFacts]:
         for seed in results.seeds
         for number, fold in enumerate(found)
     }
-
-
-def _request(results: Results, row: Path, encoder: str) -> ProbeRequest:
-    """Return what was asked when these were the results, of the encoder where it lies now."""
-    of = results.encoder
-    return ProbeRequest(
-        results.corpus,
-        Path(),
-        results.protocol,
-        len(results.repeats),
-        len(results.seeds),
-        row,
-        encoder=encoder or ("" if of is None else of.path),
-        mode=results.mode,
-        size="base" if of is None else of.size,
-        options=results.practice,
-        supervision=results.supervision,
-    )
 
 
 def _joined(parts: list[CutWindows]) -> CutWindows:

@@ -7,6 +7,7 @@ from dare_eeg.encoders.named import short_name
 from dare_eeg.probing.classifiers.cache import FeatureCache
 from dare_eeg.probing.figures.metrics import NUM_RESAMPLES
 from dare_eeg.probing.options import Baseline, Mode, ProbeOptions, is_baseline
+from dare_eeg.probing.results import Results
 from dare_eeg.probing.supervision import Supervision
 from dare_eeg.running.ranks import ALONE, Ranks
 from manifests.recipe import EvaluationProtocol
@@ -46,3 +47,22 @@ def row_name(encoder: str, size: str, mode: Mode | Baseline, options: ProbeOptio
     """Return what a row is called: its encoder, by name and of a size, its mode or baseline, and what is not usual."""
     of = mode if is_baseline(mode) else f"{short_name(encoder, size)}-{mode}"
     return f"{of}{options.suffix}{supervision.suffix}"
+
+
+def request_of(results: Results, row: Path, shards: Path, encoder: str = "") -> ProbeRequest:
+    """Return what was asked when a row had these results; ``encoder`` says where its encoder lies now, if elsewhere."""
+    of = results.encoder
+    return ProbeRequest(
+        results.corpus,
+        shards,
+        results.protocol,
+        len(results.repeats),
+        len(results.seeds),
+        row,
+        encoder=encoder or ("" if of is None else of.path),
+        mode=results.mode,
+        size="base" if of is None else of.size,
+        options=results.practice,
+        resamples=results.resamples,
+        supervision=results.supervision,
+    )

@@ -63,15 +63,14 @@ class Transformer(Protocol):
 class Family:
     """Candidates, how they are fitted, and what makes the transformer that is fitted before, on the same windows.
 
-    ``kept`` are the attributes that a fitted classifier consists of, and ``restore`` makes one of them; None where it
-    is more than numbers.
+    ``kept`` are the attributes that a fitted classifier consists of, and ``restore`` makes one of them.
     """
 
     transformer: Callable[[], Transformer]
     candidates: Sequence[Candidate]
+    kept: tuple[str, ...]
+    restore: Callable[[Numbers], Any]
     fit: Callable[[Sequence[Candidate], NDArray[Any], NDArray[np.int64]], list[Any]] = fit_each
-    kept: tuple[str, ...] = ()
-    restore: Callable[[Numbers], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class FittedClassifier:
     transformer: Transformer
     classifier: Any
     num_classes: int
-    kept: tuple[str, ...] = ()
+    kept: tuple[str, ...]
     seen: Seen | None = None
 
     def told(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -94,9 +93,7 @@ class FittedClassifier:
         return self.told(self.seen.of(windows)[numbers])
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the numbers it consists of, none where it is more than numbers."""
-        if not self.kept:
-            return {}
+        """Return the numbers it consists of."""
         parts = {f"transformer.{name}": part for name, part in self.transformer.numbers().items()}
         parts |= {f"classifier.{name}": np.asarray(getattr(self.classifier, name)) for name in self.kept}
         return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in parts.items()}
@@ -114,11 +111,9 @@ class Classifying:
         """Return what fits folds of these windows."""
         return ClassifierFitter(self, windows)
 
-    def restored(self, tensors: Mapping[str, Tensor], num_classes: int) -> FittedClassifier | None:
-        """Return what left these tensors, None where it is more than numbers; KeyError where one is missing."""
+    def restored(self, tensors: Mapping[str, Tensor], num_classes: int) -> FittedClassifier:
+        """Return what left these tensors; KeyError where one is missing."""
         family = self.family()
-        if family.restore is None:
-            return None
         parts: dict[str, Numbers] = {"transformer": {}, "classifier": {}}
         for name, tensor in tensors.items():
             of, _, attribute = name.partition(".")

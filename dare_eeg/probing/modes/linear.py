@@ -115,7 +115,7 @@ def family_of(options: ProbeOptions) -> Family:
 def logistic(transformer: Callable[[], Transformer] = Standardised, penalties: Sequence[float] = _PENALTIES) -> Family:
     """Return logistic regressions of several penalties on standardised columns; the strongest penalty comes first."""
     candidates = [Candidate({"C": penalty}, partial(_regression, penalty)) for penalty in penalties]
-    return Family(transformer, candidates, kept=("classes_", "coef_", "intercept_"), restore=_regression_of)
+    return Family(transformer, candidates, ("classes_", "coef_", "intercept_"), _regression_of)
 
 
 def ridge(
@@ -124,7 +124,7 @@ def ridge(
     """Return ridge regressions of several penalties on standardised columns; the strongest penalty comes first."""
     candidates = [Candidate({"penalty": penalty}, partial(Ridge, penalty)) for penalty in penalties]
     kept = ("classes_", "slopes", "offsets")
-    return Family(transformer, candidates, fit_together, kept, lambda numbers: RidgeFit(**numbers))
+    return Family(transformer, candidates, kept, lambda numbers: RidgeFit(**numbers), fit_together)
 
 
 _FAMILIES: dict[Classifier, Callable[..., Family]] = {"logistic": logistic, "ridge": ridge}

@@ -15,7 +15,7 @@ from dare_eeg.probing.fits import Place
 from dare_eeg.probing.fitting import Fitting
 from dare_eeg.probing.options import ON_FEATURES
 from dare_eeg.probing.report import png
-from dare_eeg.probing.request import ProbeRequest
+from dare_eeg.probing.request import ProbeRequest, request_of
 from dare_eeg.probing.results import RESULTS, Figure, Results
 from dare_eeg.probing.summary import Round, window_figures
 from dare_eeg.probing.tables.ladder import METRIC, kind_of, question_of, table
@@ -27,6 +27,9 @@ from manifests.manifest import SPLITS
 from manifests.records import Part, Record
 
 _FILE = "robustness.json"
+
+Count = Callable[[float, int], None]
+"""What is told how many levels are done, of how many."""
 
 
 class Point(Part):
@@ -52,7 +55,7 @@ class Robustness(Record):
     points: tuple[Point, ...]
 
 
-def measure(request: ProbeRequest, progress: Callable[[float, int], None], tell: Callable[[str], None]) -> Robustness:
+def measure(request: ProbeRequest, progress: Count, tell: Callable[[str], None]) -> Robustness:
     """Return the robustness of a row that was probed, and write it beside its results.
 
     Its fits are those that are kept; those that cannot be are made again.
@@ -94,32 +97,38 @@ def measure(request: ProbeRequest, progress: Callable[[float, int], None], tell:
     return found
 
 
-def write(folder: Path, question: Results) -> dict[str, Robustness]:
+def write(
+    folder: Path, shards: Path, question: Results, progress: Count, tell: Callable[[str], None]
+) -> dict[str, Robustness]:
     """Write robustness.json, .csv and .png of the rows of a ladder; return those that are in the figure, best first.
 
-    They are its encoders, scratch, and the best of the baselines that were measured; nothing is written of none.
+    They are its encoders and scratch, as far as they were measured, and its best baseline, which is measured on
+    ``shards`` where it was not; nothing is written of none.
     """
     results = {path.parent.name: records.load(Results, path, "remove it") for path in folder.glob(f"*/{RESULTS}")}
     rows = {name: row for name, row in results.items() if question_of(row) == question_of(question)}
-    measured = {name: one for name in sorted(rows) if (one := _kept(folder / name)) is not None}
-    ranked = sorted(measured, key=lambda name: -measured[name].clean.mean)
-    best = [name for name in ranked if kind_of(rows[name]) == "baseline"][:1]
-    shown = {name: measured[name] for name in ranked if kind_of(rows[name]) not in ("baseline", "control")}
-    shown = {name: measured[name] for name in ranked if name in shown or name in best}
+    ranked = sorted(rows, key=lambda name: (-rows[name].metrics["window"][METRIC].mean, name))
+    kinds = {name: kind_of(rows[name]) for name in ranked}
+    best = [name for name in ranked if kinds[name] == "baseline"][:1]
+    for name in best:
+        measure(request_of(rows[name], folder / name, shards), progress, tell)
+    wanted = [name for name in ranked if name in best or kinds[name] not in ("baseline", "control")]
+    shown = {name: one for name in wanted if (one := _kept(folder / name)) is not None}
     if shown:
-        told = {name: one.as_json() for name, one in shown.items()}
-        write_bytes(folder / _FILE, canonical_json(told))
+        write_bytes(folder / _FILE, canonical_json({name: one.as_json() for name, one in shown.items()}))
         write_bytes(folder / "robustness.csv", _csv(shown))
         write_bytes(folder / "robustness.png", _drawn(shown, 1 / len(question.classes)))
     return shown
 
 
-def written(root: Path, row: Path, question: Results) -> dict[str, Robustness]:
+def written(
+    root: Path, request: ProbeRequest, question: Results, progress: Count, tell: Callable[[str], None]
+) -> dict[str, Robustness]:
     """Return what a command that asked of some rows shows: the figure of a ladder in ``root``, or a single row's."""
-    if row.parent == root:
-        return write(root, question)
-    alone = _kept(row)
-    return {} if alone is None else {row.name: alone}
+    if request.out.parent == root:
+        return write(root, request.shards, question, progress, tell)
+    alone = _kept(request.out)
+    return {} if alone is None else {request.out.name: alone}
 
 
 def markdown(rows: Mapping[str, Robustness]) -> str:

@@ -1,5 +1,6 @@
 """What a probe must not find: a difference between noise and noise, or anything of windows that it is tested on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +13,11 @@ from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
 from dare_eeg.encoders.ours import load_encoder
 from dare_eeg.probing import baselines, modes
-from dare_eeg.probing.classifiers.search import Family, fit_best
+from dare_eeg.probing.classifiers.search import fit_best
 from dare_eeg.probing.figures.statistics import PairedTest, contributions, p_of_folds, sign_flips
 from dare_eeg.probing.fit import Fitter, FoldFit
 from dare_eeg.probing.modes.linear import logistic
-from dare_eeg.probing.options import BASELINES, Baseline, Mode, ProbeOptions, is_baseline
+from dare_eeg.probing.options import BASELINES, Baseline, Mode, ProbeOptions, is_baseline, is_trained_baseline
 from dare_eeg.probing.splits import Fold, folds
 from dare_eeg.probing.views.alignment import AlignedWindows
 from dare_eeg.running.ranks import ALONE
@@ -48,7 +49,7 @@ class Noise:
 def difference(noise: Noise, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> PairedTest:
     """Return how a probe on one table of features differs from that on another, over tested subjects."""
     windows, whole = cast(Windows, noise), logistic()
-    family = Family(whole.transformer, whole.candidates[::3])
+    family = replace(whole, candidates=whole.candidates[::3])
     told = []
     for table in (ours, theirs):
         (fold,) = folds(windows, "official")
@@ -73,7 +74,7 @@ def test_where_subjects_train_each_other_p_is_of_folds_and_noise_rarely_differs(
         for table in (noise.features(), noise.features()):
             predicted = np.zeros(len(noise.labels), np.int64)
             for fold in folds(cast(Windows, noise), "kfold"):
-                family = Family(logistic().transformer, logistic().candidates[2:3])
+                family = replace(logistic(), candidates=logistic().candidates[2:3])
                 fit = fit_best(family, table, cast(Windows, noise), fold)
                 predicted[fold.test] = fit.probabilities.argmax(axis=1)
             told.append(contributions(noise.labels, predicted, noise.subjects))
@@ -107,7 +108,7 @@ def fitted(way: Mode | Baseline, windows: Windows, fold: Fold, options: ProbeOpt
 
 
 WAYS: list[tuple[Mode | Baseline, dict[str, Any]]] = [
-    *((name, {}) for name in BASELINES),
+    *((name, {"epochs": 5} if is_trained_baseline(name) else {}) for name in BASELINES),
     ("band-power-logistic", {"centre": "subject"}),
     ("tangent-space", {"centre": "subject"}),
     ("linear", {}),

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_it_is_scikit_learn_s_with_balanced_classes(columns: int, num_classes: i
     fold = folds(windows(people), "kfold")[0]
     rows = np.sort(np.concatenate([fold.train, fold.valid]))
     for candidate in ridge().candidates:
-        found = fit_best(Family(ridge().transformer, [candidate], ridge().fit), table, windows(people), fold)
+        found = fit_best(replace(ridge(), candidates=[candidate]), table, windows(people), fold)
         alpha = candidate.figures["penalty"] * len(rows)
         model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=alpha, class_weight="balanced"))
         model.fit(table[rows].astype(np.float64), people.labels[rows])
@@ -59,7 +60,7 @@ def test_a_table_on_disk_is_not_copied_more_than_once(family: Callable[[], Famil
     table = np.load(tmp_path / "table.npy", mmap_mode="r", allow_pickle=False)
     assert table.nbytes > 50e6
     fold = folds(windows(people), "kfold")[0]
-    alone = Family(family().transformer, family().candidates[:1], family().fit)
+    alone = replace(family(), candidates=family().candidates[:1])
     fit_best(
         alone, table[:1000], windows(People()), folds(windows(People()), "kfold")[0]
     )  # what is imported is no copy

@@ -135,8 +135,8 @@ def test_noise_has_the_power_that_it_says_at_each_electrode_and_the_colour(windo
 def test_rows_are_asked_of_the_same_spoiled_windows_and_less_is_left_of_what_is_spoiled(
     apart: Path, tmp_path: Path
 ) -> None:
-    options = ("--encoder", "scratch", "--size", "nano", "--baselines", "majority,band-power-logistic,tangent-space")
-    answer = ask(apart, tmp_path, *options, "--robustness")
+    encoder = ("--encoder", "scratch", "--size", "nano", "--robustness")
+    answer = ask(apart, tmp_path, *encoder, "--baselines", "majority,band-power-logistic,tangent-space")
     for row in ("scratch-nano-linear", "majority", "band-power-logistic", "tangent-space"):
         clean, points = measured(tmp_path / row)
         results = json.loads((tmp_path / row / "results.json").read_text())
@@ -158,6 +158,11 @@ def test_rows_are_asked_of_the_same_spoiled_windows_and_less_is_left_of_what_is_
     assert len(rows) == 2 * (1 + len(SPOILINGS))
     assert (tmp_path / "robustness.png").read_bytes().startswith(b"\x89PNG")
     assert "| white noise, 0 dB " in answer.out
+    figure = (tmp_path / "robustness.json").read_bytes()
+    for gone in (tmp_path / best / "robustness.json", tmp_path / "robustness.json"):
+        gone.unlink()
+    ask(apart, tmp_path, *encoder, "--baselines", "majority")  # the best one is not asked
+    assert (tmp_path / "robustness.json").read_bytes() == figure
 
 
 @pytest.mark.slow
@@ -172,12 +177,10 @@ def test_rows_are_asked_of_the_same_spoiled_windows_and_less_is_left_of_what_is_
 def test_a_row_that_is_done_is_asked_by_the_fits_that_it_kept(
     apart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[object, ...]
 ) -> None:
-    monkeypatch.setattr("dare_eeg.probing.baselines._TREES", 5)
     ask(apart, tmp_path / "at once", *options, "--robustness")
     ask(apart, tmp_path / "later", *options)
-    if "band-power-forest" not in options:
-        monkeypatch.setattr(ClassifierFitter, "__call__", None)
-        monkeypatch.setattr("dare_eeg.probing.modes.trained.fit_network", None)
+    monkeypatch.setattr(ClassifierFitter, "__call__", None)
+    monkeypatch.setattr("dare_eeg.probing.modes.trained.fit_network", None)
     answer = ask(apart, tmp_path / "later", *options, "--robustness")
     assert "done before by the same encoder, set and options; kept" in answer.err
     told = (tmp_path / "later" / "robustness.json").read_bytes()

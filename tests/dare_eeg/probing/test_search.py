@@ -1,5 +1,6 @@
 """What chooses among classifiers: training subjects held out, and nothing of the tested ones."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dare_eeg.data.shards import Windows
-from dare_eeg.probing.classifiers.search import Family, fit_best
+from dare_eeg.probing.classifiers.search import fit_best
 from dare_eeg.probing.modes.linear import logistic
 from dare_eeg.probing.splits import Fold, folds
 from tests.commands import dare
@@ -107,7 +108,7 @@ def test_one_subject_is_held_out_by_recording() -> None:
 def test_a_single_candidate_is_fitted_without_a_search(people: People) -> None:
     fold = folds(windows(people), "kfold")[0]
     family = logistic()
-    alone = Family(family.transformer, family.candidates[:1])
+    alone = replace(family, candidates=family.candidates[:1])
     found = fit_best(alone, people.table, windows(people), fold)
     assert found.selected == {"C": 1e-4, "candidates": 1}
 
