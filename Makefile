@@ -9,7 +9,7 @@ DARE := $(BIN)/dare
 # processes, and most of what is installed is never imported.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick full lint types clean
+.PHONY: demo test suite quick full lint types clean
 
 # torchaudio, which braindecode imports, comes built for CUDA alone. It does without its libraries where they are
 # absent, so beside a torch that they do not load with they are moved away; beside one for CUDA they stay.
@@ -37,7 +37,11 @@ demo: .venv/installed
 	@echo 'The run is in demo/runs/nano, the results in demo/probes/nano/results.json,'
 	@echo 'the report page is demo/probes/nano/report.html (control: demo/probes/scratch/report.html).'
 
-test: lint types
+# Types are checked beside the tests, which leave a core idle now and then.
+test: lint
+	$(MAKE) --jobs 2 types suite
+
+suite: .venv/installed
 	$(PYTEST) -m 'not full'
 
 quick: .venv/installed
