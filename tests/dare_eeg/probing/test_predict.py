@@ -189,6 +189,12 @@ def test_files_that_cannot_be_read_are_named_and_the_others_labelled(
     assert f"dare: {page}: is an HTML page" in answer.err
 
 
+@pytest.mark.parametrize(("named", "told"), [("", "."), ("/dev/null", "/dev/null")])
+def test_what_is_no_file_is_refused_before_anything_is_labelled(tmp_path: Path, named: str, told: str) -> None:
+    answer = dare("predict", tmp_path, tmp_path / "nowhere.edf", "--out", named)
+    unusable(answer, f"dare: {told}: is there and holds no labels of recordings; name another file with --out")
+
+
 @pytest.mark.slow
 def test_no_file_but_labels_is_written_over(of_linear: Path, elsewhere: Path, tmp_path: Path) -> None:
     for theirs in (elsewhere, of_linear / "predictions.csv", of_linear / "results.json"):
