@@ -34,7 +34,7 @@ from manifests.notes import one_line
 _MOST_MODELS = 8
 """Models that are held at once: of a few folds, as each may be a whole encoder."""
 
-_AGAIN = "remove its results.json and run the same dare probe again"
+_AGAIN = "remove its results.json and its folder fits, and run the same dare probe again"
 
 _HEAD = b"level,file,start_s,predicted"
 """What files of labels begin with."""
@@ -190,7 +190,7 @@ class KeptProbe:
 
 
 def refuse_other_than_labels(out: Path) -> None:
-    """Raise UsageError where `as_csv` did not write what is there: a recording, a file of a row, a device, a folder."""
+    """Raise UsageError where `as_csv` did not write what is there: a recording, a row's file, a device, a folder."""
     if not out.exists():
         return
     if out.is_file():
