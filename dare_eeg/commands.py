@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -231,11 +231,12 @@ def probe(
                     answer(report.text(request.out, results))
                 if request.out.parent == root and len(list(root.glob("*/results.json"))) > 1:
                     whole = ladder.write(root, results)
+            spoilt: Mapping[str, Any] | None = None
+            if robustness:
+                levels = progress("spoil the best baseline", "levels")
+                spoilt = ranks.first_does(lambda: spoiled.written(root, asked[0], done[0], levels, tell))
             if not ranks.is_first:
                 return
-            spoilt = {}
-            if robustness:
-                spoilt = spoiled.written(root, asked[0], done[0], progress("spoil the best baseline", "levels"), tell)
             if as_json:
                 told = [results.model_dump(mode="json") for results in done]
                 answer(json.dumps(told if len(told) > 1 else told[0]))

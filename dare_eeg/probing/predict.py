@@ -34,7 +34,7 @@ from manifests.notes import one_line
 _MOST_MODELS = 8
 """Models that are held at once: of a few folds, as each may be a whole encoder."""
 
-_AGAIN = "remove its results.json and run the same dare probe again"
+_AGAIN = "remove its results.json and its folder fits, and run the same dare probe again"
 
 _HEAD = b"level,file,start_s,predicted"
 """What files of labels begin with."""
@@ -190,13 +190,14 @@ class KeptProbe:
 
 
 def refuse_other_than_labels(out: Path) -> None:
-    """Raise UsageError where a file is there that `as_csv` did not write: a recording, or what a row keeps."""
-    if not out.is_file():
+    """Raise UsageError where `as_csv` did not write what is there: a recording, a row's file, a device, a folder."""
+    if not out.exists():
         return
-    with out.open("rb") as stream:
-        begins = stream.read(len(_HEAD))
-    if begins not in (b"", _HEAD):
-        raise UsageError("is there and holds no labels of recordings", path=out, remedy="name another file with --out")
+    if out.is_file():
+        with out.open("rb") as stream:
+            if stream.read(len(_HEAD)) in (b"", _HEAD):
+                return
+    raise UsageError("is there and holds no labels of recordings", path=out, remedy="name another file with --out")
 
 
 def as_csv(found: Sequence[Labelled], classes: Sequence[str]) -> bytes:

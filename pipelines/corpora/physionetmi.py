@@ -50,9 +50,11 @@ class PhysionetMi(Corpus):
         return text in ("T0", "T1", "T2")
 
     def cues(
-        self, raw: RawRecording, recording: Recording, _labels: bytes, recipe: Recipe
+        self, raw: RawRecording, recording: Recording, labels: bytes, recipe: Recipe
     ) -> tuple[list[LabelledOnset], list[Note]]:
         """Return the onset of every T1 and T2 with the class it has in this run; T0 is rest and has none."""
+        if not raw.session:
+            return super().cues(raw, recording, labels, recipe)
         meaning = _classes(int(raw.session.removeprefix("R")))
         events = [event for event in recording.events if event.text in meaning]
         if not events:

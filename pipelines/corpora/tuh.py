@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import ClassVar, NamedTuple
 
-from manifests.errors import DamagedError
+from manifests.errors import DamagedError, MissingError
 from manifests.notes import note
 from manifests.plan import RawRecording
 from manifests.recipe import Recipe
@@ -85,9 +85,13 @@ def annotations(name: str, table: bytes, known: tuple[str, ...] = ()) -> list[An
     """Return the rows of a table in one of the two dialects, which its ending tells.
 
     ``.csv`` and ``.csv_bi`` have comments, then a line that names the columns; ``.tse``, ``.tse_bi`` and ``.tse_agg``
-    have lines of ``start stop label confidence``. Confidence is ignored. Raises DareError by line for what is no
-    annotation, and for a label that is not among the ``known``, where these are given.
+    have lines of ``start stop label confidence``. Confidence is ignored. Raises MissingError where there is no table
+    (``name`` is ""), DareError by line for what is no annotation, and for a label that is not among the ``known``,
+    where these are given.
     """
+    if not name:
+        remedy = "put its labels where the corpus has them, or take a recipe without classes"
+        raise MissingError("no table of its labels lies beside it", remedy=remedy)
     is_tse = PurePosixPath(name).suffix.startswith(".tse")
     numbered = enumerate(table.decode("utf-8-sig", "replace").splitlines(), start=1)
     lines = [(number, line) for number, line in numbered if line.strip() and not line.startswith(("#", "version"))]

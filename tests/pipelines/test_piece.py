@@ -117,6 +117,16 @@ def test_file_that_tells_no_class_is_refused_where_there_are_classes(tmp_path: P
         list(pipelines.cut(path, recipes.load("eegmat")))
 
 
+@pytest.mark.parametrize("corpus", ["chbmit", "physionetmi", "seed", "seediv", "sleepedf", "tuar", "tusl", "tusz"])
+def test_file_of_which_nothing_tells_the_labels_lacks_them_and_is_not_damaged(tmp_path: Path, corpus: str) -> None:
+    recipe = recipes.load(corpus)
+    path = write_edf(tmp_path / "nameless.edf", noise_uv(list(recipe.electrodes), 40, 250), 250)
+    with pytest.raises(MissingError, match=r"nameless\.edf: "):
+        list(pipelines.cut(path, recipe))
+    (cut,) = pipelines.cut(path, recipe.model_copy(update={"classes": ()}))
+    assert cut.windows
+
+
 def test_labels_that_lie_beside_a_file_are_found(raw: Path, shards: Path) -> None:
     path = next(raw.glob("tuev/**/train/**/*.edf"))
     (cut,) = pipelines.cut(

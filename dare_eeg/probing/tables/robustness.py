@@ -23,6 +23,7 @@ from dare_eeg.probing.views.alignment import AlignedView
 from dare_eeg.probing.views.spoiling import SPOILINGS, Kind, SpoiledView, Spoiling
 from manifests import records
 from manifests.atomic_io import canonical_json, sha256_file, write_bytes
+from manifests.errors import MissingError
 from manifests.manifest import SPLITS
 from manifests.records import Part, Record
 
@@ -103,7 +104,7 @@ def write(
     """Write robustness.json, .csv and .png of the rows of a ladder; return those that are in the figure, best first.
 
     They are its encoders and scratch, as far as they were measured, and its best baseline, which is measured on
-    ``shards`` where it was not; nothing is written of none.
+    ``shards`` where it was not, unless something that it wants is not installed; nothing is written of none.
     """
     results = {path.parent.name: records.load(Results, path, "remove it") for path in folder.glob(f"*/{RESULTS}")}
     rows = {name: row for name, row in results.items() if question_of(row) == question_of(question)}
@@ -111,7 +112,10 @@ def write(
     kinds = {name: kind_of(rows[name]) for name in ranked}
     best = [name for name in ranked if kinds[name] == "baseline"][:1]
     for name in best:
-        measure(request_of(rows[name], folder / name, shards), progress, tell)
+        try:
+            measure(request_of(rows[name], folder / name, shards), progress, tell)
+        except MissingError as problem:  # what it is made of need not be installed for the rows that were asked
+            tell(f"{folder / name}: not in the figure of robustness: {problem.reason}")
     wanted = [name for name in ranked if name in best or kinds[name] not in ("baseline", "control")]
     shown = {name: one for name in wanted if (one := _kept(folder / name)) is not None}
     if shown:

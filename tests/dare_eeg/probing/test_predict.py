@@ -10,8 +10,10 @@ import mne
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from dare_eeg import open_shards
+from dare_eeg.probing.fits import KeptFits, Place
 from tests.commands import Answer, dare, unusable
 from tests.dare_eeg.sets import pretrained
 from tests.judges import noise_uv, write_edf
@@ -44,6 +46,12 @@ def predict(row: Path, out: Path, *rest: object) -> Answer:
 def rows_of(file: Path) -> list[dict[str, str]]:
     with file.open() as stream:
         return list(csv.DictReader(stream))
+
+
+def kept(row: Path) -> KeptFits:
+    """Return the fits of a row, by the question that they answer."""
+    with safe_open(next((row / "fits").glob("*.safetensors")), "pt") as file:
+        return KeptFits(row / "fits", json.loads(file.metadata()["question"]), print)
 
 
 def probabilities(rows: list[dict[str, str]], name: str) -> dict[tuple[str, str], NDArray[np.float64]]:
@@ -189,6 +197,12 @@ def test_files_that_cannot_be_read_are_named_and_the_others_labelled(
     assert f"dare: {page}: is an HTML page" in answer.err
 
 
+@pytest.mark.parametrize(("named", "told"), [("", "."), ("/dev/null", "/dev/null")])
+def test_what_is_no_file_is_refused_before_anything_is_labelled(tmp_path: Path, named: str, told: str) -> None:
+    answer = dare("predict", tmp_path, tmp_path / "nowhere.edf", "--out", named)
+    unusable(answer, f"dare: {told}: is there and holds no labels of recordings; name another file with --out")
+
+
 @pytest.mark.slow
 def test_no_file_but_labels_is_written_over(of_linear: Path, elsewhere: Path, tmp_path: Path) -> None:
     for theirs in (elsewhere, of_linear / "predictions.csv", of_linear / "results.json"):
@@ -234,6 +248,24 @@ def test_rows_that_cannot_label_say_why(
     answer = predict(lost, tmp_path / "labels.csv", tested)
     assert "keeps no fits that label recordings" in answer.err
     assert "remove its results.json and run the same dare probe again" in answer.err
+
+
+@pytest.mark.slow
+def test_fits_without_what_was_fitted_are_made_again_as_is_told(tuab: Path, tmp_path: Path) -> None:
+    some = write_edf(tmp_path / "some.edf", noise_uv(["EEG C3-REF", "EEG C4-REF"], 30, 250), 250)
+    row = probed(tuab, "", tmp_path / "row", "--baselines", "majority")
+    (file,) = (row / "fits").glob("*.safetensors")
+    place, fits = Place(0, 0, 0), kept(row)
+    told = fits.load(place)
+    assert told is not None
+    fits.keep(place, told)  # as older code kept a forest
+    answer = predict(row, tmp_path / "labels.csv", some)
+    assert f"{file.name} is no fit of this row" in answer.err
+    assert "; remove its results.json and its folder fits, and run the same dare probe again" in answer.err
+    (row / "results.json").unlink()
+    shutil.rmtree(row / "fits")
+    probed(tuab, "", row, "--baselines", "majority")
+    assert predict(row, tmp_path / "labels.csv", some).status == 0
 
 
 @pytest.mark.slow

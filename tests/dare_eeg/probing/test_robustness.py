@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ from numpy.typing import NDArray
 from dare_eeg import open_shards
 from dare_eeg.data.shards import Windows
 from dare_eeg.probing.classifiers.search import ClassifierFitter
+from dare_eeg.probing.tables import robustness
+from dare_eeg.probing.tables.robustness import Robustness
 from dare_eeg.probing.views.interpolation import interpolated
 from dare_eeg.probing.views.spoiling import SPOILINGS, Kind, SpoiledView, Spoiling
+from dare_eeg.running.ranks import Ranks
 from tests.commands import Answer, dare
 from tests.dare_eeg.sets import Window, write_set
 
@@ -52,6 +57,12 @@ def ask(shards: Path, out: Path, *options: object) -> Answer:
     )
     assert answer.status == 0, answer.err
     return answer
+
+
+def ask_here(shards: Path, baseline: str, *options: object) -> Answer:
+    """Ask for a row of the ladder in the folder that we are in."""
+    named = ("--shards", shards, "--protocol", "official", "--resamples", 2)
+    return dare("probe", "tuab", *named, "--baselines", baseline, *options)
 
 
 def measured(row: Path) -> tuple[float, dict[tuple[str, float], float]]:
@@ -163,6 +174,44 @@ def test_rows_are_asked_of_the_same_spoiled_windows_and_less_is_left_of_what_is_
         gone.unlink()
     ask(apart, tmp_path, *encoder, "--baselines", "majority")  # the best one is not asked
     assert (tmp_path / "robustness.json").read_bytes() == figure
+
+
+@pytest.mark.slow
+def test_a_best_baseline_that_wants_what_is_not_installed_is_left_out_of_the_figure(
+    apart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ask_here(apart, "csp-lda").status == 0
+    monkeypatch.setitem(sys.modules, "pyriemann.tangentspace", None)
+    answer = ask_here(apart, "majority", "--robustness", "--json")
+    assert answer.status == 0, answer.err
+    assert json.loads(answer.out)["mode"] == "majority"
+    assert "probes/tuab/csp-lda: not in the figure of robustness: pyriemann is not installed" in answer.err
+
+
+@pytest.mark.slow
+def test_all_that_is_spoiled_is_what_the_first_process_does_while_the_others_wait_however_long(
+    apart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_waited_for, told = False, []
+    first_does, measure = Ranks.first_does, robustness.measure
+
+    def waited_for(ranks: Ranks, work: Callable[[], object]) -> object:
+        nonlocal is_waited_for
+        is_waited_for = True
+        made = first_does(ranks, work)
+        is_waited_for = False
+        return made
+
+    def measured_then(*arguments: Any) -> Robustness:
+        told.append(is_waited_for)
+        return measure(*arguments)
+
+    monkeypatch.setattr(Ranks, "first_does", waited_for)
+    monkeypatch.setattr(robustness, "measure", measured_then)
+    monkeypatch.chdir(tmp_path)
+    assert ask_here(apart, "majority", "--robustness").status == 0
+    assert told == [True, True]  # as a row, and as the best baseline
 
 
 @pytest.mark.slow
