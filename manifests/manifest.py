@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -259,13 +260,31 @@ def named(text: str) -> tuple[Manifest, set[str]]:
 
     Raises DareError where there is no such set, or no such split of it.
     """
+    folder, splits = _place(text)
+    manifest = load_set(folder)
+    return manifest, {subject for split in splits for subject in manifest.splits[split].subjects}
+
+
+def renamed(text: str, sets: Iterable[Path]) -> set[str]:
+    """Return the subjects of sets who have a recording of ``SET`` or ``SET:SPLIT``, the very file, under another name.
+
+    Raises DareError where a set, or its recordings.jsonl, is missing or damaged.
+    """
+    folder, splits = _place(text)
+    load_set(folder)
+    theirs = {row.sha256: row.subject for row in load_rows(folder) if row.windows and row.split in splits}
+    ours = (row for one in sets for row in load_rows(one) if row.windows and row.sha256)
+    return {row.subject for row in ours if theirs.get(row.sha256, row.subject) != row.subject}
+
+
+def _place(text: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder and the splits that ``SET`` or ``SET:SPLIT`` names; UsageError for one that there is not."""
     folder, _, split = text.rpartition(":")
-    if split not in SPLITS:
-        if folder and not Path(text).exists() and (Path(folder) / "manifest.json").exists():
-            raise UsageError(f"has no split {split!r}", path=folder, remedy=f"name one of {', '.join(SPLITS)}")
-        folder, split = text, ""
-    manifest = load_set(Path(folder))
-    return manifest, {subject for each in ([split] if split else SPLITS) for subject in manifest.splits[each].subjects}
+    if split in SPLITS:
+        return Path(folder), (split,)
+    if folder and not Path(text).exists() and (Path(folder) / "manifest.json").exists():
+        raise UsageError(f"has no split {split!r}", path=folder, remedy=f"name one of {', '.join(SPLITS)}")
+    return Path(text), SPLITS
 
 
 def text(folder: Path, manifest: Manifest) -> str:

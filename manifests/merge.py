@@ -16,6 +16,7 @@ from manifests.manifest import (
     load_rows,
     load_set,
     named,
+    renamed,
     sha256,
     subjects_of,
 )
@@ -29,7 +30,8 @@ def merge(
     """Write ``out/manifest.json``, which refers to the sets and copies nothing, and return it.
 
     ``weights`` multiply a set's share of the training windows, by folder name. ``exclude`` are shard set folders, each
-    with an optional ``:SPLIT``, whose subjects are left out of every split. A subject that is in one set's valid and
+    with an optional ``:SPLIT``, whose subjects are left out of every split, under another name, too, where a recording
+    of theirs is the very file. A subject that is in one set's valid and
     another's train is left out of that train. Raises DareError for a subject in one set's train and another's test,
     for one set named twice, for a weight that names no set, and, unless told to ``overwrite`` it, for another merged
     set in ``out``.
@@ -42,11 +44,13 @@ def merge(
     if strange := sorted(weights.keys() - sets.keys()):
         remedy = f"name one of {', '.join(sets)}"
         raise UsageError("names none of the sets", path=f"--weight {strange[0]}", remedy=remedy)
-    banned = {subject for text in exclude for subject in subjects_of(text)}
+    others = {text: renamed(text, folders) for text in exclude}
+    banned = {subject for text in exclude for subject in subjects_of(text) | others[text]}
     _refuse_leaks(sets, banned)
     held_out = {subject for _, manifest in sets.values() for subject in manifest.splits["valid"].subjects}
     manifests = [manifest for _, manifest in sets.values()]
-    notes = [note for text in exclude if (note := takes_nobody_out(text, manifests))]
+    notes = [note for text in exclude if (note := takes_nobody_out(text, manifests)) and not others[text]]
+    notes += [f"--exclude {text}: {said}" for text, names in others.items() if (said := of_renamed(names))]
     sources = []
     for name, (folder, manifest) in sorted(sets.items()):
         left_out = {split: sorted(banned & set(manifest.splits[split].subjects)) for split in SPLITS}
@@ -180,3 +184,10 @@ def takes_nobody_out(text: str, manifests: list[Manifest]) -> str:
         if ids.concerns(subjects):
             reason = f"the ids of {ids.whose} part cannot be linked to {ids.others}"
     return f"--exclude {text} takes nobody out of the sets: {reason}"
+
+
+def of_renamed(subjects: set[str]) -> str:
+    """Return what is to be said of subjects whom files alone tell to be the same people, "" where there are none."""
+    if not subjects:
+        return ""
+    return f"{len(subjects)} known by recordings that are the very files, under another name ({min(subjects)} ...)"

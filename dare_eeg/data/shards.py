@@ -245,10 +245,16 @@ def open_splits(path: str | Path, split: str | Collection[str]) -> Windows:
 def training_sets(path: Path, exclude: tuple[str, ...] = ()) -> list[TrainingSet]:
     """Return the sets behind a set or merged set, without the subjects of the sets ``exclude`` names.
 
-    ``exclude`` are shard set folders, each with an optional ``:SPLIT``.
+    ``exclude`` are shard set folders, each with an optional ``:SPLIT``; their subjects are known by name, or by a
+    recording that is the very file.
     """
     manifest = manifest_file.load(path)
-    banned = {subject for text in exclude for subject in manifest_file.subjects_of(text)}
+    folders = [path] if isinstance(manifest, Manifest) else [path / source.path for source in manifest.sources]
+    banned = {
+        subject
+        for text in exclude
+        for subject in manifest_file.subjects_of(text) | manifest_file.renamed(text, folders)
+    }
     if isinstance(manifest, Manifest):
         return [_training_set(path.resolve().name, path, manifest, 1.0, {}, banned)]
     return [_training_set_of(path, manifest, number, banned) for number in range(len(manifest.sources))]

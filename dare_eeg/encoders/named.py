@@ -60,7 +60,8 @@ def encoder_named(name: str, size: str) -> EEGEncoder:
         return own_encoder(name.removeprefix(_OWN))
     if not name.startswith(PREFIX) and not Path(name).exists():
         words = {SCRATCH: SCRATCH} | {one: PREFIX + one for one in ARCHITECTURES}
-        if meant := words.get(name) or words.get(near(name, words)):
+        beside = {path.name: str(path) for path in Path(name).parent.glob("*")}
+        if meant := words.get(name) or words.get(near(name, words)) or beside.get(near(Path(name).name, beside)):
             raise MissingError("not found", path=name, remedy=f"did you mean {meant}?")
     return load_encoder(name)
 

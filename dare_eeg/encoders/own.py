@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dare_eeg.encoders.base import EEGEncoder, Identity, Prepared
 from manifests.atomic_io import sha256_file
 from manifests.errors import DareError, MissingError, RefusedError, UsageError
+from manifests.faults import did_you_mean
 
 T = TypeVar("T")
 
@@ -126,7 +127,9 @@ def own_encoder(name: str) -> OwnEncoder:
         raise MissingError("not found", path=path, remedy="give py:FILE.py:FUNCTION")
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            encoder = getattr(_module(path.resolve()), function)()
+            encoder = _function(path, function)()
+        except DareError:
+            raise
         except (Exception, SystemExit) as problem:
             reason = f"{function} cannot be had ({type(problem).__name__}: {problem})"
             raise RefusedError(" ".join(reason.split()), path=path, remedy="-v shows where") from problem
@@ -134,6 +137,16 @@ def own_encoder(name: str) -> OwnEncoder:
             reason = f"{function} returns {_form(encoder)}, no dare_eeg.EEGEncoder"
             raise RefusedError(reason, path=path, remedy="docs/encoders.md shows one")
         return OwnEncoder(encoder, f"--encoder py:{name}", sha256_file(path))
+
+
+def _function(path: Path, name: str) -> Callable[[], Any]:
+    """Return a function, or a class, of a file; MissingError where it has none of that name."""
+    module = _module(path.resolve())
+    own = {key: one for key, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__}
+    if not hasattr(module, name):
+        remedy = did_you_mean(name, own) or f"it has {', '.join(own) or 'neither a function nor a class'}"
+        raise MissingError(f"has no {name}", path=path, remedy=remedy)
+    return cast(Callable[[], Any], getattr(module, name))
 
 
 def _module(path: Path) -> ModuleType:

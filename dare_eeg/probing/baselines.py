@@ -12,7 +12,13 @@ from dare_eeg.data.shards import Windows
 from dare_eeg.data.windows import AnyWindows
 from dare_eeg.probing import trained_baselines
 from dare_eeg.probing.classifiers.forest import Forest
-from dare_eeg.probing.classifiers.representations import Seen, band_power, covariances, in_every_window
+from dare_eeg.probing.classifiers.representations import (
+    Seen,
+    band_power,
+    covariances,
+    in_every_window,
+    riemannian_mean,
+)
 from dare_eeg.probing.classifiers.search import Candidate, Classifying, Family, Numbers
 from dare_eeg.probing.fit import Fitter, Progress, Restorer
 from dare_eeg.probing.modes.linear import Standardised, logistic
@@ -128,8 +134,8 @@ class _Tangent:
         self._standardised = Standardised()
 
     def fit_transform(self, covariances: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[Any]:
-        spaces = [_tangent_space().fit(covariances[:, band]) for band in range(covariances.shape[1])]
-        self._means = np.stack([space.reference_ for space in spaces])
+        _tangent_space()
+        self._means = np.stack([riemannian_mean(covariances[:, band]) for band in range(covariances.shape[1])])
         return self._standardised.fit_transform(self._mapped(covariances), labels)
 
     def transform(self, covariances: NDArray[Any]) -> NDArray[Any]:

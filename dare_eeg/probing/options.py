@@ -223,13 +223,18 @@ def options_of(
         given |= records.option(text, "choose_on=test")
     if strange := sorted(given.keys() & (ProbeOptions.model_fields.keys() - fields_of(mode))):
         reason = f"{strange[0]} is no choice of {mode}"
-        raise UsageError(reason, path=f"--set {strange[0]}", remedy="docs/probing.md tells of every field")
+        raise UsageError(reason, path=f"--set {strange[0]}", remedy=f"it goes with {having(strange[0])}")
     published = PUBLISHED[mode][script_of(mode, corpus)] if as_published else {}
     try:
         return ProbeOptions(**{**published, **given})
     except ValidationError as problem:
         remedy = f"{mode} has {', '.join(sorted(fields_of(mode)))}"
         raise UsageError(f"--set {records.fault(problem)}", remedy=remedy) from None
+
+
+def having(field: str) -> str:
+    """Return the modes and baselines that ask a field, by comma."""
+    return ", ".join(way for way in (*MODES, *BASELINES) if field in fields_of(way))
 
 
 def fields_of(mode: Mode | Baseline) -> Set[str]:

@@ -225,8 +225,11 @@ def as_json(one: Labelled, classes: Sequence[str]) -> dict[str, Any]:
 def text(one: Labelled, classes: Sequence[str]) -> str:
     """Return what is said of a recording as a line a person reads."""
     best = int(one.whole.argmax())
+    likeliest = int(np.count_nonzero(one.probabilities.argmax(axis=1) == best))
     notes = "".join(f"; {note}" for note in one.notes)
-    return one_line(f"{one.path}: {classes[best]} {one.whole[best]:.3f}, {len(one.start_s)} windows{notes}")
+    return one_line(
+        f"{one.path}: {classes[best]} {one.whole[best]:.3f}, in {likeliest} of {len(one.start_s)} windows{notes}"
+    )
 
 
 def worth(results: Results) -> str:

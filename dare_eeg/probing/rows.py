@@ -10,6 +10,7 @@ from dare_eeg.probing.options import (
     Baseline,
     Mode,
     fields_of,
+    having,
     options_of,
 )
 from dare_eeg.probing.request import ProbeRequest
@@ -82,8 +83,7 @@ def with_short_forms(found: Sequence[Row], settings: Sequence[str], given: Mappi
     for field, value in short.items():
         path = f"--{field} {value}"
         if not any(field in fields_of(row.way) for row in found):
-            having = ", ".join(way for way in (*MODES, *BASELINES) if field in fields_of(way))
-            raise UsageError("no row has the choice", path=path, remedy=f"it goes with {having}")
+            raise UsageError("no row has the choice", path=path, remedy=f"it goes with {having(field)}")
         if any(_field(text) == field for text in settings):
             raise UsageError(f"is --set {field}, too", path=path, remedy="say it once")
     return (*settings, *(f"{field}={value}" for field, value in short.items()))

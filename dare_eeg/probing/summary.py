@@ -247,7 +247,7 @@ def _fold(windows: Windows, rounds: list[Round], number: int) -> FoldFacts:
 
 def _contamination(probed: EEGEncoder | None, windows: Windows, tested: list[str]) -> Contamination:
     if probed is None or not (encoder := probed.identity).is_pretrained:
-        what = "a baseline sees the training subjects alone" if probed is None else "the encoder was not pretrained"
+        what = "a baseline is not pretrained" if probed is None else "the encoder was not pretrained"
         return Contamination(known=True, seen_in_pretraining=(), note=what)
     known = encoder.subjects
     if not known:

@@ -1,9 +1,11 @@
 """Left out: which subjects of the sets are not trained on, why, and whether that leaves too few."""
 
+from pathlib import Path
+
 from dare_eeg.data.shards import TrainingSet, Windows
 from manifests.errors import RefusedError
-from manifests.manifest import subjects_of
-from manifests.merge import takes_nobody_out
+from manifests.manifest import renamed, subjects_of
+from manifests.merge import of_renamed, takes_nobody_out
 
 READ = ("train", "valid")
 """The parts that training reads."""
@@ -19,9 +21,12 @@ def reasons(sets: list[TrainingSet], exclude: tuple[str, ...]) -> list[str]:
     there = {name for one in sets for split in READ for name in one.manifest.splits[split].subjects}
     told, banned = [], set()
     for text in exclude:
-        subjects = subjects_of(text)
+        others = renamed(text, _folders(sets))
+        subjects = subjects_of(text) | others
         banned |= subjects
         said = f"--exclude {text}: {_counted(len(there & subjects))} left out"
+        if others:
+            said = f"{said}, {of_renamed(others)}"
         if not there & subjects:
             nobody = takes_nobody_out(text, [one.manifest for one in sets])
             why = nobody.partition("of the sets: ")[2] or "all of them are in test, which is never read"
@@ -42,7 +47,7 @@ def refuse_too_few(sets: list[TrainingSet], exclude: tuple[str, ...]) -> None:
     about = f"--exclude {' '.join(exclude)}"
     if not any(len(one.train) for one in sets):
         raise RefusedError("leaves nobody to train on", path=about, remedy="leave out fewer")
-    banned = {name for text in exclude for name in subjects_of(text)}
+    banned = {name for text in exclude for name in subjects_of(text) | renamed(text, _folders(sets))}
     before = {
         split: kept(sets, split) | {name for one in sets for name in _left_out(one, split) & banned} for split in READ
     }
@@ -62,6 +67,10 @@ def refuse_too_few(sets: list[TrainingSet], exclude: tuple[str, ...]) -> None:
 def _left_out(one: TrainingSet, split: str) -> set[str]:
     windows: Windows = getattr(one, split)
     return set(one.manifest.splits[split].subjects) - windows.subject_names
+
+
+def _folders(sets: list[TrainingSet]) -> list[Path]:
+    return [one.train.folder for one in sets]
 
 
 def _counted(number: int) -> str:

@@ -249,3 +249,18 @@ def test_signatures_that_differ_in_order_alone_say_so(sets: Path, raw: Path) -> 
     out = dare("merge", turned, straight, "--out", sets / "both").out
     assert "    3 electrodes of the network, 200 Hz, 5 s, C4 CZ C3 ... in this order: tuev\n" in out
     assert "    3 electrodes of the network, 200 Hz, 5 s, C3 CZ C4 ... in this order: straight\n" in out
+
+
+def test_people_are_left_out_under_another_name_where_a_recording_is_the_very_file(sets: Path) -> None:
+    (sets / "named").mkdir()
+    other = Path(shutil.copytree(sets / "tuab", sets / "named" / "tuab"))
+    for path in (other / "manifest.json", other / "recordings.jsonl"):
+        path.write_text(path.read_text().replace('"tuh:', '"mine:'))
+    answer = dare("merge", sets / "tuab", "--out", sets / "both", "--exclude", f"{other}:train")
+    assert answer.status == 0, answer.err
+    left = subjects(sets / "tuab", "train")
+    assert f"--exclude {other}:train: {len(left)} known by recordings that are the very files" in answer.out
+    (tuab,) = training_sets(sets / "both")
+    assert (set(tuab.train.subjects), set(tuab.valid.subjects)) == (set(), subjects(sets / "tuab", "valid"))
+    (tuab,) = training_sets(sets / "tuab", (f"{other}:train",))
+    assert (set(tuab.train.subjects), set(tuab.valid.subjects)) == (set(), subjects(sets / "tuab", "valid"))

@@ -21,6 +21,7 @@ class Forest:
 
     def __init__(self, min_samples_leaf: int = 1) -> None:
         self._min_samples_leaf = min_samples_leaf
+        self._trees: list[Any] = []
 
     def fit(self, rows: NDArray[Any], labels: NDArray[np.int64]) -> "Forest":
         """Fit the trees, always the same of the same rows, numbers all."""
@@ -29,7 +30,7 @@ class Forest:
         made = RandomForestClassifier(
             TREES, min_samples_leaf=self._min_samples_leaf, class_weight="balanced", random_state=0, n_jobs=-1
         ).fit(rows, labels)
-        trees = [one.tree_ for one in made.estimators_]
+        self._trees = trees = [one.tree_ for one in made.estimators_]
         self.classes_ = made.classes_
         self.roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])], dtype=np.int32)
         self.left = self._joined([tree.children_left for tree in trees])
@@ -51,7 +52,10 @@ class Forest:
         return np.concatenate([np.zeros((0, len(self.classes_))), *parts])
 
     def _told(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        numbers = rows.astype(np.float32)  # which scikit-learn compares with its thresholds
+        numbers = np.ascontiguousarray(rows, np.float32)  # which scikit-learn compares with its thresholds
+        if self._trees:  # ten times as fast while they are there
+            at = np.stack([tree.apply(numbers) + root for tree, root in zip(self._trees, self.roots, strict=True)], 1)
+            return np.asarray(self.shares[at].mean(axis=1))
         at = np.tile(self.roots, (len(rows), 1))
         while (inner := self.left[at] >= 0).any():
             is_low = np.take_along_axis(numbers, np.where(inner, self.feature[at], 0), axis=1) <= self.threshold[at]

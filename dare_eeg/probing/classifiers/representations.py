@@ -104,11 +104,18 @@ def centred(table: NDArray[np.floating], subjects: NDArray[np.str_]) -> NDArray[
     return moved
 
 
-def _whitened(covariances: NDArray[np.floating]) -> NDArray[np.floating]:
-    from pyriemann.geometry.base import invsqrtm
+def riemannian_mean(covariances: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the Riemannian mean (Karcher) of covariances, (n, C, C), as a matrix (C, C)."""
     from pyriemann.geometry.mean import mean_riemann
 
-    root = invsqrtm(mean_riemann(covariances))
+    # Of electrodes that say nearly the same it takes more than pyriemann's 50 steps.
+    return np.asarray(mean_riemann(covariances, maxiter=1000))
+
+
+def _whitened(covariances: NDArray[np.floating]) -> NDArray[np.floating]:
+    from pyriemann.geometry.base import invsqrtm
+
+    root = invsqrtm(riemannian_mean(covariances))
     return np.asarray(root @ covariances @ root)
 
 

@@ -116,6 +116,7 @@ def markdown(ladder: Ladder) -> str:
         figure = row.metrics[METRIC]
         bounds = "" if figure.ci95 is None else "{:.3f} to {:.3f}".format(*figure.ci95)
         first = [one for one in row.comparisons if kinds[one.against] in ("scratch", "baseline")]
+        first = first or list(row.comparisons[:1])
         told = [f"{one.against} {one.difference:+.3f} ({one.p_holm:.3g})" for one in first]
         more = len(row.comparisons) - len(first)
         against = "; ".join([*told, *([f"{more} more in ladder.json"] if more else [])])

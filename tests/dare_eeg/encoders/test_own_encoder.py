@@ -97,10 +97,11 @@ def test_a_frozen_one_keeps_its_weights_and_its_mode(tuab: Path) -> None:
     [
         ("py:nowhere.py:make", "nowhere.py: not found"),
         ("py:own.txt:make", "names no function"),
-        (f"py:{FILE}:Nobody", "Nobody cannot be had (AttributeError"),
+        (f"py:{FILE}:Nobody", "has no Nobody"),
+        (f"py:{FILE}:OwnEncode", "did you mean OwnEncoder?"),
         (f"py:{FILE}:Identity", "Identity cannot be had (TypeError"),
         (f"py:{FILE}:as_tensor", "as_tensor cannot be had"),
-        (f"py:{FILE}:dict", "dict cannot be had"),
+        (f"py:{FILE}:dict", "has no dict"),
     ],
 )
 def test_what_is_none_is_refused_in_one_line(tuab: Path, tmp_path: Path, name: str, said: str) -> None:

@@ -166,6 +166,11 @@ def test_an_encoder_that_is_misspelt_is_told_what_may_be_meant(
     unusable(answer, f"{name}: not found; did you mean {meant}?")
 
 
+def test_a_run_that_is_misspelt_is_told_what_lies_there(tuab: Path, nano_run: Path, tmp_path: Path) -> None:
+    answer = dare(*ASKED, f"{nano_run}s", "--shards", tuab, "--out", tmp_path / "probe")
+    unusable(answer, f"{nano_run}s: not found; did you mean {nano_run}?")
+
+
 def test_two_encoders_of_one_name_are_refused_before_either_is_probed(
     tuab: Path, nano_run: Path, tmp_path: Path
 ) -> None:
